@@ -1,0 +1,41 @@
+"""Stores: where a machine's Ignition config lies, at an address that never changes. One file per store.
+
+This file holds what `IgnitionObject` and `FlatcarMachine` need from any store, and imports none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import pulumi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredObject:
+    """An object that exists once `resource` does."""
+
+    source_url: pulumi.Output[str]
+    """What the pointer's `ignition.config.replace.source` holds, as the *machine* sees it.
+
+    A function of the store and the machine's name alone: no hash, no version id, no expiring signature. It is known
+    at preview wherever the store allows it, and the same before and after any change of the content.
+    """
+
+    resource: pulumi.Resource
+    """What must be done before the machine is switched on or told to re-provision."""
+
+
+class Store(Protocol):
+    """What keeps one object per machine."""
+
+    def put(
+        self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> StoredObject:
+        """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `content` (an Ignition config).
+
+        A new content updates the object in place, atomically where the store can: a machine that reads at that
+        moment gets the old or the new one, whole. Secret content stays secret in state, previews and logs; a store
+        whose objects others can read refuses secret content with `pulumi.RunError`, unless told otherwise.
+        """
+        ...
