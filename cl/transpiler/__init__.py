@@ -1,0 +1,16 @@
+"""Butane and Container Linux Configs to Ignition configs, in Python: a library and a command line.
+
+    from cl.transpiler import transpile
+    result = transpile(Path("cl/machine-web.yaml").read_text(), filename="cl/machine-web.yaml")
+    print(result.json or result.report.render())
+
+Text goes through `yamlnode` (compose with places) and `schema` (typed decoding) into a dialect (`butane`,
+`clc`), whose Ignition config `gojson` prints. Imports only ruamel.yaml and the standard library.
+"""
+
+from __future__ import annotations
+
+from cl.transpiler.report import Diagnostic, Report
+from cl.transpiler.transpile import Transpiled, TranspileError, transpile
+
+__all__ = ["Diagnostic", "Report", "TranspileError", "Transpiled", "transpile"]

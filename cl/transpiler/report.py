@@ -1,0 +1,182 @@
+"""Findings about a config: what is wrong, where, and what to do about it.
+
+A check knows only the logical *path* of what it looks at; `Findings.located` adds line and column at the
+end, from the node tree of the source. Nothing in here knows a rule of any dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A path element that means the mapping's key itself instead of its value."""
+
+    name: str
+
+
+Place = tuple[int, int] | None
+"""(line, column), 1-based, or None."""
+
+PathElement = str | int | Key
+Path = tuple[PathElement, ...]
+
+
+def render_path(path: Path) -> str:
+    """`("storage", "files", 0, "mode")` as `$.storage.files.0.mode`, the form butane prints."""
+    return "$" + "".join(f".{element.name if isinstance(element, Key) else element}" for element in path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One finding.
+
+    `path` is logical (`$.storage.files.0.mode`, list indexes as numbers); `line` and `column` are 1-based,
+    or None where the finding has no place in a source text. `message` states the rule, lower case, no full
+    stop; `hint` says what to do. `filename` names the source that the place is in.
+    """
+
+    severity: Severity
+    path: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    hint: str | None = None
+    filename: str = "<config>"
+
+    def one_line(self) -> str:
+        """The finding as one line: `error at $.a.b, line 3 col 5: message`."""
+        place = f", line {self.line} col {self.column}" if self.line is not None else ""
+        at = f" at {self.path}{place}" if self.path != "$" or place else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.severity}{at}: {self.message}{hint}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings about one config, in the order in which the checks ran.
+
+    `sources` maps a file name to its text; the pretty form quotes lines from it.
+    """
+
+    entries: tuple[Diagnostic, ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
+    strict: bool = False
+
+    def __iter__(self) -> Iterator[Diagnostic]:
+        return iter(self.entries)
+
+    @property
+    def is_fatal(self) -> bool:
+        """True when at least one entry is an error, or, if `strict`, when there is any entry."""
+        return any(self.strict or entry.severity == "error" for entry in self.entries)
+
+    def render(self, *, pretty: bool = True, color: bool = False) -> str:
+        """The report as text, without a trailing newline; empty when there is nothing to say.
+
+        `pretty` quotes the source line with a mark under the place; otherwise each entry is one line.
+        """
+        if not pretty:
+            return "\n".join(entry.one_line() for entry in self.entries)
+        texts = {name: text.splitlines() for name, text in self.sources}
+        return "\n\n".join(_pretty(entry, texts.get(entry.filename, []), color) for entry in self.entries)
+
+
+_COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "info": "\x1b[1;36m"}
+
+
+def _pretty(entry: Diagnostic, lines: list[str], color: bool) -> str:
+    paint, reset = (_COLORS[entry.severity], "\x1b[0m") if color else ("", "")
+    place = f" [{entry.path}]" if entry.path != "$" else ""
+    out = [f"{paint}{entry.severity}{reset}: {entry.message}{place}"]
+    if entry.line is not None:
+        column = entry.column or 1
+        out.append(f"  --> {entry.filename}:{entry.line}:{column}")
+        out.extend(_quote(lines, entry.line, column, paint, reset))
+    else:
+        out.append(f"  --> {entry.filename}")
+    if entry.hint:
+        out.append(f"   = hint: {entry.hint}")
+    return "\n".join(out)
+
+
+def _quote(lines: list[str], line: int, column: int, paint: str, reset: str) -> list[str]:
+    """The source line with its neighbour above and a mark under the token at `column`."""
+    if not 1 <= line <= len(lines):
+        return []
+    width = len(str(line))
+    out = [f"{number:>{width}} | {lines[number - 1]}" for number in range(max(1, line - 1), line + 1)]
+    text = lines[line - 1]
+    token = text[column - 1 :].split(None, 1)
+    length = len(token[0]) if token and not text[column - 1 : column].isspace() else 1
+    lead = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
+    out.append(f"{'':>{width}} | {lead}{paint}{'^' * length}{reset}")
+    return out
+
+
+class Findings:
+    """The growing list of findings while a config is being looked at; paths only, no places yet."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[Diagnostic, Path]] = []
+
+    def add(
+        self, severity: Severity, path: Path, message: str, *, hint: str | None = None, place: Place = None
+    ) -> None:
+        """Record a finding at `path`. `place` is (line, column), for findings that no path leads to."""
+        line, column = place if place is not None else (None, None)
+        where = render_path(path)
+        entry = Diagnostic(severity=severity, path=where, message=message, line=line, column=column, hint=hint)
+        self._entries.append((entry, path))
+
+    def error(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
+        self.add("error", path, message, hint=hint, place=place)
+
+    def warning(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
+        self.add("warning", path, message, hint=hint, place=place)
+
+    def info(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
+        self.add("info", path, message, hint=hint, place=place)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def is_fatal(self) -> bool:
+        return any(entry.severity == "error" for entry, _ in self._entries)
+
+    def entries(self) -> Iterable[tuple[Diagnostic, Path]]:
+        return tuple(self._entries)
+
+    def located(self, locate: Locator, filename: str) -> tuple[Diagnostic, ...]:
+        """The entries with line and column filled in by `locate(path)` where they have none yet."""
+        out = []
+        for entry, path in self._entries:
+            if entry.line is None and (place := locate(path)) is not None:
+                entry = replace(entry, line=place[0], column=place[1])
+            out.append(replace(entry, filename=filename))
+        return tuple(out)
+
+
+class Locator:
+    """Finds the place of a path. The base class knows none; `yamlnode.NodeLocator` reads a node tree."""
+
+    def __call__(self, path: Path) -> tuple[int, int] | None:
+        return None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the known word nearest to `word`, or None when none is near (hcl's idea, 15 lines)."""
+    import difflib  # only needed once something is wrong
+
+    folded = {name.casefold(): name for name in known}
+    near = folded.get(word.casefold())
+    if near is None:
+        close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.75)
+        near = folded[close[0]] if close else None
+    return f"did you mean {near!r}?" if near is not None else None

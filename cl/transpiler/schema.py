@@ -1,0 +1,311 @@
+"""Node trees into typed dataclasses: a scalar becomes a value by the *field's* type, as in Go's yaml.v3.
+
+A dialect's nouns are frozen, slotted, keyword-only dataclasses whose attributes are the YAML keys. Their
+annotations are the schema:
+
+    str            text; "" when absent                   str | None     text; None when absent ("pointer")
+    int, UInt      number; 0 when absent                  int | None, UInt | None
+    bool           False when absent                      bool | None
+    Noun           a nested dataclass, empty if absent    Noun | None
+    tuple[X, ...]  a list of one of the above
+
+`field(metadata={"yaml": "name"})` gives another key; `{"since": "1.1.0"}` is for the dialect's own use.
+A noun with a classmethod `from_node(node, decoder)` decodes itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from cl.transpiler.yamlnode import Alias, Mapping, Node, Scalar, Sequence, TagError, YamlError, is_merge, resolve
+
+N = TypeVar("N")
+
+UInt = NewType("UInt", int)
+"""A number that may not be negative."""
+
+MISSING = object()
+"""What decoding gives when the node holds nothing for the field: a null, or a value of the wrong type."""
+
+_TRUE = frozenset(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"))
+_FALSE = frozenset(("n", "N", "no", "No", "NO", "off", "Off", "OFF"))
+_ALIAS_LIMIT = 400_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Type:
+    """How to decode one field: its kind, and the noun or the list's item type where it has one."""
+
+    kind: Literal["str", "int", "uint", "bool", "noun", "list"]
+    optional: bool = False
+    noun: Noun | None = None
+    item: Type | None = None
+
+    def describe(self) -> str:
+        return {"str": "a text", "int": "a number", "uint": "a number, not negative", "bool": "true or false"}.get(
+            self.kind, "a list" if self.kind == "list" else "a mapping"
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a noun: `key` in YAML, `name` as attribute."""
+
+    key: str
+    name: str
+    type: Type
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Noun:
+    """A dataclass and its fields by YAML key, in the order of declaration."""
+
+    cls: type[Any]
+    fields: dict[str, Field]
+
+
+@cache
+def noun_of(cls: type[Any]) -> Noun:
+    """The schema of a dataclass, read from its annotations once."""
+    hints = get_type_hints(cls)
+    fields = {}
+    for attribute in dataclasses.fields(cls):
+        key = attribute.metadata.get("yaml", attribute.name)
+        fields[key] = Field(key, attribute.name, _type_of(hints[attribute.name]))
+    return Noun(cls, fields)
+
+
+def _type_of(hint: Any) -> Type:
+    if get_origin(hint) in (Union, UnionType):
+        (inner,) = (argument for argument in get_args(hint) if argument is not NoneType)
+        return dataclasses.replace(_type_of(inner), optional=True)
+    if get_origin(hint) is tuple:
+        return Type("list", item=_type_of(get_args(hint)[0]))
+    simple: dict[Any, Literal["str", "int", "uint", "bool"]] = {str: "str", int: "int", UInt: "uint", bool: "bool"}
+    if hint in simple:
+        return Type(simple[hint])
+    return Type("noun", noun=noun_of(hint))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TypeProblem:
+    """A node whose value doesn't fit its field; decoding goes on after it."""
+
+    line: int
+    column: int
+    message: str
+
+
+class Decoder:
+    """Decodes node trees into nouns.
+
+    `problems` collects what doesn't fit. `late_merge` chooses how a merge key `<<` works: False as yaml.v3 of
+    2021 does it, which `ct` is built with (merged where it stands, deep, later keys win), True as yaml.v3.0.1,
+    which `butane` is built with (merged last, own keys win).
+
+    Raises YamlError from `decode` for what yaml.v3 gives up on at once.
+    """
+
+    def __init__(self, *, late_merge: bool) -> None:
+        self.problems: list[TypeProblem] = []
+        self._late_merge = late_merge
+        self._open_aliases: set[int] = set()
+        self._merged: set[str] | None = None
+        self._alias_count = 0
+
+    def decode(self, cls: type[N], node: Node | None) -> N:
+        """The noun in `node`; the empty noun when there is none or it doesn't fit (then `problems` says why)."""
+        noun = noun_of(cls)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
+        value = MISSING if node is None else self._value(Type("noun", noun=noun), node, MISSING)
+        return cast(N, noun.cls() if value is MISSING else value)
+
+    def problem(self, node: Node, message: str) -> None:
+        self.problems.append(TypeProblem(node.line, node.column, message))
+
+    def _value(self, kind: Type, node: Node, old: object) -> object:
+        """The value of `node` for a field of this type, or MISSING. `old` is what a merge key put there before."""
+        if isinstance(node, Alias):
+            return self._alias(kind, node, old)
+        if isinstance(node, Scalar):
+            return self._scalar(kind, node)
+        if kind.kind == "noun" and kind.noun is not None and isinstance(node, Mapping):
+            own = getattr(kind.noun.cls, "from_node", None)
+            return own(node, self) if own is not None else self.struct(kind.noun, node, old)
+        if kind.item is not None and isinstance(node, Sequence):
+            values = (self._value(kind.item, item, MISSING) for item in node.items)
+            return tuple(value for value in values if value is not MISSING)
+        self.problem(node, f"expected {kind.describe()}, found a {'list' if isinstance(node, Sequence) else 'mapping'}")
+        return MISSING
+
+    def _alias(self, kind: Type, node: Alias, old: object) -> object:
+        self._alias_count += 1
+        if id(node) in self._open_aliases:
+            raise YamlError(f"anchor '{node.value}' contains itself", node.line, node.column)
+        if self._alias_count > _ALIAS_LIMIT:
+            raise YamlError("the document uses aliases excessively", node.line, node.column)
+        self._open_aliases.add(id(node))
+        try:
+            return self._value(kind, node.target, old)
+        finally:
+            self._open_aliases.remove(id(node))
+
+    def _scalar(self, kind: Type, node: Scalar) -> object:
+        tag, text = node.tag, node.value
+        if tag == "!!str":
+            value: object = text
+        elif kind.kind == "str" and tag in ("!!int", "!!float", "!!bool", "!!timestamp", "!!merge") and node.plain:
+            return text  # the tag was found from this very text: no need to read it again
+        else:
+            try:
+                tag, value = resolve(tag, text)
+            except TagError as error:
+                raise YamlError(str(error), node.line, node.column) from None
+            if value is None:
+                return None if kind.optional else () if kind.kind == "list" else MISSING
+            if tag == "!!binary":
+                text = value = _binary(node)
+        if kind.kind == "str":
+            return text
+        if (converted := _CONVERT.get(kind.kind, _nothing)(value)) is not MISSING:
+            return converted
+        shown = text if len(text) <= 24 else text[:21] + "..."
+        what = f"the quoted text {shown!r}" if not node.plain else f"{shown!r}"
+        self.problem(node, f"expected {kind.describe()}, found {what}")
+        return MISSING
+
+    def struct(self, noun: Noun, node: Mapping, old: object = MISSING) -> object:
+        """The noun in a mapping; `old` is the noun to start from, when a merge key has filled one already."""
+        if not self._unique_keys(node):
+            return MISSING
+        values: dict[str, object] = {}
+        if old is not MISSING and old is not None:
+            values = {field.name: getattr(old, field.name) for field in noun.fields.values()}
+        self._fill(noun, node, values)
+        return noun.cls(**values)
+
+    def _fill(self, noun: Noun, node: Mapping, values: dict[str, object]) -> None:
+        merged, self._merged = self._merged, None
+        late: Node | None = None
+        done: set[str] = set()
+        for key, value in node.pairs:
+            if is_merge(key):
+                if self._late_merge:
+                    late = value
+                else:
+                    self._merge(noun, node, value, values)
+                continue
+            name = self._key(key)
+            if name is None:
+                continue
+            if merged is not None:
+                if name in merged:
+                    continue
+                merged.add(name)
+            field = noun.fields.get(name)
+            if field is None:
+                continue
+            if name in done:
+                self.problem(key, f"key {name!r} is given twice")
+                continue
+            done.add(name)
+            decoded = self._value(field.type, value, values.get(field.name, MISSING))
+            if decoded is not MISSING:
+                values[field.name] = decoded
+        self._merged = merged
+        if late is not None:
+            self._merge(noun, node, late, values)
+
+    def _key(self, key: Node) -> str | None:
+        """The text of a key, None for a null; anything but a scalar is a problem."""
+        name = self._value(_KEY, key, MISSING)
+        return name if isinstance(name, str) else None
+
+    def _merge(self, noun: Noun, parent: Mapping, merge: Node, values: dict[str, object]) -> None:
+        outer = self._merged
+        if self._late_merge and outer is None:
+            names = (target.value for key, _ in parent.pairs if isinstance(target := _target(key), Scalar))
+            self._merged = set(names)
+        sources = merge.items if isinstance(merge, Sequence) else [merge]
+        if not self._late_merge:
+            sources = sources[::-1]  # backwards, so that the first one wins
+        for source in sources:
+            target = _target(source)
+            if not isinstance(target, Mapping) or (isinstance(source, Alias) and isinstance(source.target, Alias)):
+                raise YamlError("a merge key wants a mapping or a list of mappings", source.line, source.column)
+            if isinstance(source, Alias):
+                if id(source) in self._open_aliases:
+                    raise YamlError(f"anchor '{source.value}' contains itself", source.line, source.column)
+                self._open_aliases.add(id(source))
+            if self._unique_keys(target):
+                self._fill(noun, target, values)
+            self._open_aliases.discard(id(source))
+        self._merged = outer
+
+    def _unique_keys(self, node: Mapping) -> bool:
+        seen: dict[tuple[type[Node], str], int] = {}
+        unique = True
+        for key, _ in node.pairs:
+            identity = (type(key), key.value)
+            if identity in seen:
+                self.problem(key, f"mapping key {key.value!r} is already defined at line {seen[identity]}")
+                unique = False
+            else:
+                seen[identity] = key.line
+        return unique
+
+
+_KEY = Type("str")
+
+
+def _target(node: Node) -> Node:
+    return node.target if isinstance(node, Alias) else node
+
+
+def _binary(node: Scalar) -> str:
+    """The bytes of a !!binary as text; bytes that aren't UTF-8 become surrogates (`surrogateescape`)."""
+    try:
+        data = base64.b64decode(node.value.replace("\n", "").replace("\r", ""), validate=True)
+    except (binascii.Error, ValueError):
+        raise YamlError("!!binary value contains invalid base64 data", node.line, node.column) from None
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _nothing(value: object) -> object:
+    return MISSING
+
+
+def _to_int(value: object) -> object:
+    """Any whole or broken number that fits 64 bits, cut off as Go's conversion does it."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return MISSING
+    if isinstance(value, int):
+        return value if value < 2**63 else MISSING
+    if not value <= 2**63:
+        return MISSING
+    return int(value) if -(2.0**63) <= value < 2.0**63 else -(2**63)
+
+
+def _to_uint(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return MISSING
+    if isinstance(value, int):
+        return value if value >= 0 else MISSING
+    if not value <= 2**64:
+        return MISSING
+    return int(value) if 0 <= value < 2.0**64 else 2**63
+
+
+def _to_bool(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return True if value in _TRUE else False if value in _FALSE else MISSING
+    return MISSING
+
+
+_CONVERT = {"int": _to_int, "uint": _to_uint, "bool": _to_bool}

@@ -1,0 +1,104 @@
+"""The pipeline: text → nodes → a dialect's nouns → Ignition config → JSON, with one report for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from cl.transpiler import butane, clc, gojson
+from cl.transpiler.dialect import Dialect, Source
+from cl.transpiler.gojson import Json
+from cl.transpiler.report import Diagnostic, Findings, Report
+from cl.transpiler.variables import Variables
+from cl.transpiler.yamlnode import Mapping as MappingNode
+from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose
+
+DialectName = Literal["auto", "clc", "butane"]
+SpecName = Literal["native", "3"]
+
+_DIALECTS: dict[str, Dialect] = {"butane": butane, "clc": clc}
+
+
+class TranspileError(Exception):
+    """A config that can't be used; `report` says everything that is wrong with it, `str()` renders it."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.render())
+        self.report = report
+
+
+@dataclass(frozen=True, slots=True)
+class Transpiled:
+    """`json`: compact JSON without a trailing newline, None when the report is fatal."""
+
+    json: str | None
+    report: Report
+
+    def unwrap(self) -> str:
+        """The JSON. Raises TranspileError when there is none."""
+        if self.json is None:
+            raise TranspileError(self.report)
+        return self.json
+
+
+def transpile(
+    source: str,
+    *,
+    dialect: DialectName = "auto",
+    filename: str = "<config>",
+    files_dir: Path | None = None,
+    platform: str = "",
+    strict: bool = False,
+    variables: Mapping[str, str] | None = None,
+    snippets: Sequence[str] = (),
+    spec: SpecName = "native",
+) -> Transpiled:
+    """Turn a Butane config or a Container Linux Config into an Ignition config.
+
+    `dialect` "auto": a top-level `variant` key means Butane, else CLC. `filename` is what the report calls the
+    source. `files_dir` is where `local` paths start; without it they are errors. `platform` is ct's
+    `-platform`. `strict` makes any finding fatal. `variables` fill `${name}` in values; None leaves `${…}`
+    alone. `snippets` are further configs, merged over the source in order. `spec` "3" converts a CLC's 2.3.0
+    to 3.1.0, as Flatcar does while it boots.
+
+    Never raises for bad input: everything wrong with a config is in the report. Raises ValueError for a
+    `dialect` or `spec` that doesn't exist.
+    """
+    if dialect not in get_args(DialectName):
+        raise ValueError(f"dialect is one of {', '.join(get_args(DialectName))}, not {dialect!r}")
+    if spec not in get_args(SpecName):
+        raise ValueError(f"spec is one of {', '.join(get_args(SpecName))}, not {spec!r}")
+    values = None if variables is None else Variables(variables)
+    config, entries = _translate(source, dialect, filename, files_dir, platform, values)
+    if values is not None:
+        findings = Findings()
+        values.report_unused(findings)
+        entries += findings.located(NodeLocator(None), filename)
+    report = Report(entries, sources=((filename, source),), strict=strict)
+    if config is None or report.is_fatal:
+        return Transpiled(None, report)
+    return Transpiled(gojson.dumps(config), report)
+
+
+def _translate(
+    text: str, dialect: str, filename: str, files_dir: Path | None, platform: str, variables: Variables | None
+) -> tuple[dict[str, Json] | None, tuple[Diagnostic, ...]]:
+    findings = Findings()
+    root: Node | None = None
+    config = None
+    try:
+        root = compose(text, variables.filler(findings) if variables is not None else None)
+        if not findings.is_fatal:
+            chosen = _DIALECTS[detect(root) if dialect == "auto" else dialect]
+            config = chosen.translate(Source(root=root, files_dir=files_dir, platform=platform), findings)
+    except YamlError as error:
+        place = (error.line, error.column or 1) if error.line is not None else None
+        findings.error((), error.message, place=place)
+    return config, findings.located(NodeLocator(root), filename)
+
+
+def detect(root: Node | None) -> Literal["butane", "clc"]:
+    """The dialect of a composed source: Butane configs have a top-level `variant`."""
+    return "butane" if isinstance(root, MappingNode) and root.child("variant") is not None else "clc"

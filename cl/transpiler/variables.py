@@ -1,0 +1,61 @@
+"""`${name}` in a config's values, filled in after parsing: lines stay the user's and nothing can break out of
+its scalar. `$${` stands for a literal `${`; a shell's `$VAR` and `$(…)` and systemd's `%i` need no doubling.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from cl.transpiler.report import Findings, did_you_mean
+
+_PLACEHOLDER = re.compile(r"\$?\$\{([^{}\n]*)\}|\$\$\{")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class Variables:
+    """The variables of one transpilation, and which of them its sources have used."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.used: set[str] = set()
+
+    def filler(self, findings: Findings) -> Filler:
+        return Filler(self, findings)
+
+    def lookup(self, name: str) -> str | None:
+        value = self._values.get(name)
+        if value is not None:
+            self.used.add(name)
+        return value
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._values)
+
+    def report_unused(self, findings: Findings) -> None:
+        """An error for each variable that no source has used: a misspelt name must not go unnoticed."""
+        for name in self._values:
+            if name not in self.used:
+                hint = f"write ${{{name}}} where it belongs, or drop it"
+                findings.error((), f"variable {name!r} is not used", hint=hint)
+
+
+class Filler:
+    """Fills the scalars of one source; unknown names become findings at their line and column."""
+
+    def __init__(self, variables: Variables, findings: Findings) -> None:
+        self._variables, self._findings = variables, findings
+
+    def __call__(self, value: str, line: int, column: int) -> str:
+        def fill(match: re.Match[str]) -> str:
+            if match[0].startswith("$$"):
+                return match[0][1:]
+            name = match[1]
+            if _NAME.fullmatch(name) and (known := self._variables.lookup(name)) is not None:
+                return known
+            hint = did_you_mean(name, self._variables.names) or "write $${ for a literal ${"
+            self._findings.error((), f"variable {name!r} is not known", hint=hint, place=(line, column))
+            return match[0]
+
+        return _PLACEHOLDER.sub(fill, value)
