@@ -22,6 +22,13 @@ class StoredObject:
     at preview wherever the store allows it, and the same before and after any change of the content.
     """
 
+    version: pulumi.Output[str]
+    """Something new after every write, also when an older content comes back (S3: the version id; a folder: a time).
+
+    It triggers the re-provisioning together with the config id: after a failed change and a return to the old config,
+    the config id is the one in Pulumi's state again, while the machine may run the failed one.
+    """
+
     resource: pulumi.Resource
     """What must be done before the machine is switched on or told to re-provision."""
 
