@@ -1,0 +1,88 @@
+"""Objects in a local folder: whole or not at all, with the right mode, and secrets never in messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from components.commands import write_object
+
+PROJECT = Path(__file__).resolve().parents[2]
+TIME = "2025-01-31T12:00:00Z"
+
+
+def command(verb: str, text: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "components.commands.write_object", verb],
+        input=text, capture_output=True, text=True, check=False, cwd=PROJECT,
+    )  # fmt: skip
+
+
+def document(path: Path, content: str, private: bool = False) -> str:
+    return json.dumps({"path": str(path), "content": content, "private": private, "written": TIME})
+
+
+@pytest.mark.parametrize(("private", "mode"), [(True, 0o600), (False, 0o644)])
+def test_write_and_delete(tmp_path: Path, private: bool, mode: int) -> None:
+    path = tmp_path / "objects" / "web" / "config.ign"
+    done = command("write", document(path, '{"ä": 1}', private))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"path": str(path)}
+    assert path.read_bytes() == '{"ä": 1}'.encode()
+    assert path.stat().st_mode & 0o777 == mode
+    assert path.stat().st_mtime == 1738324800
+    assert os.listdir(path.parent) == ["config.ign"]
+    assert command("delete", document(path, "")).returncode == 0
+    assert not path.parent.exists()
+    assert command("delete", document(path, "")).returncode == 0, "deleting twice is harmless"
+
+
+def test_a_reader_never_sees_half_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "config.ign"
+    contents = ["a" * 300_000, "b" * 300_000]
+    write_object.write(path, contents[0], private=False, written=TIME)
+    done = threading.Event()
+    seen: set[str] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.add(path.read_text())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for turn in range(40):
+        write_object.write(path, contents[turn % 2], private=False, written=TIME)
+    done.set()
+    reader.join()
+    assert seen and seen <= set(contents)
+
+
+def test_a_failed_write_keeps_the_old_object_and_leaves_no_scraps(tmp_path: Path) -> None:
+    path = tmp_path / "config.ign"
+    write_object.write(path, "old", private=False, written=TIME)
+    with pytest.raises(UnicodeEncodeError):
+        write_object.write(path, "new \ud800", private=False, written=TIME)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["config.ign"]
+
+
+def test_an_impossible_place_is_named_without_the_content(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = command("write", document(tmp_path / "file" / "config.ign", "s3cret"))
+    assert done.returncode == 1
+    assert "config.ign can't be written: " in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ['{"content": "s3cret"}', '["s3cret"]', '"s3cret', ""])
+def test_a_bad_document_is_refused_without_repeating_it(text: str) -> None:
+    done = command("write", text)
+    assert done.returncode == 1
+    assert "needs path, content, private and written" in done.stderr
+    assert "s3cret" not in done.stderr + done.stdout and "Traceback" not in done.stderr
