@@ -1,0 +1,42 @@
+# Two commands: `make up` and `make test`. They set up what they need, and work from a clean clone
+# on Debian and Ubuntu; what they do is in toolchain/.
+STACK ?= local
+TIERS ?= lint unit golden engine vm
+ARGS ?=
+
+toolchain := .venv/bin/python -m toolchain
+.DEFAULT_GOAL := help
+.PHONY: up preview destroy test lint env clean lock help
+
+up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff")
+	@toolchain/bootstrap run
+	@$(toolchain) up --stack '$(STACK)' -- $(ARGS)
+
+preview: ## set up, then `pulumi preview`
+	@toolchain/bootstrap run
+	@$(toolchain) preview --stack '$(STACK)' -- $(ARGS)
+
+destroy: ## take everything down that the stack has
+	@toolchain/bootstrap run
+	@$(toolchain) destroy --stack '$(STACK)' -- $(ARGS)
+
+test: ## all checks and tests (TIERS="unit engine", ARGS="-k name")
+	@toolchain/bootstrap dev
+	@$(toolchain) test --tiers '$(TIERS)' -- $(ARGS)
+
+lint: ## the checks alone
+	@toolchain/bootstrap dev
+	@$(toolchain) test --tiers lint
+
+env: ## print the environment for plain `pulumi`: eval "$$(make -s env)"
+	@toolchain/bootstrap run
+	@$(toolchain) env --stack '$(STACK)'
+
+lock: ## pin pyproject.toml's dependencies anew (ARGS=--upgrade: the newest versions)
+	@toolchain/lock $(ARGS)
+
+clean: ## remove what set-up made; refused while a stack has resources
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m toolchain clean; else python3 -m toolchain clean; fi
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

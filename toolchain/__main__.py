@@ -1,0 +1,56 @@
+"""`python -m toolchain VERB`: what the Makefile's targets do. `make help` lists them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from toolchain import places
+from toolchain.clean import clean
+from toolchain.steps import SetupError, alone, say
+
+EPILOG = "What follows `--` goes to pulumi (up, preview, destroy) or pytest (test)."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one verb; the exit code: 1 when something failed."""
+    parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
+    parser.add_argument("verb", choices=("up", "preview", "destroy", "test", "env", "clean"))
+    parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
+    parser.add_argument("--tiers", default="", help="test: which tiers, in one word")
+    parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        return _do(options.verb, options.stack, options.tiers.split(), options.rest)
+    except SetupError as error:
+        say(f"error: {error}")
+        if error.hint:
+            say(f"  hint: {error.hint}")
+    except KeyboardInterrupt:
+        say("interrupted")
+    return 1
+
+
+def _do(verb: str, stack: str, tiers: Sequence[str], rest: Sequence[str]) -> int:
+    if verb == "env":
+        print(places.shell(stack))
+        return 0
+    if verb == "clean":
+        clean()
+        return 0
+    # What stands in the virtual environment is imported only now: `clean` works without it.
+    if verb == "test":
+        from toolchain import tiers as tests
+
+        return 0 if tests.run(tiers or tests.NAMES, rest) else 1
+    from toolchain import stack as stacks
+
+    with alone():
+        stacks.set_up(stack)
+    stacks.pulumi(verb, stack, rest)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

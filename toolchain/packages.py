@@ -1,0 +1,36 @@
+"""Debian packages, by what needs them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from toolchain.places import ROOT
+from toolchain.steps import SetupError, say
+
+LINT = ("shellcheck",)
+SSH_CLIENT = ("openssh-client",)
+ENGINE = (*SSH_CLIENT, "openssh-server")
+QEMU = (*SSH_CLIENT, "qemu-system-x86", "qemu-utils", "seabios")
+# What builds the stand-in machine image (`toolchain/image`).
+IMAGE = (
+    "bc", "cpio", "dosfstools", "fakeroot", "fdisk", "gcc", "grub-common", "grub-pc-bin", "kmod",
+    "libblkid-dev", "libc6-dev", "lz4", "mmdebstrap", "mtools", "squashfs-tools", "uidmap",
+)  # fmt: skip
+
+
+def install(packages: Sequence[str]) -> None:
+    """Install what is missing of the packages (`toolchain/apt`).
+
+    Raises SetupError when that fails; the reason is on the screen then. Where there is no apt-get
+    nothing is done but a word said: whether the programs are there shows when they are used.
+    """
+    if not shutil.which("apt-get"):
+        if sys.platform != "linux":
+            return
+        say(f"note: no apt-get here; of other systems these are needed: {' '.join(packages)}")
+        return
+    if subprocess.run([ROOT / "toolchain" / "apt", *packages], check=False).returncode:
+        raise SetupError(f"Debian packages are missing: {' '.join(packages)}")

@@ -1,0 +1,223 @@
+"""`command:local:Command`: a command on this computer as a resource.
+
+Source of the behaviour: pulumi-command 1.2.1, `provider/pkg/provider/local` (`commandController.go`,
+`commandOutputs.go`, `logging.go`). Two things differ, on purpose: a cancelled or timed-out command
+gets SIGTERM, then SIGKILL, and its whole process group with it (the real plugin kills the first
+process alone); `assetPaths` and `archivePaths` are refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from typing import IO
+
+from toolchain.plugins.base import (
+    Call,
+    Failure,
+    Properties,
+    ProviderError,
+    ResourceType,
+    Value,
+    is_unknown,
+    new_id,
+)
+
+LOGGED_STREAMS = {
+    "stdout": {"stdout"},
+    "stderr": {"stderr"},
+    "stdoutAndStderr": {"stdout", "stderr"},
+    "none": set[str](),
+}
+DEFAULT_INTERPRETER = ["/bin/sh", "-c"]
+TERM_GRACE = 10.0  # seconds between SIGTERM and SIGKILL of a cancelled command
+
+
+class Command(ResourceType):
+    """Runs `create`, `update` (or `create` again) and `delete` by an interpreter, /bin/sh -c."""
+
+    inputs = frozenset(
+        {
+            "create", "update", "delete", "triggers", "stdin", "logging", "interpreter", "dir",
+            "environment", "addPreviousOutputInEnv", "assetPaths", "archivePaths",
+        }
+    )  # fmt: skip
+    outputs = frozenset({"stdout", "stderr"})
+    replace_on = frozenset({"triggers"})
+
+    def check(self, inputs: Properties) -> Sequence[Failure]:
+        """Types and closed sets of values, and what this stand-in can't do."""
+        return [
+            Failure(property=name, reason=reason)
+            for name, value in inputs.items()
+            if (reason := _wrong(name, value)) is not None
+        ]
+
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        """Run `create`, if there is one."""
+        return new_id(call.name), _run(call, inputs.get("create"), inputs, {})
+
+    def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
+        """Run `update`, or `create` where there is none."""
+        return _run(call, inputs.get("update", inputs.get("create")), inputs, state)
+
+    def delete(self, call: Call, id_: str, state: Properties) -> None:
+        """Run `delete`, if there is one, as the state has it."""
+        _run(call, state.get("delete"), state, state)
+
+
+def _wrong(name: str, value: Value) -> str | None:
+    if is_unknown(value):
+        return None
+    match name:
+        case "create" | "update" | "delete" | "stdin" | "dir" if not isinstance(value, str):
+            return "a string is wanted"
+        case "addPreviousOutputInEnv" if not isinstance(value, bool):
+            return "true or false is wanted"
+        case "triggers" if not isinstance(value, list):
+            return "a list is wanted"
+        case "interpreter" if not (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ):
+            return "a list of strings is wanted"
+        case "environment" if not (
+            isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+        ):
+            return "a map of strings is wanted"
+        case "logging" if value not in LOGGED_STREAMS:
+            return f"one of {', '.join(LOGGED_STREAMS)} is wanted"
+        case "assetPaths" | "archivePaths":
+            return "the stand-in for the command plugin has no assets; install the real plugin"
+        case _:
+            return None
+
+
+def _run(call: Call, command: Value, inputs: Properties, previous: Properties) -> Properties:
+    """Run a command to its end; its outputs, without the last newline.
+
+    Raises ProviderError with the command and what it printed, when it can't start, fails, is
+    cancelled or takes too long.
+    """
+    if not isinstance(command, str):
+        return {name: previous.get(name, "") for name in ("stdout", "stderr")}
+    if call.cancelled.is_set():
+        raise ProviderError(f"cancelled before it started: {command!r}")
+    streams = _Streams(call, LOGGED_STREAMS[str(inputs.get("logging", "stdoutAndStderr"))])
+    try:
+        process = subprocess.Popen(
+            [*(_strings(inputs.get("interpreter")) or DEFAULT_INTERPRETER), command],
+            cwd=str(inputs["dir"]) if "dir" in inputs else None,
+            env=_environment(inputs, previous),
+            stdin=subprocess.PIPE if inputs.get("stdin") else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+    except OSError as error:
+        raise ProviderError(f"{error.strerror}: {error.filename}: running {command!r}") from error
+    threading.Thread(
+        target=_feed, args=(process, str(inputs.get("stdin", ""))), daemon=True
+    ).start()
+    readers = streams.start(process)
+    verdict = _wait(call, process, readers)
+    if verdict:
+        raise ProviderError(f'{verdict}: running "{command}":\n{streams.text("both")}')
+    return {name: streams.text(name).removesuffix("\n") for name in ("stdout", "stderr")}
+
+
+def _strings(value: Value) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []
+
+
+def _environment(inputs: Properties, previous: Properties) -> dict[str, str]:
+    environment = dict(os.environ)
+    wanted = inputs.get("environment")
+    if isinstance(wanted, dict):
+        environment.update({name: str(value) for name, value in wanted.items()})
+    if inputs.get("addPreviousOutputInEnv", True):
+        for name in ("stdout", "stderr"):
+            if previous.get(name):
+                environment[f"PULUMI_COMMAND_{name.upper()}"] = str(previous[name])
+    return environment
+
+
+def _feed(process: subprocess.Popen[bytes], text: str) -> None:
+    if process.stdin is not None:
+        # A command may end, or close its input, without having read it all.
+        with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(text.encode())
+
+
+def _wait(
+    call: Call, process: subprocess.Popen[bytes], readers: Sequence[threading.Thread]
+) -> str | None:
+    """Wait until the command has ended and its output is read; what went wrong, None for nothing.
+
+    Like Go's `Cmd.Wait`, this waits for whoever still holds the command's output open: a daemon
+    must redirect all its streams.
+    """
+    deadline = time.monotonic() + call.timeout if call.timeout else None
+    stopped = ""
+    while process.poll() is None or any(reader.is_alive() for reader in readers):
+        if call.cancelled.wait(0.05):
+            stopped = "cancelled"
+        elif deadline and time.monotonic() > deadline:
+            stopped = f"took longer than {call.timeout:g} s"
+        if stopped:
+            _stop(process, readers)
+            return stopped
+    code = process.returncode
+    if code < 0:
+        return f"signal: {signal.strsignal(-code)}"
+    return f"exit status {code}" if code else None
+
+
+def _stop(process: subprocess.Popen[bytes], readers: Sequence[threading.Thread]) -> None:
+    """End the command's process group: ask first, then insist."""
+    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 2.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            if process.poll() is not None and not any(reader.is_alive() for reader in readers):
+                return
+            time.sleep(0.02)
+    # What still holds the output open now left the group: its reader is a daemon thread.
+
+
+class _Streams:
+    """What a command prints: kept by stream and in order of arrival, shown line by line."""
+
+    def __init__(self, call: Call, logged: set[str]) -> None:
+        self.call = call
+        self.logged = logged
+        self.kept: dict[str, list[bytes]] = {"stdout": [], "stderr": [], "both": []}
+
+    def start(self, process: subprocess.Popen[bytes]) -> list[threading.Thread]:
+        """Read both streams, each in a thread of its own, until their end."""
+        pairs = (("stdout", process.stdout), ("stderr", process.stderr))
+        threads = [
+            threading.Thread(target=self._read, args=pair, daemon=True)
+            for pair in pairs
+            if pair[1] is not None
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def text(self, name: str) -> str:
+        """All that was printed to `stdout`, `stderr` or `both`."""
+        return b"".join(self.kept[name]).decode(errors="replace")
+
+    def _read(self, name: str, stream: IO[bytes]) -> None:
+        with stream:
+            for line in stream:
+                self.kept[name].append(line)
+                self.kept["both"].append(line)
+                if name in self.logged:
+                    self.call.progress(line.decode(errors="replace").rstrip("\r\n"))

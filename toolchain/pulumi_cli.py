@@ -1,0 +1,171 @@
+"""The `pulumi` program and its Python language host: installed, else downloaded, else built.
+
+The built language host is an old one (v3.79.0, the last that is served as a Go module): it ignores
+the options `virtualenv` and `toolchain` of Pulumi.yaml, so the environment puts `.venv/bin` first
+on PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from toolchain import download
+from toolchain.places import BIN, ROOT
+from toolchain.steps import SetupError, digest, is_made, made, run, say, step
+
+VERSION = "3.259.0"
+MINIMUM = (3, 259, 0)
+GO_MODULES = ROOT / "toolchain" / "go"
+VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
+CLI_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
+HOST_PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
+HOST_MODULE = "github.com/pulumi/pulumi/sdk/v3"
+FIRST_GO_WITH_TOOLCHAINS = (1, 21)
+
+
+def ensure() -> None:
+    """Make sure that `pulumi` and `pulumi-language-python` work, by the first way that does.
+
+    Raises SetupError when none does.
+    """
+    if installed() or (is_made("pulumi", _source()) and (BIN / "pulumi").is_file()):
+        return
+    BIN.mkdir(parents=True, exist_ok=True)
+    if not _download():
+        _build()
+    made("pulumi", _source())
+
+
+def version_of(program: str | Path) -> tuple[int, ...] | None:
+    """The version a `pulumi` program prints (`v3.259.0`), None when it prints none."""
+    try:
+        answer = subprocess.run(
+            [program, "version"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.match(r"v(\d+)\.(\d+)\.(\d+)", answer.stdout)
+    return tuple(map(int, match.groups())) if match else None
+
+
+def installed() -> Path | None:
+    """An installed `pulumi`, new enough and with its Python language host, outside TOOLCHAIN."""
+    path = os.pathsep.join(
+        entry for entry in os.environ.get("PATH", "").split(os.pathsep) if Path(entry) != BIN
+    )
+    program = shutil.which("pulumi", path=path)
+    if program is None:
+        return None
+    version = version_of(program)
+    if version is None or version < MINIMUM:
+        say(f"note: {program} is older than {VERSION}: not used")
+        return None
+    beside = f"{Path(program).resolve().parent}{os.pathsep}{path}"
+    if not shutil.which("pulumi-language-python", path=beside):
+        say(f"note: {program} has no pulumi-language-python beside it: not used")
+        return None
+    return Path(program)
+
+
+def _source() -> str:
+    return digest(VERSION, sys.platform, platform.machine(), GO_MODULES)
+
+
+def _download() -> bool:
+    """The official release into BIN; False when it is out of reach (no internet)."""
+    published = download.checksums(VERSION)
+    system = {"linux": "linux", "darwin": "darwin"}.get(sys.platform, "")
+    machine = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "")
+    name = f"pulumi-v{VERSION}-{system}-{machine}.tar.gz"
+    if not published:
+        say(f"note: {download.RELEASES} can't be reached: Pulumi is built from its Go modules")
+        return False
+    if name not in published:
+        raise SetupError(
+            f"there is no official Pulumi {VERSION} for this computer ({name})",
+            "install pulumi yourself, so that it is on PATH",
+        )
+    with step(f"Pulumi {VERSION}, the official release"), tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder, name)
+        download.fetch(f"{download.RELEASES}/{name}", published[name], archive)
+        download.unpack(archive, BIN)
+    return True
+
+
+def go() -> tuple[str, dict[str, str]]:
+    """A `go` that can build what `toolchain/go` asks for, and the environment to run it in.
+
+    A Go older than a module's `go` line fetches the right one by itself (GOTOOLCHAIN=auto), which
+    Go can since 1.21. Raises SetupError when there is none, or an older one alone.
+    """
+    hint = (
+        "install Go 1.21 or newer (Debian 13: apt-get install golang-go), or install pulumi itself "
+        f"(version {VERSION} or newer)"
+    )
+    program = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
+    if program is None:
+        raise SetupError("Pulumi can't be downloaded, and without Go it can't be built", hint)
+    # Asked without switching toolchains: a module's folder may ask for one that can't be had.
+    answer = subprocess.run(
+        [program, "version"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        env={**os.environ, "GOTOOLCHAIN": "local"},
+    ).stdout
+    match = re.search(r"go(\d+)\.(\d+)", answer)
+    if match is None or tuple(map(int, match.groups())) < FIRST_GO_WITH_TOOLCHAINS:
+        raise SetupError(f"{program} is too old to build Pulumi: {answer.strip()}", hint)
+    environment = {**os.environ, "GOTOOLCHAIN": "auto", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    environment.setdefault("HOME", str(Path.home()))
+    return program, environment
+
+
+def _build() -> None:
+    host, cli = GO_MODULES / "pulumi-language-python", GO_MODULES / "pulumi"
+    with step("the Python language host, from its Go module"):
+        _go_build(host, HOST_PACKAGE, "pulumi-language-python")
+        # Its other half is a Python program, in the same folder of the module.
+        program, environment = go()
+        answer = subprocess.run(
+            [program, "list", "-m", "-json", HOST_MODULE],
+            cwd=host,
+            env=environment,
+            capture_output=True,
+            check=True,
+        )
+        folder = Path(json.loads(answer.stdout)["Dir"], *HOST_PACKAGE.split("/")[4:])
+        target = BIN / "pulumi-language-python-exec"
+        shutil.copyfile(folder / target.name, target)
+        target.chmod(0o755)
+    with step(f"Pulumi {VERSION}, from its Go modules (about 5 minutes on 2 cores)"):
+        _go_build(cli, CLI_PACKAGE, "pulumi", f"-X {VERSION_VARIABLE}=v{VERSION}")
+
+
+def _go_build(module: Path, package: str, name: str, ldflags: str = "") -> None:
+    program, environment = go()
+    part = BIN / f".{name}.part"
+    nice = ["nice"] if shutil.which("nice") else []
+    run(
+        [*nice, program, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
+        log=f"build-{name}",
+        failure=f"{package} can't be built",
+        hint="is the Go module proxy (go env GOPROXY) within reach? or install pulumi itself",
+        cwd=module,
+        env=environment,
+    )
+    part.replace(BIN / name)

@@ -1,0 +1,63 @@
+"""`make up`, `preview`, `destroy`: set up what a stack needs, then hand over to `pulumi`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from toolchain import packages, pulumi_cli
+from toolchain.places import LOCAL_STACK, ROOT, STATE, environment
+from toolchain.plugins import install
+from toolchain.steps import SetupError, say
+
+# `flatcar:platform: qemu`, or `platform: qemu` of one machine among several.
+ON_QEMU = re.compile(r"""^[^#\n]*\bplatform["']?\s*:\s*["']?qemu\b""", re.MULTILINE | re.IGNORECASE)
+
+
+def set_up(stack: str) -> None:
+    """Make sure that everything is there to run `pulumi` on a stack. Raises SetupError."""
+    pulumi_cli.ensure()
+    install.ensure("command")
+    if needs_image(stack):
+        packages.install(packages.QEMU)
+        ensure_image()
+
+
+def needs_image(stack: str) -> bool:
+    """Whether a stack has machines in QEMU on this computer; `local` is made of them."""
+    settings = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+    return stack == LOCAL_STACK or (
+        settings.is_file() and ON_QEMU.search(settings.read_text()) is not None
+    )
+
+
+def ensure_image() -> None:
+    """Make the machine image; quick when nothing it is built from changed. Raises SetupError."""
+    if sys.platform != "linux":
+        raise SetupError("the machine image is built on Linux alone", "use a stack in a cloud")
+    packages.install(packages.IMAGE)
+    argv = [sys.executable, "-m", "toolchain.image"]
+    if subprocess.run(argv, cwd=ROOT, env=environment(LOCAL_STACK), check=False).returncode:
+        raise SetupError("the machine image can't be made (the reason is above)")
+
+
+def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:
+    """Replace this process by `pulumi VERB` on a stack, which is created when there is none.
+
+    At a terminal Pulumi asks before it changes anything; without one nobody can answer, so the
+    answer is yes.
+    """
+    STATE.mkdir(parents=True, exist_ok=True, mode=0o700)
+    env = environment(stack)
+    if install.is_stand_in("command"):
+        say("STAND-IN: the command plugin is this project's own, not Pulumi's")
+    select = ["pulumi", "stack", "select", "--create", stack]
+    if subprocess.run(select, cwd=ROOT, env=env, check=False).returncode:
+        raise SetupError(f"stack {stack} can't be selected (the reason is above)")
+    agreed = [] if verb == "preview" or sys.stdin.isatty() else ["--yes"]
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    os.execvpe("pulumi", ["pulumi", verb, "--stack", stack, *agreed, *arguments], env)  # noqa: S606
