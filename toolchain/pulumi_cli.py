@@ -63,9 +63,7 @@ def version_of(program: str | Path) -> tuple[int, ...] | None:
 
 def installed() -> Path | None:
     """An installed `pulumi`, new enough and with its Python language host, outside TOOLCHAIN."""
-    path = os.pathsep.join(
-        entry for entry in os.environ.get("PATH", "").split(os.pathsep) if Path(entry) != BIN
-    )
+    path = os.pathsep.join(entry for entry in os.environ.get("PATH", "").split(os.pathsep) if Path(entry) != BIN)
     program = shutil.which("pulumi", path=path)
     if program is None:
         return None

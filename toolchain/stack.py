@@ -29,9 +29,7 @@ def set_up(stack: str) -> None:
 def needs_image(stack: str) -> bool:
     """Whether a stack has machines in QEMU on this computer; `local` is made of them."""
     settings = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
-    return stack == LOCAL_STACK or (
-        settings.is_file() and ON_QEMU.search(settings.read_text()) is not None
-    )
+    return stack == LOCAL_STACK or (settings.is_file() and ON_QEMU.search(settings.read_text()) is not None)
 
 
 def ensure_image() -> None:

@@ -66,7 +66,7 @@ def step(name: str) -> Iterator[None]:
 
 
 def run(
-    argv: Sequence[str],
+    argv: Sequence[str | Path],
     *,
     log: str,
     failure: str,

@@ -71,9 +71,7 @@ def run(names: Sequence[str], arguments: Sequence[str] = ()) -> bool:
     """
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
-        raise SetupError(
-            f"no such tier: {', '.join(unknown) or '(none named)'}", f"there are: {', '.join(NAMES)}"
-        )
+        raise SetupError(f"no such tier: {', '.join(unknown) or '(none named)'}", f"there are: {', '.join(NAMES)}")
     outcomes: dict[str, Outcome] = {}
     for tier in TIERS:
         if tier.name not in names:
@@ -91,11 +89,10 @@ def run(names: Sequence[str], arguments: Sequence[str] = ()) -> bool:
         counts = f"{outcome.passed} passed, {outcome.failed} failed, {outcome.skipped} skipped"
         print(f"{name:<8}{counts}{note}")
     passed, failed, skipped = (
-        sum(getattr(outcome, key) for outcome in outcomes.values())
-        for key in ("passed", "failed", "skipped")
+        sum(getattr(outcome, key) for outcome in outcomes.values()) for key in ("passed", "failed", "skipped")
     )
     print(f"total: {passed} passed, {failed} failed, {skipped} skipped", flush=True)
-    return failed == 0
+    return not failed
 
 
 def _run_tier(tier: Tier, arguments: Sequence[str]) -> Outcome:
@@ -130,9 +127,7 @@ def counted(report: Path) -> Outcome:
     suite = ElementTree.parse(report).getroot().find("testsuite")  # noqa: S314 # pytest wrote it
     if suite is None:
         return Outcome(failed=1, note="pytest wrote no counts")
-    total, failures, errors, skipped = (
-        int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")
-    )
+    total, failures, errors, skipped = (int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped"))
     failed = failures + errors
     return Outcome(passed=max(total - failed - skipped, 0), failed=failed, skipped=skipped)
 

@@ -32,7 +32,7 @@ from pulumi.runtime.proto import (
     provider_pb2_grpc,
 )
 
-SECRET = "1b47061264138c4ac30d75fd1eb44270"
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 # the mark of a secret, no secret
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # The engine's marks for a value that is not known before `up`, one for each kind of value
@@ -50,7 +50,7 @@ UNKNOWNS = frozenset(
 )
 GRPC_OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
 
-Value: TypeAlias = "None | bool | float | str | list[Value] | dict[str, Value]"
+Value: TypeAlias = "bool | float | str | list[Value] | dict[str, Value] | None"
 Properties: TypeAlias = "dict[str, Value]"
 
 
@@ -86,11 +86,7 @@ class Call:
         if self.engine is None:
             return
         try:
-            self.engine.Log(
-                engine_pb2.LogRequest(
-                    severity=engine_pb2.INFO, message=line, urn=self.urn, ephemeral=True
-                )
-            )
+            self.engine.Log(engine_pb2.LogRequest(severity=engine_pb2.INFO, message=line, urn=self.urn, ephemeral=True))
         except grpc.RpcError:  # an engine that is gone must not stop a running command
             self.engine = None
 
@@ -214,9 +210,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     address the engine gave, None in tests without one.
     """
 
-    def __init__(
-        self, name: str, version: str, types: Mapping[str, ResourceType], engine: str | None
-    ) -> None:
+    def __init__(self, name: str, version: str, types: Mapping[str, ResourceType], engine: str | None) -> None:
         self.name = name
         self.version = version
         self.types = types
@@ -231,9 +225,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def GetPluginInfo(self, request: object, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=self.version)
 
-    def GetSchema(
-        self, request: object, context: grpc.ServicerContext
-    ) -> provider_pb2.GetSchemaResponse:
+    def GetSchema(self, request: object, context: grpc.ServicerContext) -> provider_pb2.GetSchemaResponse:
         names = {token: {"description": "stand-in"} for token in self.types}
         schema = {"name": self.name, "version": self.version, "resources": names}
         return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
@@ -243,9 +235,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.CheckResponse:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(
-        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    def DiffConfig(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         same = decode(request.olds) == decode(request.news)
         none, some = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
         return provider_pb2.DiffResponse(changes=none if same else some)
@@ -263,9 +253,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     # --- resources
 
-    def Check(
-        self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CheckResponse:
+    def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         resource = self._type(request.urn, context)
         failures = [
             provider_pb2.CheckFailure(property=failure.property, reason=failure.reason)
@@ -273,14 +261,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         ]
         return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
 
-    def Diff(
-        self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.DiffResponse:
+    def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         resource = self._type(request.urn, context)
         old, new = decode(request.old_inputs), decode(request.news)
-        response = provider_pb2.DiffResponse(
-            hasDetailedDiff=True, changes=provider_pb2.DiffResponse.DIFF_NONE
-        )
+        response = provider_pb2.DiffResponse(hasDetailedDiff=True, changes=provider_pb2.DiffResponse.DIFF_NONE)
         for change in changes(old, new):
             top = change.path.partition(".")[0].partition("[")[0]
             replace = top in resource.replace_on
@@ -293,9 +277,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 response.replaces.append(top)
         return response
 
-    def Create(
-        self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.CreateResponse:
+    def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
         resource = self._type(request.urn, context)
         inputs = decode(request.properties)
         if request.preview:
@@ -306,9 +288,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         return provider_pb2.CreateResponse(id=id_, properties=encode({**inputs, **outputs}))
 
-    def Update(
-        self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.UpdateResponse:
+    def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         resource = self._type(request.urn, context)
         state, inputs = decode(request.olds), decode(request.news)
         if request.preview:
@@ -320,9 +300,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         return provider_pb2.UpdateResponse(properties=encode({**inputs, **outputs}))
 
-    def Delete(
-        self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
-    ) -> empty_pb2.Empty:
+    def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         resource = self._type(request.urn, context)
         call = self._call(request.urn, request.timeout)
         try:
@@ -331,17 +309,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         return empty_pb2.Empty()
 
-    def Read(
-        self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext
-    ) -> provider_pb2.ReadResponse:
+    def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
         resource = self._type(request.urn, context)
         state = resource.read(request.id, decode(request.properties))
         if state is None:
             return provider_pb2.ReadResponse()
         inputs = {key: value for key, value in state.items() if key in resource.inputs}
-        return provider_pb2.ReadResponse(
-            id=request.id, properties=encode(state), inputs=encode(inputs)
-        )
+        return provider_pb2.ReadResponse(id=request.id, properties=encode(state), inputs=encode(inputs))
 
     def _call(self, urn: str, timeout: float) -> Call:
         return Call(urn=urn, timeout=timeout, cancelled=self.cancelled, engine=self.engine)

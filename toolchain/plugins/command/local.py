@@ -81,13 +81,9 @@ def _wrong(name: str, value: Value) -> str | None:
             return "true or false is wanted"
         case "triggers" if not isinstance(value, list):
             return "a list is wanted"
-        case "interpreter" if not (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ):
+        case "interpreter" if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             return "a list of strings is wanted"
-        case "environment" if not (
-            isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
-        ):
+        case "environment" if not (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
             return "a map of strings is wanted"
         case "logging" if value not in LOGGED_STREAMS:
             return f"one of {', '.join(LOGGED_STREAMS)} is wanted"
@@ -120,9 +116,7 @@ def _run(call: Call, command: Value, inputs: Properties, previous: Properties) -
         )
     except OSError as error:
         raise ProviderError(f"{error.strerror}: {error.filename}: running {command!r}") from error
-    threading.Thread(
-        target=_feed, args=(process, str(inputs.get("stdin", ""))), daemon=True
-    ).start()
+    threading.Thread(target=_feed, args=(process, str(inputs.get("stdin", ""))), daemon=True).start()
     readers = streams.start(process)
     verdict = _wait(call, process, readers)
     if verdict:
@@ -153,9 +147,7 @@ def _feed(process: subprocess.Popen[bytes], text: str) -> None:
             pipe.write(text.encode())
 
 
-def _wait(
-    call: Call, process: subprocess.Popen[bytes], readers: Sequence[threading.Thread]
-) -> str | None:
+def _wait(call: Call, process: subprocess.Popen[bytes], readers: Sequence[threading.Thread]) -> str | None:
     """Wait until the command has ended and its output is read; what went wrong, None for nothing.
 
     Like Go's `Cmd.Wait`, this waits for whoever still holds the command's output open: a daemon
@@ -201,11 +193,7 @@ class _Streams:
     def start(self, process: subprocess.Popen[bytes]) -> list[threading.Thread]:
         """Read both streams, each in a thread of its own, until their end."""
         pairs = (("stdout", process.stdout), ("stderr", process.stderr))
-        threads = [
-            threading.Thread(target=self._read, args=pair, daemon=True)
-            for pair in pairs
-            if pair[1] is not None
-        ]
+        threads = [threading.Thread(target=self._read, args=pair, daemon=True) for pair in pairs if pair[1] is not None]
         for thread in threads:
             thread.start()
         return threads

@@ -1,0 +1,1 @@
+"""What several tiers of tests share: a `pulumi` runner, throw-away servers."""

@@ -1,0 +1,148 @@
+"""Real runs of the `pulumi` program on a file backend of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 600.0
+"""No run takes this long; it only ends tests that would hang."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one run of `pulumi` came to."""
+
+    argv: Sequence[str]
+    code: int
+    output: str
+    """stdout and stderr, in order."""
+    events: Sequence[Mapping[str, Any]] = ()
+    """The engine's events (`--event-log`), in order."""
+
+    def ops(self) -> dict[str, str]:
+        """What is (a preview) or was done, by resource name: `create`, `update`, `replace`, `same`, `delete` …
+
+        A replacement counts as `replace`. Stacks and providers are left out.
+        """
+        found: dict[str, str] = {}
+        for event in self.events:
+            metadata = event.get("resourcePreEvent", {}).get("metadata")
+            if not metadata or metadata["type"].startswith(("pulumi:pulumi:", "pulumi:providers:")):
+                continue
+            name, op = metadata["urn"].rsplit("::", 1)[-1], metadata["op"]
+            if op in {"create-replacement", "delete-replaced"}:
+                op = "replace"
+            found[name] = op
+        return found
+
+    def progress(self, name: str) -> list[str]:
+        """The lines that were shown at a resource, in order."""
+        lines = []
+        for event in self.events:
+            diagnostic = event.get("diagnosticEvent", {})
+            if diagnostic.get("urn", "").rsplit("::", 1)[-1] == name:
+                lines.append(diagnostic["message"].rstrip("\n"))
+        return lines
+
+
+@dataclass(slots=True, kw_only=True)
+class Pulumi:
+    """One stack of a project in `directory`, with its backend and settings in `scratch`."""
+
+    directory: Path
+    scratch: Path
+    home: Path
+    stack: str = "test"
+    env: dict[str, str] = field(default_factory=dict)
+    """Variables for `pulumi` beside this process's own."""
+    config_file: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The environment `pulumi` runs in: this Python first on PATH, a backend of its own, no passphrase."""
+        keep = {key: value for key, value in os.environ.items() if not key.startswith("PULUMI_")}
+        return {
+            **keep,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_BACKEND_URL": (self.scratch / "state").as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE": "",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
+            **self.env,
+        }
+
+    def start(self) -> None:
+        """Make the backend and the stack."""
+        (self.scratch / "state").mkdir(parents=True)
+        self.run("stack", "init", self.stack)
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command line of a run."""
+        settings = ["--config-file", str(self.config_file)] if self.config_file and arguments[0] != "stack" else []
+        return ["pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color=never", *settings]
+
+    def run(self, *arguments: str, code: int | None = 0, events: bool = False, stdin: str = "") -> Run:
+        """Run `pulumi`; fails the test when it ends with another code than wanted (None: any)."""
+        log = self.scratch / "events.jsonl"
+        log.unlink(missing_ok=True)
+        if arguments[:2] == ("stack", "init"):
+            argv = ["pulumi", *arguments, "--non-interactive", "--color=never"]
+        else:
+            argv = self.argv(*arguments)
+        if events:
+            argv += ["--event-log", str(log)]
+        done = subprocess.run(
+            argv,
+            cwd=self.directory,
+            env=self.environment(),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        seen = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
+        result = Run(argv=argv, code=done.returncode, output=done.stdout, events=seen)
+        if code is not None:
+            assert done.returncode == code, f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}"
+        return result
+
+    def preview(self, *arguments: str, code: int | None = 0) -> Run:
+        return self.run("preview", *arguments, code=code, events=True)
+
+    def up(self, *arguments: str, code: int | None = 0) -> Run:
+        return self.run("up", "--yes", "--skip-preview", *arguments, code=code, events=True)
+
+    def destroy(self, *arguments: str, code: int | None = 0) -> Run:
+        return self.run("destroy", "--yes", "--skip-preview", *arguments, code=code, events=True)
+
+    def set(self, key: str, value: str, *, secret: bool = False) -> None:
+        """`pulumi config set`; the value is not on the command line."""
+        self.run("config", "set", key, "--secret" if secret else "--plaintext", stdin=value)
+
+    def export(self) -> dict[str, Any]:
+        """The state, secrets encrypted."""
+        state: dict[str, Any] = json.loads(self.run("stack", "export").output)
+        return state
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """The resources in state, by name, stacks and providers left out."""
+        found = self.export()["deployment"].get("resources", [])
+        return {
+            resource["urn"].rsplit("::", 1)[-1]: resource
+            for resource in found
+            if not resource["type"].startswith(("pulumi:pulumi:", "pulumi:providers:"))
+        }
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets shown."""
+        outputs: dict[str, Any] = json.loads(self.run("stack", "output", "--json", "--show-secrets").output)
+        return outputs
