@@ -19,10 +19,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("verb", choices=("up", "preview", "destroy", "test", "env", "clean"))
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
     parser.add_argument("--tiers", default="", help="test: which tiers, in one word")
-    parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    options = parser.parse_args(arguments[:cut])
     try:
-        return _do(options.verb, options.stack, options.tiers.split(), options.rest)
+        return _do(options.verb, options.stack, options.tiers.split(), arguments[cut + 1 :])
     except SetupError as error:
         say(f"error: {error}")
         if error.hint:

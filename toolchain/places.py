@@ -13,7 +13,8 @@ MACHINES = Path(os.environ.get("MACHINES_DIR") or ROOT / ".machines").resolve()
 BIN = TOOLCHAIN / "bin"
 LOGS = TOOLCHAIN / "log"
 STAMPS = TOOLCHAIN / "stamps"
-STATE = TOOLCHAIN / "state"
+# Never shared: two checkouts have two sets of machines.
+STATE = ROOT / ".toolchain" / "state"
 PULUMI_HOME = Path(os.environ.get("PULUMI_HOME") or TOOLCHAIN / "pulumi-home").resolve()
 PLUGINS = PULUMI_HOME / "plugins"
 LOCAL_STACK = "local"
