@@ -250,8 +250,6 @@ def _power_on(directory: Path, record: Record | None, spec: Spec, progress: Prog
         check_disk(directory, record)
         note_differences(replace(record, memory_mib=spec.memory_mib, cpus=spec.cpus), spec, progress)
         record = replace(record, power_on=record.power_on + 1, **settings)  # type: ignore[arg-type]
-    if spec.objects:
-        Path(spec.objects).mkdir(mode=0o700, parents=True, exist_ok=True)
     if spec.user_data:
         write_atomically(directory / POINTER, spec.user_data)
     else:
@@ -318,15 +316,13 @@ def _end(directory: Path, grace_s: float, progress: Progress) -> None:
 
 
 def _remove(directory: Path) -> None:
-    """Remove the machine's files and the folders that are empty then."""
+    """Remove the machine's files, and its folder and the stack's when they are empty then."""
     for name in FILES:
         for path in (directory / name, directory / f"{name}.new"):
             path.unlink(missing_ok=True)
     try:
         directory.rmdir()
-        if all(qemu_accel.is_cache(path) for path in directory.parent.iterdir()):
-            qemu_accel.forget(directory.parent)
-            directory.parent.rmdir()
+        directory.parent.rmdir()
     except OSError:
         pass  # something that isn't the machine's is in there: it stays
 

@@ -47,16 +47,6 @@ def choose(wanted: str, qemu: str, cache_dir: Path, progress: Progress) -> str:
     return accel
 
 
-def forget(cache_dir: Path) -> None:
-    """Remove the cached proof."""
-    (cache_dir / _CACHE).unlink(missing_ok=True)
-
-
-def is_cache(path: Path) -> bool:
-    """Tell whether `path` is this module's cache file."""
-    return path.name == _CACHE
-
-
 def boot_sector_seconds(qemu: str, accel: str, *, timeout_s: float) -> float | None:
     """Boot a boot sector that ends QEMU; return the seconds it took, None when it didn't within `timeout_s`."""
     with tempfile.NamedTemporaryFile(suffix=".img") as disk:

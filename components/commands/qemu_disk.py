@@ -55,7 +55,9 @@ def check_disk(directory: Path, record: Record) -> None:
     """Make sure that the disk can be used: itself whole, the image under it unchanged; raises `MachineError`."""
     check_space(directory)
     base, disk = directory / BASE, directory / DISK
-    way_out = f"  put it back, or have the machine made anew, without its data: pulumi up --replace (or remove {directory})"
+    way_out = (
+        f"  put it back, or have the machine made anew, without its data: pulumi up --replace (or remove {directory})"
+    )
     try:
         stat = base.stat()
     except OSError as error:

@@ -1,8 +1,8 @@
 """Write or delete one object in a local folder: `python -m components.commands.write_object write|delete`.
 
-The JSON document on stdin: {"path": …, "content": …, "private": bool, "written": "2025-01-31T12:00:00Z"}; delete needs
-`path` alone. `written` becomes the file's time stamp: a program that sees another time, or other bytes, knows that the
-file was changed or lost since. Readers see the old object or the new one, whole (rename within a folder).
+The JSON document on stdin: {"path": …, "content": …, "written": "2025-01-31T12:00:00.000000Z"}; delete needs `path`
+alone. `written` becomes the file's time stamp, so that whoever plans the next write knows which one this was. Readers
+see the old object or the new one, whole (rename within a folder). The mode is 0600: a config may hold secrets.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import json
 import os
 import sys
 import tempfile
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-def write(path: Path, content: str, *, private: bool, written: str) -> None:
-    """Put `content` at `path`, mode 0600 when `private`, else 0644; raises OSError, and nothing is changed then."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    time = datetime.fromisoformat(written).timestamp()
+
+def write(path: Path, content: str, *, written: str) -> None:
+    """Put `content` at `path`; raises OSError or ValueError, and nothing is changed then."""
+    time_ns = (datetime.fromisoformat(written) - _EPOCH) // timedelta(microseconds=1) * 1000
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     # mkstemp: a name of its own, mode 0600 from the first byte on
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
@@ -26,9 +28,8 @@ def write(path: Path, content: str, *, private: bool, written: str) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode())
             file.flush()
-            os.fchmod(file.fileno(), 0o600 if private else 0o644)
             os.fsync(file.fileno())
-        os.utime(temporary, (time, time))
+        os.utime(temporary, ns=(time_ns, time_ns))
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,12 +42,13 @@ def write(path: Path, content: str, *, private: bool, written: str) -> None:
 
 
 def delete(path: Path) -> None:
-    """Remove the object and the folder it leaves empty; harmless when it is gone."""
+    """Remove the object, its folder and the store's when they are empty then; harmless when it is gone."""
     path.unlink(missing_ok=True)
-    try:
-        path.parent.rmdir()
-    except OSError:
-        pass  # other objects are in there, or the folder is gone
+    for folder in (path.parent, path.parent.parent):
+        try:
+            folder.rmdir()
+        except OSError:
+            break  # other objects are in there, or the folder is gone
 
 
 def main(arguments: list[str]) -> int:
@@ -59,7 +61,7 @@ def main(arguments: list[str]) -> int:
         document = json.load(sys.stdin)
         path = Path(document["path"])
         if arguments == ["write"]:
-            write(path, document["content"], private=document["private"], written=document["written"])
+            write(path, document["content"], written=document["written"])
         else:
             delete(path)
     except OSError as error:
@@ -68,7 +70,7 @@ def main(arguments: list[str]) -> int:
         return 1
     except (ValueError, KeyError, TypeError, AttributeError):
         # the document may hold secrets: say what is expected, never what came
-        print("error: the JSON on stdin needs path, content, private and written", file=sys.stderr)
+        print("error: the JSON on stdin needs path, content and written", file=sys.stderr)
         return 1
     print(json.dumps({"path": str(path.absolute())}))
     return 0

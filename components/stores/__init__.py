@@ -41,6 +41,9 @@ class Store(Protocol):
     ) -> StoredObject:
         """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `content` (an Ignition config).
 
+        `name` is the very name that `Platform.create` gets: a local folder is served to each machine by that name. Stores
+        call their resources NAME-object, NAME-bucket …; the platform's is called NAME.
+
         A new content updates the object in place, atomically where the store can: a machine that reads at that
         moment gets the old or the new one, whole. Secret content stays secret in state, previews and logs; a store
         whose objects others can read refuses secret content with `pulumi.RunError`, unless told otherwise.

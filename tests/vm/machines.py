@@ -71,7 +71,7 @@ class VM:
     def put(self, config: Mapping[str, object] | str) -> None:
         """Replace the object that the pointer leads to (Ignition config as a mapping or as text)."""
         text = config if isinstance(config, str) else json.dumps(config)
-        write_object.write(Path(self.spec.objects) / "config.ign", text, private=True, written=qemu_state.now())
+        write_object.write(Path(self.spec.objects) / "config.ign", text, written=qemu_state.now())
 
     def start(self) -> None:
         """Switch the machine on (again)."""
@@ -99,9 +99,7 @@ class VM:
         """Run a shell script on the machine; exit status 255 when it can't be reached."""
         command = self.ssh_command("bash -s")
         try:
-            return subprocess.run(
-                command, input=script, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
+            return subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired:
             return subprocess.CompletedProcess(command, 255, "", "ssh: no end within the time limit")
 
@@ -199,4 +197,3 @@ def machine(
         if console.exists():
             console.replace(folder / "console.log")  # kept for whoever looks into a failed test's folder
         qemu.delete(vm.directory, print)
-

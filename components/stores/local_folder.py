@@ -1,0 +1,76 @@
+"""Store: a folder on this computer, which QEMU serves to its guest over TFTP. For the `Qemu` platform alone.
+
+Each machine has a folder of its own in it and is served nothing else, so one machine can't read another's config.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pulumi
+from pulumi_command import local
+
+from components.stores import StoredObject
+
+OBJECT = "config.ign"
+SOURCE_URL = f"tftp://10.0.2.2/{OBJECT}"
+"""The same for every machine: 10.0.2.2 is this computer as seen from QEMU's user network."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFolder:
+    """Objects lie at `directory`/NAME/config.ign, mode 0600: QEMU's TFTP reads them as the same user."""
+
+    directory: Path
+    """Relative to the project's folder or absolute; give the `Qemu` platform the same one as its `objects`."""
+
+    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+        """Declare the object of the machine `name`; see `Store.put`.
+
+        The resource is called NAME-object, so that the machine's own can be called NAME.
+        An object that was deleted or edited behind Pulumi's back is written again by the next `pulumi up`.
+        Raises `pulumi.RunError` for a name that is no file name.
+        """
+        if not _NAME.fullmatch(name):
+            raise pulumi.RunError(f"{name!r} can't name an object: letters, digits and . _ - after a letter or digit")
+        path = self.directory / name / OBJECT
+
+        def document(text: str) -> str:
+            return json.dumps({"path": str(path), "written": time_of_write(path, text), "content": text})
+
+        stdin = pulumi.Output.from_input(content).apply(document)
+        command = local.Command(
+            f"{name}-object",
+            create="python3 -m components.commands.write_object write",
+            delete="python3 -m components.commands.write_object delete",
+            stdin=stdin,
+            triggers=[str(path)],
+            logging=local.Logging.NONE,
+            add_previous_output_in_env=False,
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(delete_before_replace=True), opts),
+        )
+        # a time is no secret, even when it is the time a secret was written
+        version = pulumi.Output.unsecret(stdin.apply(lambda text: str(json.loads(text)["written"])))
+        return StoredObject(source_url=pulumi.Output.from_input(SOURCE_URL), version=version, resource=command)
+
+
+def time_of_write(path: Path, content: str) -> str:
+    """Return when `path` got this very content (its time stamp), or the time now when it has to be written (again).
+
+    UTC with microseconds: 2025-01-31T12:00:00.000000Z. Reads only.
+    """
+    try:
+        with path.open("rb") as file:
+            same = file.read() == content.encode()
+        time = _EPOCH + timedelta(microseconds=path.stat().st_mtime_ns // 1000)
+    except OSError:
+        same = False
+    if not same:
+        time = datetime.now(UTC)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
