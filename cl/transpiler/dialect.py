@@ -16,12 +16,13 @@ class Source:
     """One config text, composed, and the options that a translation may look at.
 
     `root` is None for an empty document. `files_dir` is where `local` paths start, None when not given.
-    `platform` is ct's `-platform`, "" when not given.
+    `platform` is ct's `-platform`, "" when not given. `strict`: any finding is fatal.
     """
 
     root: Node | None
     files_dir: Path | None
     platform: str
+    strict: bool = False
 
 
 class Dialect(Protocol):

@@ -40,6 +40,11 @@ def _quoted(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def lower(text: str) -> str:
+    """`text` as strings.ToLower: each character by itself, whatever its neighbours."""
+    return text.lower() if text.isascii() else "".join(character.lower()[0] for character in text)
+
+
 class VersionError(ValueError):
     """The text is not a semantic version; `str()` says why."""
 

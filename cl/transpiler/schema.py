@@ -71,7 +71,9 @@ class Noun:
 
 @cache
 def noun_of(cls: type[Any]) -> Noun:
-    """The schema of a dataclass, read from its annotations once."""
+    """The schema of a dataclass, read from its annotations once; without fields if it decodes itself."""
+    if hasattr(cls, "from_node"):
+        return Noun(cls, {})
     hints = get_type_hints(cls)
     fields = {}
     for attribute in dataclasses.fields(cls):

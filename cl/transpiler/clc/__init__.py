@@ -1,12 +1,59 @@
-"""Placeholder."""
+"""Container Linux Configs: `ct` v0.9.4's language, to Ignition 2.3.0.
+
+Two stages, as in `ct`: reading and checking the config (`nouns`, `validate`), then converting it (`convert`) and
+checking the Ignition config that it became (`ignition.v2_rules`). A fatal first stage hides the second.
+"""
 
 from __future__ import annotations
 
+from cl.transpiler.clc import nouns
+from cl.transpiler.clc.convert import VERSION, convert
+from cl.transpiler.clc.places import source_path
+from cl.transpiler.clc.validate import validate
 from cl.transpiler.dialect import Source
 from cl.transpiler.gojson import Json
+from cl.transpiler.ignition import v2, v2_rules
 from cl.transpiler.report import Findings
+from cl.transpiler.schema import Decoder, TypeProblem
+
+__all__ = ["VERSION", "translate"]
 
 
 def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
-    findings.error((), "this dialect is not supported yet")
-    return None
+    """See `dialect.Dialect`."""
+    config = read(source, findings)
+    if config is None:
+        return None
+    return v2.to_json(config)
+
+
+def read(source: Source, findings: Findings) -> v2.Config | None:
+    """The Ignition 2.3.0 config that a Container Linux Config makes, or None when `findings` are fatal."""
+    decoder = Decoder(late_merge=False)
+    config = decoder.decode(nouns.Config, source.root)
+    if decoder.problems:
+        _report(decoder.problems, findings)
+        return None
+    if source.root is None:
+        findings.warning((), "the config is empty")
+    validate(config, source.root, findings)
+    if findings.is_fatal or (source.strict and len(findings)):
+        return None
+    converted, generated = convert(config, source.files_dir, source.platform, findings)
+    if findings.is_fatal:
+        return None
+    checked = Findings()
+    v2_rules.validate(converted, checked)
+    for entry, path in checked.entries():
+        found, place, section = source_path(path, source.root, generated)
+        hint = f"this was made from {section or 'the platform'}" if section is not None else entry.hint
+        findings.add(entry.severity, found, entry.message, hint=hint, place=place)
+    return None if findings.is_fatal else converted
+
+
+def _report(problems: list[TypeProblem], findings: Findings) -> None:
+    """One entry, as `ct` has it, at the first place; it names the others."""
+    distinct = list(dict.fromkeys(problems))
+    first, *others = distinct
+    more = "".join(f"; line {problem.line}: {problem.message}" for problem in others)
+    findings.error((), first.message + more, place=(first.line, first.column))

@@ -73,9 +73,10 @@ class _Unit:
 
     def _look(self) -> None:
         """One step of Go's reader begins: is there a line, in what it has buffered, that is too long?"""
-        if self._watch and self._filled - self._at >= LINE_MAX:
-            if not _LINE_END.search(self._text, self._at, self._at + LINE_MAX):
-                raise CheckError(f"a line is longer than {LINE_MAX} bytes")
+        if not self._watch or self._filled - self._at < LINE_MAX:
+            return
+        if not _LINE_END.search(self._text, self._at, self._at + LINE_MAX):
+            raise CheckError(f"a line is longer than {LINE_MAX} bytes")
 
     def _read_to(self, end: int, *, by_character: bool) -> None:
         """Move to `end`. Go fills its buffer when it runs out; a search for a delimiter makes room first."""

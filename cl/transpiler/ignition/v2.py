@@ -1,0 +1,379 @@
+"""The nouns of Ignition's spec 2 (2.0.0 to 2.4.0), in the order in which Ignition prints them.
+
+Attributes are the JSON keys in snake case. What a field's default is says when it is left out of the JSON: a
+pointer in Ignition's own schema (`| None` here) when it is None, any other field when it is empty, unless it
+is marked `always`. Source: flatcar/ignition v0.36.2, config/v2_3/types/schema.go and its neighbours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from cl.transpiler.gojson import Json
+
+def _always(default: Any, key: str | None = None) -> Any:
+    return dataclasses.field(default=default, metadata={"always": True} | ({"yaml": key} if key else {}))
+
+
+def _key(key: str, default: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"yaml": key})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification:
+    """What fetched bytes must be: `sha512-HEX`."""
+
+    hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpHeader:
+    """A header sent when something is fetched (2.4.0)."""
+
+    name: str = _always("")
+    value: str = _always("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Where another config or a certificate bundle is."""
+
+    http_headers: tuple[HttpHeader, ...] = ()
+    source: str = _always("")
+    verification: Verification = Verification()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnitionConfig:
+    """Configs to append to this one, or to use instead."""
+
+    append: tuple[Reference, ...] = ()
+    replace: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """Proxies for fetching (2.4.0)."""
+
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Certificate bundles for HTTPS."""
+
+    certificate_authorities: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What to trust."""
+
+    tls: Tls = Tls()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds."""
+
+    http_response_headers: int | None = None
+    http_total: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignition:
+    """The `ignition` section."""
+
+    config: IgnitionConfig = IgnitionConfig()
+    proxy: Proxy | None = None
+    security: Security = Security()
+    timeouts: Timeouts = Timeouts()
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropin:
+    """Settings put over a unit."""
+
+    contents: str = ""
+    name: str = _always("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkdUnit:
+    """A unit of systemd-networkd."""
+
+    contents: str = ""
+    dropins: tuple[Dropin, ...] = ()
+    name: str = _always("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Networkd:
+    """The `networkd` section."""
+
+    units: tuple[NetworkdUnit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group of users."""
+
+    gid: int | None = None
+    name: str = _always("")
+    password_hash: str = ""
+    system: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCreate:
+    """Deprecated way to say how a user is made."""
+
+    gecos: str = ""
+    groups: tuple[str, ...] = ()
+    home_dir: str = ""
+    no_create_home: bool = False
+    no_log_init: bool = False
+    no_user_group: bool = False
+    primary_group: str = ""
+    shell: str = ""
+    system: bool = False
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user and how to log in as it."""
+
+    create: UserCreate | None = None
+    gecos: str = ""
+    groups: tuple[str, ...] = ()
+    home_dir: str = ""
+    name: str = _always("")
+    no_create_home: bool = False
+    no_log_init: bool = False
+    no_user_group: bool = False
+    password_hash: str | None = None
+    primary_group: str = ""
+    ssh_authorized_keys: tuple[str, ...] = ()
+    shell: str = ""
+    system: bool = False
+    uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passwd:
+    """The `passwd` section."""
+
+    groups: tuple[Group, ...] = ()
+    users: tuple[User, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """A user or a group, by number or by name."""
+
+    id: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """A directory."""
+
+    filesystem: str = _always("")
+    group: Owner | None = None
+    overwrite: bool | None = None
+    path: str = _always("")
+    user: Owner | None = None
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileContents:
+    """What a file holds; `source` is a URL, "" an empty file."""
+
+    compression: str = ""
+    http_headers: tuple[HttpHeader, ...] = ()
+    source: str = ""
+    verification: Verification = Verification()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file."""
+
+    filesystem: str = _always("")
+    group: Owner | None = None
+    overwrite: bool | None = None
+    path: str = _always("")
+    user: Owner | None = None
+    append: bool = False
+    contents: FileContents = FileContents()
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A symbolic link, or a hard one."""
+
+    filesystem: str = _always("")
+    group: Owner | None = None
+    overwrite: bool | None = None
+    path: str = _always("")
+    user: Owner | None = None
+    hard: bool = False
+    target: str = _always("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """`size` and `start` count sectors and are deprecated; the MiB pair replaces them from 2.3.0 on."""
+
+    guid: str = ""
+    label: str | None = None
+    number: int = 0
+    should_exist: bool | None = None
+    size: int | None = None
+    size_mib: int | None = _key("sizeMiB", None)
+    start: int | None = None
+    start_mib: int | None = _key("startMiB", None)
+    type_guid: str = ""
+    wipe_partition_entry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk and its partition table."""
+
+    device: str = _always("")
+    partitions: tuple[Partition, ...] = ()
+    wipe_table: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Deprecated way to say how a filesystem is made."""
+
+    force: bool = False
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """What a filesystem is made on, and how."""
+
+    create: Create | None = None
+    device: str = _always("")
+    format: str = _always("")
+    label: str | None = None
+    options: tuple[str, ...] = ()
+    uuid: str | None = None
+    wipe_filesystem: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filesystem:
+    """A filesystem, either made (`mount`) or already there (`path`)."""
+
+    mount: Mount | None = None
+    name: str = ""
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raid:
+    """A software RAID array; its devices are printed as null when there are none."""
+
+    devices: tuple[str, ...] = _always(())
+    level: str = _always("")
+    name: str = _always("")
+    options: tuple[str, ...] = ()
+    spares: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """The `storage` section."""
+
+    directories: tuple[Directory, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    files: tuple[File, ...] = ()
+    filesystems: tuple[Filesystem, ...] = ()
+    links: tuple[Link, ...] = ()
+    raid: tuple[Raid, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A systemd unit."""
+
+    contents: str = ""
+    dropins: tuple[Dropin, ...] = ()
+    enable: bool = False
+    enabled: bool | None = None
+    mask: bool = False
+    name: str = _always("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Systemd:
+    """The `systemd` section."""
+
+    units: tuple[Unit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole config."""
+
+    ignition: Ignition = Ignition()
+    networkd: Networkd = Networkd()
+    passwd: Passwd = Passwd()
+    storage: Storage = Storage()
+    systemd: Systemd = Systemd()
+
+
+def camel(name: str) -> str:
+    """`http_response_headers` as `httpResponseHeaders`."""
+    first, *rest = name.split("_")
+    return first + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
+@cache
+def _printed(cls: type[Any]) -> tuple[tuple[str, str, bool], ...]:
+    """(attribute, JSON key, whether it is printed even when empty) of each field."""
+    return tuple(
+        (field.name, json_key(field), field.default is None or "always" in field.metadata)
+        for field in dataclasses.fields(cls)
+    )
+
+
+def json_key(field: dataclasses.Field[Any]) -> str:
+    """The JSON key of a noun's field."""
+    return field.metadata.get("yaml") or camel(field.name)
+
+
+def to_json(noun: object) -> dict[str, Json]:
+    """A noun as Go's encoding/json prints Ignition's struct; an empty list that is always there becomes null."""
+    out: dict[str, Json] = {}
+    for name, key, keep in _printed(type(noun)):
+        value = getattr(noun, name)
+        if value is None:
+            continue
+        kind = type(value)
+        if kind is str or kind is bool or kind is int:
+            if value or keep:
+                out[key] = value
+        elif kind is not tuple:
+            out[key] = to_json(value)
+        elif value:
+            out[key] = [item if type(item) is str else to_json(item) for item in value]
+        elif keep:
+            out[key] = None
+    return out

@@ -1,0 +1,277 @@
+"""What Ignition checks in a spec 2 config, once it is decoded: the rules of 2.3.0 (and of what came before).
+
+A rule knows the path of what it looks at, in JSON keys. Paths whose last part isn't in the config mean the
+nearest part that is. Source: flatcar/ignition v0.36.2, config/v2_3/types/*.go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from cl.transpiler.ignition import v2
+from cl.transpiler.ignition.checks import CheckError, check_hash, check_source, unit_sections
+from cl.transpiler.report import Findings, Path
+
+SCHEMES = frozenset(("http", "https", "oem", "tftp", "s3", "data"))
+HASHES = {"sha512": 128}
+
+_GUID = re.compile(r"(?:|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
+_UNIT_TYPES = frozenset(
+    ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "snapshot", "slice", "scope")
+)
+_NETWORKD_TYPES = frozenset(("link", "netdev", "network"))
+_LABEL_LENGTHS = {"ext4": 16, "btrfs": 256, "xfs": 12, "swap": 15, "vfat": 11}
+_RAID_LEVELS = frozenset(("raid1", "1", "mirror", "raid4", "4", "raid5", "5", "raid6", "6", "raid10", "10"))
+_STRIPED = frozenset(("linear", "raid0", "0", "stripe"))
+_CREATE_EXCLUDES = {
+    "gecos": "gecos",
+    "groups": "groups",
+    "home_dir": "homeDir",
+    "no_create_home": "noCreateHome",
+    "no_log_init": "noLogInit",
+    "no_user_group": "noUserGroup",
+    "primary_group": "primaryGroup",
+    "shell": "shell",
+    "system": "system",
+}
+
+
+def validate(config: v2.Config, findings: Findings) -> None:
+    """Add what Ignition says about `config`, in Ignition's order."""
+    _check_filesystems(config.storage, findings)
+    _ignition(config.ignition, findings)
+    for index, unit in enumerate(config.networkd.units):
+        _networkd_unit(unit, ("networkd", "units", index), findings)
+    for index, user in enumerate(config.passwd.users):
+        _user(user, ("passwd", "users", index), findings)
+    _storage(config.storage, findings)
+    for index, systemd_unit in enumerate(config.systemd.units):
+        _unit(systemd_unit, ("systemd", "units", index), findings)
+
+
+def _check_filesystems(storage: v2.Storage, findings: Findings) -> None:
+    known = {"root"} | {filesystem.name for filesystem in storage.filesystems}
+    for kind, nodes in (("file", storage.files), ("link", storage.links), ("directory", storage.directories)):
+        for node in nodes:
+            if node.filesystem and node.filesystem not in known:
+                message = f"{kind} {node.path!r} is on filesystem {node.filesystem!r}, which this config doesn't define"
+                findings.warning((), message, hint="that is fine if a config that is merged in defines it")
+    seen = {"root"}
+    for filesystem in storage.filesystems:
+        if filesystem.name in seen:
+            findings.warning((), f"filesystem {filesystem.name!r} is defined twice, and the last one counts")
+        seen.add(filesystem.name)
+
+
+def _ignition(ignition: v2.Ignition, findings: Findings) -> None:
+    for index, reference in enumerate(ignition.config.append):
+        _reference(reference, ("ignition", "config", "append", index), findings)
+    if ignition.config.replace is not None:
+        _reference(ignition.config.replace, ("ignition", "config", "replace"), findings)
+    for index, authority in enumerate(ignition.security.tls.certificate_authorities):
+        _reference(authority, ("ignition", "security", "certificateAuthorities", index), findings)
+
+
+def _reference(reference: v2.Reference, path: Path, findings: Findings) -> None:
+    _source(reference.source, (*path, "source"), findings)
+    _verification(reference.verification, (*path, "verification"), findings)
+
+
+def _source(source: str, path: Path, findings: Findings) -> None:
+    try:
+        check_source(source, SCHEMES)
+    except CheckError as error:
+        shown = source if len(source) <= 60 else source[:57] + "..."
+        findings.error(path, f"{shown!r} can't be fetched: {error}")
+
+
+def _verification(verification: v2.Verification, path: Path, findings: Findings) -> None:
+    if verification.hash is None:
+        return
+    try:
+        check_hash(verification.hash, HASHES)
+    except CheckError as error:
+        findings.error(path, str(error))
+
+
+# --- users and units -----------------------------------------------------------------------------------------
+
+
+def _user(user: v2.User, path: Path, findings: Findings) -> None:
+    if user.create is None:
+        return
+    hint = "put its fields beside name"
+    findings.warning(path, "create is deprecated in favour of fields of the user itself", hint=hint)
+    beside = [key for name, key in _CREATE_EXCLUDES.items() if getattr(user, name)]
+    for key in beside + (["uid"] if user.uid is not None else []):
+        findings.error(path, f"create and {key} beside it exclude each other")
+
+
+def _extension(name: str) -> str:
+    """What follows the last dot of the last part of a path, as Go's path.Ext."""
+    return name.rpartition("/")[2].rpartition(".")[2] if "." in name.rpartition("/")[2] else ""
+
+
+def _text(text: str, path: Path, findings: Findings) -> tuple[str, ...]:
+    try:
+        return unit_sections(text)
+    except CheckError as error:
+        findings.error(path, f"this is not a unit: {error}")
+        return ()
+
+
+def _named(name: str, types: Iterable[str], what: str, path: Path, findings: Findings) -> None:
+    if _extension(name) not in types:
+        findings.error(path, f"the name of a {what} ends in .{', .'.join(sorted(types))}: {name!r} doesn't")
+
+
+def _dropins(dropins: tuple[v2.Dropin, ...], path: Path, findings: Findings) -> None:
+    for index, dropin in enumerate(dropins):
+        _text(dropin.contents, (*path, "dropins", index), findings)
+        _named(dropin.name, ("conf",), "drop-in", (*path, "dropins", index), findings)
+
+
+def _unit(unit: v2.Unit, path: Path, findings: Findings) -> None:
+    sections = _text(unit.contents, (*path, "contents"), findings)
+    if (unit.enable or unit.enabled) and sections and "Install" not in sections:
+        message = f"unit {unit.name!r} is enabled but has no [Install] section, so that enabling does nothing"
+        findings.warning((*path, "contents"), message, hint="add [Install] with WantedBy=multi-user.target")
+    _dropins(unit.dropins, path, findings)
+    _named(unit.name, _UNIT_TYPES, "unit", (*path, "name"), findings)
+
+
+def _networkd_unit(unit: v2.NetworkdUnit, path: Path, findings: Findings) -> None:
+    _text(unit.contents, path, findings)
+    _named(unit.name, _NETWORKD_TYPES, "networkd unit", path, findings)
+    _dropins(unit.dropins, path, findings)
+
+
+# --- storage -------------------------------------------------------------------------------------------------
+
+
+def _storage(storage: v2.Storage, findings: Findings) -> None:
+    for index, directory in enumerate(storage.directories):
+        path: Path = ("storage", "directories", index)
+        _node(directory, path, findings)
+        _mode(directory.mode, (*path, "mode"), findings)
+    for index, disk in enumerate(storage.disks):
+        _disk(disk, ("storage", "disks", index), findings)
+    for index, file in enumerate(storage.files):
+        _file(file, ("storage", "files", index), findings)
+    for index, filesystem in enumerate(storage.filesystems):
+        _filesystem(filesystem, ("storage", "filesystems", index), findings)
+    for index, link in enumerate(storage.links):
+        _node(link, ("storage", "links", index), findings)
+    for index, raid in enumerate(storage.raid):
+        _raid(raid, ("storage", "raid", index), findings)
+
+
+def _absolute(value: str, path: Path, findings: Findings) -> None:
+    if not value.startswith("/"):
+        findings.error(path, f"the path {value!r} is not absolute")
+
+
+def _node(node: v2.File | v2.Directory | v2.Link, path: Path, findings: Findings) -> None:
+    if not node.filesystem:
+        findings.error((*path, "filesystem"), "no filesystem is given")
+    for key, owner in (("group", node.group), ("user", node.user)):
+        if owner is not None and owner.id is not None and owner.name:
+            findings.error((*path, key), "an owner is given by id or by name, not by both")
+    _absolute(node.path, (*path, "path"), findings)
+
+
+def _mode(mode: int | None, path: Path, findings: Findings) -> None:
+    if mode is None:
+        findings.warning(path, "no mode is given: 0000 is used")
+    elif not 0 <= mode <= 0o7777:
+        hint = "an octal number begins with 0: 0644"
+        findings.error(path, f"mode {mode} (octal {mode:o}) is not between 0 and 07777", hint=hint)
+
+
+def _file(file: v2.File, path: Path, findings: Findings) -> None:
+    if file.overwrite and file.append:
+        findings.error(path, "append and overwrite exclude each other")
+        return
+    _node(file, path, findings)
+    contents = file.contents
+    if contents.compression not in ("", "gzip"):
+        message = f"the compression is gzip or none, not {contents.compression!r}"
+        findings.error((*path, "contents", "compression"), message)
+    _source(contents.source, (*path, "contents", "source"), findings)
+    _verification(contents.verification, (*path, "contents", "verification"), findings)
+    _mode(file.mode, (*path, "mode"), findings)
+
+
+def _disk(disk: v2.Disk, path: Path, findings: Findings) -> None:
+    if not disk.device:
+        findings.error((*path, "device"), "a disk needs a device")
+    else:
+        _absolute(disk.device, (*path, "device"), findings)
+    numbers = [partition.number for partition in disk.partitions if partition.number]
+    if len(set(numbers)) < len(numbers):
+        findings.error((*path, "partitions"), "two partitions have the same number")
+    for index, partition in enumerate(disk.partitions):
+        _partition(partition, (*path, "partitions", index), findings)
+
+
+def _partition(partition: v2.Partition, path: Path, findings: Findings) -> None:
+    for key, guid in (("guid", partition.guid), ("typeGuid", partition.type_guid)):
+        if not _GUID.fullmatch(guid):
+            hint = "a GUID like 01234567-89AB-CDEF-EDCB-A98765432101"
+            findings.error((*path, key), f"{guid!r} is not a GUID", hint=hint)
+    label = partition.label or ""
+    if _length(label) > 36:
+        findings.error((*path, "label"), "a partition's label has at most 36 bytes")
+    if ":" in label:
+        findings.warning((*path, "label"), "a partition's label ends at its first colon")
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _filesystem(filesystem: v2.Filesystem, path: Path, findings: Findings) -> None:
+    mount, failed = filesystem.mount, False
+    if mount is None and filesystem.path is None:
+        findings.error(path, "a filesystem needs mount or path")
+        failed = True
+    if mount is not None and filesystem.path is not None:
+        findings.error(path, "mount and path exclude each other")
+        failed = True
+    if mount is not None and mount.create is not None:
+        if mount.wipe_filesystem:
+            findings.error(path, "create and wipe_filesystem exclude each other")
+            failed = True
+        if mount.options:
+            findings.error(path, "create and options beside it exclude each other")
+            failed = True
+        findings.warning(path, "create is deprecated in favour of wipe_filesystem and options of the mount itself")
+    if failed:
+        return
+    if mount is not None:
+        _mount(mount, (*path, "mount"), findings)
+    if filesystem.path is not None and not filesystem.path.startswith("/"):
+        message = f"the path {filesystem.path!r} of filesystem {filesystem.name!r} is not absolute"
+        findings.error((*path, "path"), message)
+
+
+def _mount(mount: v2.Mount, path: Path, findings: Findings) -> None:
+    if mount.format not in _LABEL_LENGTHS:
+        message = f"the format is one of {', '.join(_LABEL_LENGTHS)}, not {mount.format!r}"
+        findings.error(path, message)
+        return
+    _absolute(mount.device, (*path, "device"), findings)
+    limit = _LABEL_LENGTHS[mount.format]
+    if _length(mount.label or "") > limit:
+        findings.error((*path, "label"), f"a label of {mount.format} has at most {limit} bytes")
+
+
+def _raid(raid: v2.Raid, path: Path, findings: Findings) -> None:
+    for device in raid.devices:
+        _absolute(device, (*path, "devices"), findings)
+    if raid.level in _STRIPED:
+        if raid.spares:
+            findings.error((*path, "level"), f"an array of level {raid.level} has no spares")
+    elif raid.level not in _RAID_LEVELS:
+        findings.error((*path, "level"), f"{raid.level!r} is not a RAID level")
