@@ -98,7 +98,8 @@ def _translate(
         root = compose(text, variables.filler(findings) if variables is not None else None)
         if not findings.is_fatal:
             chosen = _DIALECTS[detect(root) if dialect == "auto" else dialect]
-            config = chosen.translate(Source(root=root, files_dir=files_dir, platform=platform, strict=strict), findings)
+            given = Source(root=root, files_dir=files_dir, platform=platform, strict=strict)
+            config = chosen.translate(given, findings)
     except YamlError as error:
         place = (error.line, error.column or 1) if error.line is not None else None
         findings.error((), error.message, place=place)

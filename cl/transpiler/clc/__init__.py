@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from cl.transpiler.clc import nouns
 from cl.transpiler.clc.convert import VERSION, convert
-from cl.transpiler.clc.places import source_path
+from cl.transpiler.clc.places import Generated, source_path
 from cl.transpiler.clc.validate import validate
 from cl.transpiler.dialect import Source
 from cl.transpiler.gojson import Json
 from cl.transpiler.ignition import v2, v2_rules
 from cl.transpiler.report import Findings
 from cl.transpiler.schema import Decoder, TypeProblem
+from cl.transpiler.yamlnode import Node
 
 __all__ = ["VERSION", "translate"]
 
@@ -29,6 +30,17 @@ def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
 
 def read(source: Source, findings: Findings) -> v2.Config | None:
     """The Ignition 2.3.0 config that a Container Linux Config makes, or None when `findings` are fatal."""
+    config = parse(source, findings)
+    if config is None or (source.strict and len(findings)):
+        return None
+    converted, generated = convert(config, source.files_dir, source.platform, findings)
+    if not findings.is_fatal:
+        _check(converted, source.root, generated, findings)
+    return None if findings.is_fatal else converted
+
+
+def parse(source: Source, findings: Findings) -> nouns.Config | None:
+    """The first stage: the config as it is written, or None when `findings` are fatal."""
     decoder = Decoder(late_merge=False)
     config = decoder.decode(nouns.Config, source.root)
     if decoder.problems:
@@ -37,18 +49,17 @@ def read(source: Source, findings: Findings) -> v2.Config | None:
     if source.root is None:
         findings.warning((), "the config is empty")
     validate(config, source.root, findings)
-    if findings.is_fatal or (source.strict and len(findings)):
-        return None
-    converted, generated = convert(config, source.files_dir, source.platform, findings)
-    if findings.is_fatal:
-        return None
+    return None if findings.is_fatal else config
+
+
+def _check(config: v2.Config, root: Node | None, generated: Generated, findings: Findings) -> None:
+    """Ignition's own rules, with paths and places of the source."""
     checked = Findings()
-    v2_rules.validate(converted, checked)
+    v2_rules.validate(config, checked)
     for entry, path in checked.entries():
-        found, place, section = source_path(path, source.root, generated)
+        found, place, section = source_path(path, root, generated)
         hint = f"this was made from {section or 'the platform'}" if section is not None else entry.hint
         findings.add(entry.severity, found, entry.message, hint=hint, place=place)
-    return None if findings.is_fatal else converted
 
 
 def _report(problems: list[TypeProblem], findings: Findings) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from cl.transpiler.clc.clusters import Etcd, Flannel
 from cl.transpiler.schema import UInt
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hash:
     """A hash function (`sha512`) and its sum in hex."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from cl.transpiler.gojson import Json
 
+
 def _always(default: Any, key: str | None = None) -> Any:
     return dataclasses.field(default=default, metadata={"always": True} | ({"yaml": key} if key else {}))
 
@@ -362,7 +363,8 @@ def json_key(field: dataclasses.Field[Any]) -> str:
 def to_json(noun: object) -> dict[str, Json]:
     """A noun as Go's encoding/json prints Ignition's struct; an empty list that is always there becomes null."""
     out: dict[str, Json] = {}
-    for name, key, keep in _printed(type(noun)):
+    cls: type[Any] = type(noun)
+    for name, key, keep in _printed(cls):
         value = getattr(noun, name)
         if value is None:
             continue

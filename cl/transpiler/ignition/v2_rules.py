@@ -18,7 +18,20 @@ HASHES = {"sha512": 128}
 
 _GUID = re.compile(r"(?:|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 _UNIT_TYPES = frozenset(
-    ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "snapshot", "slice", "scope")
+    (
+        "service",
+        "socket",
+        "device",
+        "mount",
+        "automount",
+        "swap",
+        "target",
+        "path",
+        "timer",
+        "snapshot",
+        "slice",
+        "scope",
+    )
 )
 _NETWORKD_TYPES = frozenset(("link", "netdev", "network"))
 _LABEL_LENGTHS = {"ext4": 16, "btrfs": 256, "xfs": 12, "swap": 15, "vfat": 11}
