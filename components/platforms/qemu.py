@@ -8,7 +8,6 @@ update of that Command, "power_on" being one higher, and `pulumi up` starts it a
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,14 +17,10 @@ from pulumi_command import local
 
 from components.commands import qemu
 from components.commands.qemu_state import CONSOLE, MachineError, read_record
+from components.places import machines_dir
 from components.platforms import PlatformMachine
 
 _NAME = re.compile(r"(?!objects$)[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def machines_dir() -> Path:
-    """Return where the machines of this stack keep their state: $MACHINES_DIR/STACK, .machines/STACK by default."""
-    return Path(os.environ.get("MACHINES_DIR") or ".machines") / pulumi.get_stack()
 
 
 def objects_dir() -> Path:

@@ -30,7 +30,8 @@ from pathlib import Path
 
 import pulumi
 
-from components.platforms.qemu import Qemu, machines_dir, objects_dir
+from components.places import machines_dir
+from components.platforms.qemu import Qemu, objects_dir
 from components.stores.local_folder import LocalFolder
 
 config = pulumi.Config()
