@@ -1,0 +1,144 @@
+"""Lifecycles: what happens to a machine when its config changes, and what is kept. Imported by other components.
+
+| lifecycle  | what goes                       | what stays                                                            |
+|------------|---------------------------------|-----------------------------------------------------------------------|
+| `reset`    | all of ROOT but the kept paths  | kept paths, SSH host keys, machine id, other file systems             |
+| `reformat` | all of ROOT                     | SSH host keys, machine id, other file systems                         |
+| `flag`     | nothing: old files stay behind  | everything; new units stay disabled, as presets are not applied again |
+
+`reformat` keeps the host keys by way of the OEM partition: `scripts/stage.sh` puts them there, and the unit that
+`with_lifecycle` adds brings them back before sshd starts, so that no private key leaves the machine.
+The rules for kept paths are those of flatcar-reset (github.com/flatcar/init, bin/flatcar-reset), and stricter where
+its preview would hand a quote to a shell.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+IgnitionConfig = dict[str, Any]
+"""A decoded Ignition config of spec 3: JSON, checked by the transpiler."""
+
+
+class Lifecycle(StrEnum):
+    """What happens to a machine when its config changes."""
+
+    RESET = "reset"
+    REFORMAT = "reformat"
+    FLAG = "flag"
+
+
+HOST_KEYS = "/etc/ssh/ssh_host_.*"
+KEEP_PRESETS: Mapping[str, tuple[str, ...]] = {
+    "logs": ("/var/log",),
+    "docker": ("/var/lib/docker",),
+    "containerd": ("/var/lib/containerd",),
+    "extensions": ("/opt/extensions", "/etc/extensions", r"/etc/sysupdate\..*"),
+    "hostname": ("/etc/hostname",),
+    "home": ("/home",),
+}
+DEFAULT_KEEP = ("logs",)
+
+_FIRST_CHARACTERS = "/\\({[$^"
+_ROOT_DEVICES = ("/dev/disk/by-partlabel/ROOT", "/dev/disk/by-label/ROOT")
+_RESTORE_UNIT = """\
+[Unit]
+Description=Bring back the SSH host keys that waited on the OEM partition
+DefaultDependencies=no
+RequiresMountsFor=/oem /etc/ssh
+After=local-fs.target
+Before=sshd-keygen.service sshd.socket sshd.service shutdown.target
+Conflicts=shutdown.target
+ConditionPathIsDirectory=/oem/.flatcar-host-keys
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'cp -p /oem/.flatcar-host-keys/* /etc/ssh/ && rm -rf /oem/.flatcar-host-keys'
+
+[Install]
+WantedBy=multi-user.target
+RequiredBy=sshd-keygen.service
+"""
+
+
+def keep_problem(entry: str) -> str | None:
+    """What is wrong with one `keep` entry (a preset's name or an egrep expression over a whole path), or None."""
+    if entry in KEEP_PRESETS:
+        return None
+    if not entry:
+        return "is empty"
+    if any(bad in entry for bad in ("'", '"', "\n", "\r", "\0")):
+        return "holds a quote, a newline or a NUL"
+    if entry[0] not in _FIRST_CHARACTERS:
+        return f"is no preset ({', '.join(KEEP_PRESETS)}) and does not start with one of {' '.join(_FIRST_CHARACTERS)}"
+    if entry.startswith("/etc/machine-id"):
+        return "can't be kept as a path: the machine id is kept anyway, by the kernel command line"
+    try:
+        re.compile(entry)
+    except re.error as error:
+        return f"is not a regular expression: {error}"
+    return None
+
+
+def kept_paths(entries: Sequence[str]) -> tuple[str, ...]:
+    """The expressions for flatcar-reset: the host keys, then `entries` with presets resolved, each once."""
+    expanded = [HOST_KEYS]
+    for entry in entries:
+        expanded.extend(KEEP_PRESETS.get(entry, (entry,)))
+    return tuple(dict.fromkeys(expanded))
+
+
+def is_kept(path: str, expressions: Sequence[str]) -> bool:
+    """Whether a whole path survives a reset; by flatcar-reset's rules, a plain entry keeps what is under it too."""
+    for expression in expressions:
+        entry = expression.removesuffix("/") or expression
+        contents = entry.startswith("/") and entry[-1] not in "$)*]?"
+        if re.fullmatch(entry, path) or (contents and re.fullmatch(entry + "/.*", path, re.DOTALL)):
+            return True
+    return False
+
+
+def overwrite_problems(config: IgnitionConfig, lifecycle: Lifecycle, keep: Sequence[str]) -> list[str]:
+    """Files and links that Ignition would find already there on the next run and fail on, after the wipe.
+
+    Ignition refuses an existing file that has contents without `overwrite: true`
+    (coreos/ignition, internal/exec/stages/files/filesystemEntries.go).
+    """
+    if lifecycle is Lifecycle.REFORMAT:
+        return []
+    storage = config.get("storage", {})
+    problems = []
+    for node in [*storage.get("files", []), *storage.get("links", [])]:
+        survives = lifecycle is Lifecycle.FLAG or is_kept(node["path"], keep)
+        appends_only = "target" not in node and "contents" not in node
+        if survives and not node.get("overwrite") and not appends_only:
+            problems.append(
+                f"{node['path']} survives a {lifecycle} and is written by the config: it needs overwrite: true"
+            )
+    return problems
+
+
+def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:
+    """The Ignition config with what its lifecycle adds: for `reformat`, a wiped ROOT and the host keys' way back."""
+    if lifecycle is not Lifecycle.REFORMAT:
+        return config
+    storage = dict(config.get("storage", {}))
+    filesystems = [dict(entry) for entry in storage.get("filesystems", [])]
+    roots = [entry for entry in filesystems if entry.get("device") in _ROOT_DEVICES]
+    if not roots:
+        roots = [{"device": _ROOT_DEVICES[0], "format": "ext4", "label": "ROOT"}]
+        filesystems += roots
+    for entry in roots:
+        entry["wipeFilesystem"] = True
+    systemd = dict(config.get("systemd", {}))
+    restore = {"name": "flatcar-restore-host-keys.service", "enabled": True, "contents": _RESTORE_UNIT}
+    return {
+        **config,
+        "storage": {**storage, "filesystems": filesystems},
+        "systemd": {**systemd, "units": [*systemd.get("units", []), restore]},
+    }

@@ -1,0 +1,101 @@
+"""The readable summary of an Ignition config, and what it masks."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.summary import MASK, decode_data_url, summarize
+
+
+def file(path: str, source: str, **more: Any) -> dict[str, Any]:
+    return {"path": path, "contents": {"source": source, **more.pop("contents", {})}, **more}
+
+
+def contents(node: dict[str, Any], *secrets: str) -> Any:
+    return summarize({"storage": {"files": [node]}}, secrets)["files"][node["path"]]["contents"]
+
+
+@given(st.text(), st.booleans(), st.booleans())
+def test_a_data_url_comes_back_as_it_went_in(text: str, packed: bool, plain: bool) -> None:
+    data = gzip.compress(text.encode(), mtime=0) if packed else text.encode()
+    url = "data:," + quote(data) if plain else "data:;base64," + base64.b64encode(data).decode()
+    assert decode_data_url(url, "gzip" if packed else None) == text.encode()
+
+
+@pytest.mark.parametrize("url", ["http://x", "data:", "data:;base64,!"])
+def test_what_is_no_data_url(url: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode_data_url(url)
+
+
+def test_files_read_as_text() -> None:
+    assert contents(file("/etc/motd", "data:,a%20b%0Ac%0A")) == "a b\nc\n"
+    packed = base64.b64encode(gzip.compress(b"hi\n")).decode()
+    assert contents(file("/x", "data:;base64," + packed, contents={"compression": "gzip"})) == "hi\n"
+
+
+def test_modes_and_owners_are_shown() -> None:
+    node = file("/x", "data:,", mode=0o644, user={"name": "core"}, group={"id": 500})
+    summary = summarize({"storage": {"files": [node]}})["files"]["/x"]
+    assert (summary["mode"], summary["user"], summary["group"]) == ("0644", "core", "500")
+
+
+def test_binary_and_long_content_is_named_by_its_hash() -> None:
+    assert contents(file("/x", "data:;base64,/w==")).startswith("binary, 1 bytes, SHA-256 a8100ae6")
+    assert contents(file("/x", "data:," + "a" * 70000)).startswith("70000 bytes")
+
+
+def test_a_remote_source_keeps_its_credentials_to_itself() -> None:
+    shown = contents(file("/x", "https://user:pw@host/f?X-Signature=abc"))
+    assert shown == "from https://host/f?…"
+
+
+@given(st.text(alphabet="abcdefg", min_size=6, max_size=12))
+def test_a_secret_is_masked_wherever_it_is(secret: str) -> None:
+    config = {
+        "storage": {"files": [file("/etc/app", "data:," + quote(f"password={secret}\n"))]},
+        "systemd": {"units": [{"name": "a.service", "contents": f"ExecStart=/x {secret}"}]},
+        "passwd": {"users": [{"name": "core", "gecos": secret, "passwordHash": "$6$abc"}]},
+        "kernelArguments": {"shouldExist": [f"key={secret}"]},
+    }
+    shown = json.dumps(summarize(config, [secret]))
+    assert secret not in shown
+    assert "$6$abc" not in shown
+    assert "password=" + MASK in shown
+
+
+def test_private_keys_and_private_files_are_masked_whole() -> None:
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n"
+    assert contents(file("/x", "data:," + quote(key), mode=0o644)) == MASK
+    assert contents(file("/x", "data:,hello", mode=0o600)) == MASK
+    assert contents(file("/x", "data:,hello", mode=0o640)) == "hello"
+
+
+def test_request_headers_are_masked() -> None:
+    config = {"storage": {"luks": [{"name": "d", "keyFile": {"source": "data:,abc"}}]}}
+    assert summarize(config)["storage"]["luks"][0]["keyFile"] == MASK
+
+
+def test_units_links_and_users_read_by_name() -> None:
+    config = {
+        "storage": {"links": [{"path": "/a", "target": "/b"}], "directories": [{"path": "/d", "mode": 0o755}]},
+        "systemd": {
+            "units": [{"name": "u.service", "enabled": True, "dropins": [{"name": "1.conf", "contents": "x"}]}]
+        },
+        "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["k"]}], "groups": [{"name": "g"}]},
+    }
+    assert summarize(config) == {
+        "links": {"/a": "/b"},
+        "directories": {"/d": {"mode": "0755"}},
+        "units": {"u.service": {"enabled": True, "dropins": {"1.conf": "x"}}},
+        "users": {"core": {"sshAuthorizedKeys": ["k"]}},
+        "groups": {"g": {}},
+    }
