@@ -1,0 +1,106 @@
+"""What proves that a machine runs the wanted config, and what each missing proof means. Standard library only.
+
+The proofs (see docs in `reprovision`): a boot id that is not the old one, the stamp, Ignition's result file of this
+boot, and a system that has finished starting without failed units. Pure functions over what `scripts/state.sh` printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from components.commands.ssh_session import Finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """One look at a machine. `system` is `systemctl is-system-running`'s word; "" where it was not asked."""
+
+    boot_id: str
+    stamp: str
+    provisioning_boot_id: str
+    os_version: str
+    host_key: str
+    system: str
+    failed_units: tuple[str, ...]
+    running_jobs: tuple[str, ...]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether systemd has finished starting the machine."""
+        return self.system in {"running", "degraded"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissingProof:
+    """A proof that does not hold and won't by waiting: what is wrong, and what to do."""
+
+    message: str
+    advice: str
+
+
+def read_state(finished: Finished) -> MachineState | None:
+    """The state that `state.sh` printed; None when it did not get to its end (the machine went down meanwhile)."""
+    if not finished.value("complete"):
+        return None
+    return MachineState(
+        boot_id=finished.value("boot_id"),
+        stamp=finished.value("stamp").strip(),
+        provisioning_boot_id=_provisioning_boot_id(finished.value("ignition_result")),
+        os_version=finished.value("os_version"),
+        host_key=finished.value("host_key"),
+        system=finished.value("system").split()[0] if finished.value("system").split() else "",
+        failed_units=finished.values("failed_unit"),
+        running_jobs=finished.values("running_job"),
+    )
+
+
+def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_degraded: bool) -> MissingProof | None:
+    """The first proof that a settled machine lacks, or None when all hold.
+
+    `rebooted` says that this machine was staged and is in a new boot: then Ignition has to have run in it. Later,
+    after a plain restart, Ignition's result is of an earlier boot and the stamp alone speaks for the config.
+    """
+    ran_now = state.boot_id != "" and _bare(state.provisioning_boot_id) == _bare(state.boot_id)
+    if state.stamp != config_id:
+        if rebooted and not ran_now:
+            return MissingProof(
+                message=f"the machine rebooted without running Ignition; it still is on {_short(state.stamp)}",
+                advice="GRUB did not see /boot/flatcar/first_boot: look at the machine's boot menu entry and its /boot",
+            )
+        return MissingProof(
+            message=f"the machine came up on another config: {_short(state.stamp)}, wanted {_short(config_id)}",
+            advice="something else than the pointer's object was served to Ignition: look at its messages below",
+        )
+    if rebooted and not ran_now:
+        return MissingProof(
+            message="the stamp is right, but Ignition's result file is not of this boot",
+            advice="look at /etc/.ignition-result.json; it should name this boot's id as provisioningBootID",
+        )
+    if state.system == "degraded" and not allow_degraded:
+        return MissingProof(
+            message="the config was applied, but units failed: " + ", ".join(state.failed_units or ("(none named)",)),
+            advice="mend them in the config, or set health.degraded to 'allow' for this machine",
+        )
+    return None
+
+
+def _short(config_id: str) -> str:
+    return f"config id {config_id[:12]}" if config_id else "no config id at all"
+
+
+def _bare(boot_id: str) -> str:
+    return boot_id.replace("-", "")
+
+
+def _provisioning_boot_id(encoded: str) -> str:
+    try:
+        result = json.loads(base64.b64decode(encoded))
+    except (binascii.Error, ValueError):
+        return ""
+    boot_id = result.get("provisioningBootID") if isinstance(result, dict) else None
+    return boot_id.strip() if isinstance(boot_id, str) else ""

@@ -1,0 +1,169 @@
+"""Short sessions with OpenSSH's client: a script goes in over stdin, lines come back. Standard library only.
+
+May be imported by the programs beside it. A machine that is going down or coming up answers slowly, half or not at
+all, so every call has an end: dead connections are noticed by keep-alives, and a deadline kills the client.
+Nothing secret is in the client's arguments; values reach the script quoted, in front of its text.
+"""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+UNREACHABLE = 255  # the exit code of OpenSSH's client for anything that isn't the remote command's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshTarget:
+    """Where and how to log in.
+
+    `identity_file` "" means the agent and the client's own defaults; `jump_host` is OpenSSH's `[user@]host[:port]`
+    or "". `known_hosts` is a file of this machine's own, in which `host_key_alias` names it: the first connection
+    pins the key, a changed key is refused.
+    """
+
+    host: str
+    port: int
+    user: str
+    known_hosts: str
+    host_key_alias: str
+    identity_file: str = ""
+    jump_host: str = ""
+
+    def command(self, *, root: bool) -> list[str]:
+        """The client's arguments to run a script from stdin: as root (sudo without a password), or as the user."""
+        options = {
+            "BatchMode": "yes",
+            "ConnectTimeout": "10",  # covers the key exchange, which takes seconds on an emulated machine
+            "ConnectionAttempts": "1",
+            "ServerAliveInterval": "2",
+            "ServerAliveCountMax": "2",
+            "StrictHostKeyChecking": "accept-new",
+            "UserKnownHostsFile": f'"{self.known_hosts}"',
+            "GlobalKnownHostsFile": "none",
+            "HostKeyAlias": self.host_key_alias,
+            "CheckHostIP": "no",
+            "HashKnownHosts": "no",
+            "UpdateHostKeys": "no",
+            "ControlMaster": "no",
+            "ControlPath": "none",
+            "ClearAllForwardings": "yes",
+            "LogLevel": "ERROR",
+        }
+        if self.identity_file:
+            options |= {"IdentityFile": f'"{self.identity_file}"', "IdentitiesOnly": "yes"}
+        if self.jump_host:
+            options["ProxyJump"] = self.jump_host
+        shell = "bash -s" if not root or self.user == "root" else "sudo -n bash -s"
+        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        return ["ssh", "-T", *flags, "-p", str(self.port), "-l", self.user, "--", self.host, shell]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a script left behind; `code` is `UNREACHABLE` for a lost or refused connection."""
+
+    code: int
+    lines: tuple[str, ...]
+    stderr: str
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """All values of the NAME=VALUE lines called `name`, in order."""
+        return tuple(line.partition("=")[2] for line in self.lines if line.startswith(name + "="))
+
+    def value(self, name: str) -> str:
+        """The first value called `name`, or ""."""
+        return next(iter(self.values(name)), "")
+
+
+def answers(target: SshTarget, *, timeout: float = 1.0) -> bool:
+    """Whether an SSH server greets at the target's port; True without a look when there is a jump host.
+
+    Cheap for both sides, so that it may be asked several times a second. A forwarded port accepts connections while
+    the machine behind it is down, hence the wait for the greeting.
+    """
+    if target.jump_host:
+        return True
+    try:
+        with socket.create_connection((target.host, target.port), timeout=timeout) as connection:
+            connection.settimeout(timeout)
+            return connection.recv(4).startswith(b"SSH-")
+    except OSError:
+        return False
+
+
+def run_script(
+    target: SshTarget,
+    script: str,
+    values: Mapping[str, str | Sequence[str]],
+    *,
+    timeout: float,
+    root: bool = True,
+    on_error_line: Callable[[str], None] | None = None,
+) -> Finished:
+    """Run `components/scripts/<script>` on the target with `values` as shell variables (sequences become arrays).
+
+    `on_error_line` gets each line of stderr as it comes. After `timeout` seconds the client is killed and the result
+    is `UNREACHABLE`. Raises FileNotFoundError when there is no `ssh` here.
+    """
+    text = "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+    text += (SCRIPTS / script).read_text(encoding="utf-8")
+    client = subprocess.Popen(
+        target.command(root=root),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    stdin, stdout, stderr = (cast("IO[str]", stream) for stream in (client.stdin, client.stdout, client.stderr))
+    lines: list[str] = []
+    errors: list[str] = []
+
+    def keep_error(line: str) -> None:
+        errors.append(line)
+        if on_error_line is not None:
+            on_error_line(line)
+
+    readers = [
+        threading.Thread(target=_read, args=(stdout, lines.append), daemon=True),
+        threading.Thread(target=_read, args=(stderr, keep_error), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        stdin.write(text)
+        stdin.close()
+    except BrokenPipeError:
+        pass  # the client has ended; its exit code says why
+    try:
+        code = client.wait(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        code = UNREACHABLE
+    finally:
+        client.kill()
+        client.wait()
+        for reader in readers:
+            reader.join(timeout=2)
+    return Finished(code=code, lines=tuple(lines), stderr="\n".join(errors))
+
+
+def _read(stream: IO[str], take: Callable[[str], None]) -> None:
+    for line in stream:
+        take(line.rstrip("\r\n"))
+
+
+def _quoted(value: str | Sequence[str]) -> str:
+    if isinstance(value, str):
+        return shlex.quote(value)
+    return "(" + " ".join(shlex.quote(item) for item in value) + ")"

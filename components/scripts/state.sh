@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Prints what proves a machine's state, as NAME=VALUE lines on stdout; changes nothing. Runs as root (sudo bash -s).
+# Put in front of this text, quoted, by components/commands/reprovision.py:
+#   OLD_BOOT   the boot id to get away from ('' for none): while the machine still runs it, nothing more is asked
+#   CONFIG_ID  the wanted stamp; only a machine that has it is given time to finish booting
+#   SETTLE     that time, in seconds
+set -u
+
+main() {
+  boot=$(cat /proc/sys/kernel/random/boot_id)
+  echo "boot_id=$boot"
+  stamp=$(head -c 200 /etc/flatcar/config-id 2>/dev/null)
+  echo "stamp=$stamp"
+  if [ "$boot" = "$OLD_BOOT" ]; then
+    echo "complete=1"
+    return
+  fi
+  echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"
+  echo "os_version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')"
+  echo "host_key=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null)"
+  if [ "$stamp" = "$CONFIG_ID" ]; then
+    # returns the moment the last start-up job is done, so that nobody has to ask again and again
+    timeout "$SETTLE" systemctl is-system-running --wait >/dev/null 2>&1
+  fi
+  echo "system=$(systemctl is-system-running 2>/dev/null)"
+  systemctl list-units --failed --plain --no-legend 2>/dev/null | sed -n 's/^\([^ ]\{1,\}\).*/failed_unit=\1/p'
+  systemctl list-jobs --plain --no-legend 2>/dev/null | awk '$NF == "running" { print "running_job=" $2 }'
+  echo "complete=1"
+}
+
+main </dev/null

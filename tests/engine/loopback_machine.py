@@ -1,0 +1,242 @@
+"""A stand-in for a machine: a real sshd on loopback in front of a folder that behaves as Flatcar's ROOT.
+
+Real: OpenSSH on both sides, the scripts under components/scripts, the pointer's object over http. Stand-ins (see
+`loopback/`): systemctl, systemd-run, flatcar-reset, and an Ignition that only writes files. Faults can be injected
+through the public attributes. For the machine's true behaviour there is the VM tier.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import getpass
+import http.server
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from components.summary import decode_data_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PARTS = Path(__file__).parent / "loopback"
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class LoopbackMachine:
+    """One machine under `folder`: `root` is its ROOT, `source` the address of its object, `key_file` opens its sshd."""
+
+    folder: Path
+    source: str
+    port: int = field(default_factory=free_port)
+    seconds_down: float = 0.5
+    boots: int = 0
+    failed_units_after_boot: str = ""
+    ignores_flag: bool = False
+
+    def __post_init__(self) -> None:
+        self.root = self.folder / "root"
+        self.key_file = self.folder / "login"
+        self.user = getpass.getuser()
+        self.console = self.folder / "console.log"
+        self._sshd: subprocess.Popen[bytes] | None = None
+        self._stop = threading.Event()
+        for name in (
+            "usr",
+            "dev",
+            "proc",
+            "run",
+            "tmp",
+            "etc/ssh",
+            "etc/flatcar",
+            "var/log",
+            "home",
+            "root",
+            "boot/flatcar",
+            "oem",
+        ):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        for name in ("bin", "sbin", "lib", "lib64"):
+            (self.root / name).symlink_to(f"usr/{name}")
+        shutil.copytree(PARTS / "bin", self.root / "opt/bin")
+        (self.root / "boot/flatcar/first_boot").touch()
+        (self.root / "run/cmdline").write_text("BOOT_IMAGE=/flatcar/vmlinuz-a\n")
+        for name in ("failed-units", "jobs"):
+            (self.root / "run" / name).touch()
+        (self.root / "run/system-state").write_text("running\n")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key_file)], check=True)
+        (self.folder / "enter").write_text(f'#!/bin/bash\nexec "{PARTS}/enter" "{self.root}" "$SSH_ORIGINAL_COMMAND"\n')
+        (self.folder / "enter").chmod(0o755)
+
+    def path(self, absolute: str) -> Path:
+        """A path of the machine on this computer."""
+        return self.root / absolute.lstrip("/")
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._live, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=20)
+
+    def _live(self) -> None:
+        self._boot()
+        while not self._stop.wait(0.05):
+            if self.path("/run/reboot-requested").exists():
+                self.path("/run/reboot-requested").unlink()
+                self._power_off()
+                self._stop.wait(self.seconds_down)
+                self._boot()
+        self._power_off()
+
+    def _log(self, text: str) -> None:
+        with self.console.open("a", encoding="utf-8") as console:
+            console.write(text + "\n")
+
+    def _boot(self) -> None:
+        self.boots += 1
+        boot_id = str(uuid.uuid4())
+        self._log(f"boot {self.boots} {boot_id}")
+        if self.path("/boot/flatcar/first_boot").exists() and not self.ignores_flag:
+            while not self._ignition(boot_id):
+                if self._stop.wait(1):
+                    return
+        # bind mounts of running sessions hold the old file: a new one comes in its place
+        new = self.path("/run/boot_id.new")
+        new.write_text(boot_id + "\n")
+        new.replace(self.path("/run/boot_id"))
+        self.path("/run/failed-units").write_text(self.failed_units_after_boot)
+        self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
+        self._start_sshd()
+
+    def _ignition(self, boot_id: str) -> bool:
+        """Fetch first; only a good config lets the wipe happen, as on Flatcar. False: stuck, try again later."""
+        try:
+            with urllib.request.urlopen(self.source, timeout=5) as response:
+                config: dict[str, Any] = json.loads(response.read())
+        except (urllib.error.URLError, ValueError, OSError) as error:
+            self._log(f"ignition (stand-in): failed to fetch config: {error}")
+            return False
+        if self.path("/selective-os-reset").exists():
+            self.path("/run/boot_id").touch()
+            wipe = shutil.copy(PARTS / "wipe", self.path("/opt/bin/wipe"))
+            subprocess.run([str(PARTS / "enter"), str(self.root), "/opt/bin/" + Path(wipe).name], check=False)
+        for file in config.get("storage", {}).get("files", []):
+            target = self.path(file["path"])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(decode_data_url(file["contents"]["source"]))
+        result = {"provisioningBootID": boot_id, "userConfigProvided": True}
+        self.path("/etc").mkdir(exist_ok=True)
+        self.path("/etc/.ignition-result.json").write_text(json.dumps(result))
+        self.path("/etc/os-release").write_text('ID=loopback\nVERSION_ID="0.0.1"\n')
+        self.path("/boot/flatcar/first_boot").unlink()
+        self._log("ignition (stand-in): finished")
+        return True
+
+    def _start_sshd(self) -> None:
+        key = self.path("/etc/ssh/ssh_host_ed25519_key")
+        if not key.exists():
+            key.parent.mkdir(parents=True, exist_ok=True)
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {key}\nAuthorizedKeysFile {self.key_file}.pub\n"
+            f"StrictModes no\nUsePAM no\nPermitRootLogin yes\nPidFile none\nForceCommand {self.folder}/enter\n"
+            f"SetEnv HOME={self.folder}\n"  # the login shell must not read this account's start-up files
+        )
+        self._sshd = subprocess.Popen(
+            ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
+            stderr=(self.folder / "sshd.log").open("ab"),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _power_off(self) -> None:
+        if self._sshd is None:
+            return
+        for child in _children(self._sshd.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self._sshd.kill()
+        self._sshd.wait()
+        self._sshd = None
+        timers = self.path("/run/timers")
+        for timer in timers.read_text().split() if timers.exists() else []:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(timer), signal.SIGKILL)
+        timers.unlink(missing_ok=True)
+
+
+def _children(pid: int) -> list[int]:
+    children = []
+    for folder in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in folder.read_text().split():
+            children += [*_children(int(child)), int(child)]
+    return children
+
+
+@dataclass
+class ObjectServer:
+    """The object over http on loopback, with a switch for its faults."""
+
+    folder: Path
+    status: int = 200
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[str]:
+        """Serve `folder`; yields the base address."""
+        outer = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if outer.status == 200:
+                    super().do_GET()
+                else:
+                    self.send_error(outer.status)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), functools.partial(Handler, directory=str(self.folder))
+        )
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+def wait_until(condition: Any, seconds: float = 30) -> None:
+    """Wait for a condition of a test machine; raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the condition did not come true")
+        time.sleep(0.05)

@@ -1,0 +1,314 @@
+"""The re-provisioning protocol against a loopback machine (see `loopback_machine`: real SSH, stand-in system)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components.commands.ssh_session import SshTarget, answers
+from components.ignition_object import STAMP
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.engine
+PROJECT = Path(__file__).parents[2]
+KEEP = ["/etc/ssh/ssh_host_.*", "/var/log"]
+
+
+class Lab:
+    """A machine, its object, and the Command's program."""
+
+    def __init__(self, machine: LoopbackMachine, server: ObjectServer) -> None:
+        self.machine, self.server = machine, server
+
+    def publish(self, name: str) -> str:
+        """Put a config called `name` at the pointer; returns its config id."""
+        config_id = hashlib.sha512(name.encode()).hexdigest()
+        files = [{"path": f"/etc/only-{name}", "contents": {"source": "data:,x"}}]
+        files.append({"path": STAMP, "contents": {"source": f"data:,{config_id}%0A"}})
+        (self.server.folder / "web.ign").write_text(json.dumps({"storage": {"files": files}}))
+        return config_id
+
+    def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
+        machine = self.machine
+        request = {
+            "machine": "web",
+            "config_id": config_id,
+            "source": machine.source,
+            "object_sha512": hashlib.sha512((self.server.folder / "web.ign").read_bytes()).hexdigest(),
+            "lifecycle": "reset",
+            "keep": KEEP,
+            "target": {
+                "host": "127.0.0.1",
+                "port": machine.port,
+                "user": machine.user,
+                "known_hosts": str(machine.folder / "known hosts"),
+                "host_key_alias": "web-1",
+                "identity_file": str(machine.key_file),
+                "jump_host": "",
+            },
+            "health": [],
+            "allow_degraded": False,
+            "timeout": 40,
+            "console_log": str(machine.console),
+            "console_hint": "",
+        }
+        return {**request, **changes}
+
+    def start(self, config_id: str, **changes: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "components.commands.reprovision"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(self.request(config_id, **changes)))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def run(self, config_id: str, **changes: Any) -> tuple[int, dict[str, Any], str]:
+        """Exit code, outputs, progress."""
+        process = self.start(config_id, **changes)
+        stdout, stderr = process.communicate(timeout=120)
+        return process.returncode, json.loads(stdout) if stdout else {}, stderr
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    server = ObjectServer(objects)
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    with server.running() as address, LoopbackMachine(folder, f"{address}/web.ign") as machine:
+        yield Lab(machine, server)
+
+
+def test_the_first_run_waits_for_the_machine_and_does_not_reboot_it(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    code, outputs, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert outputs["config_id"] == wanted
+    assert outputs["downtime_seconds"] == 0
+    assert outputs["host_key"].startswith("ssh-ed25519 ")
+    assert "no reboot" in progress
+    assert lab.machine.boots == 1
+
+
+def test_a_change_resets_the_machine_and_keeps_what_is_to_be_kept(lab: Lab) -> None:
+    first = lab.run(lab.publish("a"))[1]
+    lab.machine.path("/var/log/kept").write_text("mine")
+    lab.machine.path("/etc/by-hand").write_text("drift")
+    wanted = lab.publish("b")
+    code, outputs, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert outputs["boot_id"] != first["boot_id"]
+    assert outputs["host_key"] == first["host_key"]
+    assert outputs["downtime_seconds"] > 0
+    assert lab.machine.boots == 2
+    assert lab.machine.path("/var/log/kept").read_text() == "mine"
+    assert not lab.machine.path("/etc/by-hand").exists()
+    assert not lab.machine.path("/etc/only-a").exists()
+    assert lab.machine.path("/etc/only-b").exists()
+    assert lab.machine.path("/oem/machine-id-kept").read_text() == "yes\n"
+    assert "will be deleted: " in progress
+    assert "/etc/by-hand" in progress
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs["downtime_seconds"], lab.machine.boots) == (0, 0, 2), progress
+
+
+def test_flag_deletes_nothing_and_warns(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    code, _, progress = lab.run(lab.publish("b"), lifecycle="flag")
+    assert code == 0, progress
+    assert lab.machine.path("/etc/only-a").exists()
+    assert "warning: lifecycle 'flag'" in progress
+
+
+def test_reformat_leaves_the_host_keys_on_the_oem_partition(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    public = lab.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    lab.server.status = 503  # keeps the machine in its initramfs, before anything is deleted
+    code, _, progress = lab.run(lab.publish("b"), lifecycle="reformat", source="s3://bucket/web.ign", timeout=10)
+    assert code == 1
+    assert "not checked from here" in progress
+    kept = lab.machine.path("/oem/.flatcar-host-keys")
+    assert (kept / "ssh_host_ed25519_key.pub").read_text() == public
+    assert kept.stat().st_mode & 0o777 == 0o700
+    assert (kept / "ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("shadow", "content", "reason"),
+    [
+        ("/oem/config.ign", "{}", "/oem/config.ign shadows the pointer"),
+        ("/oem/grub.cfg", 'set linux_append="ignition.config.url=http://x"', "ignition.config.url= on the kernel"),
+        ("/run/cmdline", "quiet ignition.config.url=http://x", "ignition.config.url= on the kernel"),
+    ],
+)
+def test_what_shadows_the_pointer_is_refused(lab: Lab, shadow: str, content: str, reason: str) -> None:
+    lab.run(lab.publish("a"))
+    lab.machine.path(shadow).write_text(content)
+    code, outputs, progress = lab.run(lab.publish("b"))
+    assert (code, outputs) == (1, {})
+    assert reason in progress
+    assert "way out: " in progress
+    assert lab.machine.boots == 1
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+
+
+def test_a_pointer_that_cannot_be_fetched_is_refused(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    wanted = lab.publish("b")
+    lab.server.status = 404
+    code, _, progress = lab.run(wanted)
+    assert code == 1
+    assert "can't be fetched from this machine" in progress
+    assert lab.machine.boots == 1
+
+
+def test_a_pointer_that_serves_another_config_is_refused(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    code, _, progress = lab.run(lab.publish("b"), object_sha512="0" * 128)
+    assert code == 1
+    assert "serves another config" in progress
+    assert lab.machine.boots == 1
+
+
+def test_a_machine_without_flatcar_reset_is_refused(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    lab.machine.path("/opt/bin/flatcar-reset").unlink()
+    code, _, progress = lab.run(lab.publish("b"))
+    assert code == 1
+    assert "there is no flatcar-reset" in progress
+
+
+def test_a_failed_unit_fails_the_proof_until_it_is_allowed(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    lab.machine.failed_units_after_boot = "broken.service loaded failed failed Broken\n"
+    wanted = lab.publish("b")
+    code, _, progress = lab.run(wanted)
+    assert code == 1
+    assert "units failed: broken.service" in progress
+    assert "last messages of the failed unit broken.service" in progress
+    code, outputs, progress = lab.run(wanted, allow_degraded=True)
+    assert code == 0, progress
+    assert outputs["failed_units"] == ["broken.service"]
+    assert lab.machine.boots == 2
+
+
+def test_a_health_check_that_fails_is_named_and_one_that_comes_late_passes(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    late = {"name": "late", "command": "test -e /tmp/now || { touch /tmp/now; false; }", "seconds": 10}
+    never = {"name": "never", "command": "echo it is broken; false", "seconds": 1}
+    assert lab.run(wanted, health=[late])[0] == 0
+    code, _, progress = lab.run(wanted, health=[late, never])
+    assert code == 1
+    assert "health checks failed: never" in progress
+    assert "it is broken" in progress
+
+
+def test_a_machine_that_boots_without_running_ignition_is_told(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    lab.machine.ignores_flag = True
+    code, _, progress = lab.run(lab.publish("b"))
+    assert code == 1
+    assert "rebooted without running Ignition" in progress
+
+
+def test_a_broken_object_leaves_the_disk_and_the_repaired_one_heals(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    lab.machine.path("/etc/by-hand").write_text("still here")
+    lab.publish("b")
+    broken = lab.server.folder / "web.ign"
+    broken.write_text("{not json")
+    code, _, progress = lab.run("b" * 128, timeout=8)
+    assert code == 1
+    assert "not back within 8 s" in progress
+    assert "ignition (stand-in): failed to fetch config" in progress  # the console's last lines
+    assert lab.machine.path("/etc/by-hand").exists()
+    wanted = lab.publish("c")
+    code, outputs, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert outputs["config_id"] == wanted
+    assert not lab.machine.path("/etc/by-hand").exists()
+    assert lab.machine.boots == 2
+
+
+def test_a_changed_host_key_is_refused(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    lab.run(wanted)
+    pin = lab.machine.folder / "known hosts"
+    other = lab.machine.folder / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
+    pin.write_text("web-1 " + other.with_suffix(".pub").read_text())
+    code, _, progress = lab.run(wanted)
+    assert code == 1
+    assert "is not the pinned one" in progress
+
+
+@pytest.mark.parametrize("moment", ["will be kept", "staging lifecycle", "rebooting"])
+def test_a_killed_deployer_leaves_a_state_that_the_next_run_finishes(lab: Lab, moment: str) -> None:
+    lab.run(lab.publish("a"))
+    wanted = lab.publish("b")
+    process = lab.start(wanted)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if moment in line:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate(timeout=30)
+    code, outputs, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert outputs["config_id"] == wanted
+    assert lab.machine.path("/etc/only-b").exists()
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+
+
+def test_a_staging_left_over_is_unstaged_when_the_running_config_is_wanted_again(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    lab.run(wanted)
+    lab.machine.path("/boot/flatcar/first_boot").touch()
+    lab.machine.path("/selective-os-reset").write_text("(/x)\n")
+    code, _, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert "unstaging" in progress
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+    assert not lab.machine.path("/selective-os-reset").exists()
+
+
+def test_the_end_comes_soon_after_the_machine_is_ready(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    process = lab.start(lab.publish("b"))
+    target = SshTarget(
+        host="127.0.0.1", port=lab.machine.port, user="x", known_hosts="/dev/null", host_key_alias="web-1"
+    )
+    wait_until(lambda: lab.machine.boots == 2)
+    wait_until(lambda: answers(target))
+    ready = time.monotonic()
+    process.communicate(timeout=60)
+    print(f"ended {time.monotonic() - ready:.2f} s after the machine greeted")
+    assert process.returncode == 0
+
+
+def test_nothing_but_a_request_is_accepted() -> None:
+    command = [sys.executable, "-m", "components.commands.reprovision"]
+    done = subprocess.run(command, input="{}", capture_output=True, text=True, cwd=PROJECT, env={**os.environ})
+    assert done.returncode == 2
+    assert "stdin is not a request" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,87 @@
+"""What proves that a machine runs the wanted config."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+
+from components.commands.proof import MachineState, missing_proof, read_state
+from components.commands.ssh_session import Finished
+
+WANTED = "c" * 128
+GOOD = MachineState(
+    boot_id="b-2",
+    stamp=WANTED,
+    provisioning_boot_id="b-2",
+    os_version="1",
+    host_key="ssh-ed25519 AAAA",
+    system="running",
+    failed_units=(),
+    running_jobs=(),
+)
+
+
+def missing(state: MachineState, *, rebooted: bool = True, allow_degraded: bool = False) -> str:
+    found = missing_proof(state, WANTED, rebooted=rebooted, allow_degraded=allow_degraded)
+    return "" if found is None else f"{found.message}; {found.advice}"
+
+
+def test_all_proofs_hold() -> None:
+    assert missing(GOOD) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (replace(GOOD, stamp="old", provisioning_boot_id="b-1"), "rebooted without running Ignition"),
+        (replace(GOOD, stamp="other"), "came up on another config: config id other"),
+        (replace(GOOD, stamp=""), "no config id at all"),
+        (replace(GOOD, provisioning_boot_id="b-1"), "Ignition's result file is not of this boot"),
+        (replace(GOOD, provisioning_boot_id=""), "Ignition's result file is not of this boot"),
+        (replace(GOOD, system="degraded", failed_units=("a.service",)), "units failed: a.service"),
+    ],
+)
+def test_each_missing_proof_has_its_own_message(state: MachineState, message: str) -> None:
+    assert message in missing(state)
+
+
+def test_without_a_reboot_an_older_result_is_fine() -> None:
+    assert missing(replace(GOOD, provisioning_boot_id="b-1"), rebooted=False) == ""
+
+
+def test_a_degraded_system_may_be_allowed() -> None:
+    degraded = replace(GOOD, system="degraded", failed_units=("a.service",))
+    assert missing(degraded, allow_degraded=True) == ""
+
+
+def test_dashes_in_boot_ids_do_not_matter() -> None:
+    assert missing(replace(GOOD, boot_id="aa-bb", provisioning_boot_id="aabb")) == ""
+
+
+def test_reading_what_the_machine_printed() -> None:
+    result = base64.b64encode(json.dumps({"provisioningBootID": "b-2", "previousReport": {}}).encode()).decode()
+    lines: tuple[str, ...] = (
+        "boot_id=b-2",
+        f"stamp={WANTED}",
+        f"ignition_result={result}",
+        "os_version=1",
+        "system=degraded",
+    )
+    lines += ("failed_unit=a.service", "failed_unit=b.service", "host_key=ssh-ed25519 AAAA", "complete=1")
+    state = read_state(Finished(code=0, lines=lines, stderr=""))
+    assert state == replace(GOOD, system="degraded", failed_units=("a.service", "b.service"))
+
+
+@pytest.mark.parametrize("lines", [(), ("boot_id=b-2", "stamp=x")])
+def test_a_look_that_broke_off_is_none(lines: tuple[str, ...]) -> None:
+    assert read_state(Finished(code=255, lines=lines, stderr="")) is None
+
+
+@pytest.mark.parametrize("result", ["", "!", base64.b64encode(b"[]").decode(), base64.b64encode(b"{}").decode()])
+def test_a_result_file_that_is_none_proves_nothing(result: str) -> None:
+    state = read_state(Finished(code=0, lines=("boot_id=b", f"ignition_result={result}", "complete=1"), stderr=""))
+    assert state is not None
+    assert state.provisioning_boot_id == ""
