@@ -36,9 +36,7 @@ class StoredObject:
 class Store(Protocol):
     """What keeps one object per machine."""
 
-    def put(
-        self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
-    ) -> StoredObject:
+    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `content` (an Ignition config).
 
         `name` is the very name that `Platform.create` gets: a local folder is served to each machine by that name. Stores

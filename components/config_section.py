@@ -1,0 +1,156 @@
+"""Typed getters over a mapping from stack config that collect every problem instead of stopping at the first."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Section:
+    """One mapping of the stack config, called `key` in messages; problems go to the list shared by all sections.
+
+    Each getter returns the value, or its default when the value is missing or wrong: the caller goes on, and fails
+    at the end if there are problems. A getter also makes its name known; `finish` reports the names nobody asked for.
+    """
+
+    def __init__(self, key: str, values: Mapping[str, Any], problems: list[str]) -> None:
+        self.key = key
+        self._values = values
+        self._problems = problems
+        self._known: set[str] = set()
+
+    def problem(self, name: str, text: str) -> None:
+        """Record that the value called `name` (or "" for the section itself) is wrong."""
+        self._problems.append(f"{self._full(name)}: {text}")
+
+    def text(self, name: str, default: str = "", *, required: bool = False) -> str:
+        """A string, not empty when `required`."""
+        value = self._take(name)
+        if value is None or value == "":
+            if required:
+                self.problem(name, "is missing")
+            return default
+        if not isinstance(value, str):
+            self.problem(name, f"has to be a string, not {_kind(value)}; put it in quotes")
+            return default
+        return value
+
+    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
+        """A whole number within its bounds."""
+        value = self._take(name)
+        if value is None:
+            return default
+        if isinstance(value, str) and value.isascii() and value.isdecimal():
+            value = int(value)  # `pulumi config set` without --path stores strings
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.problem(name, f"has to be a whole number, not {_kind(value)}")
+        elif value < minimum or (maximum is not None and value > maximum):
+            self.problem(
+                name, f"has to be {'at least ' + str(minimum) if maximum is None else f'{minimum} to {maximum}'}"
+            )
+        else:
+            return value
+        return default
+
+    def flag(self, name: str, default: bool) -> bool:
+        """true or false."""
+        value = self._take(name)
+        if value is None:
+            return default
+        if value in ("true", "false"):
+            return bool(value == "true")
+        if not isinstance(value, bool):
+            self.problem(name, f"has to be true or false, not {_kind(value)}")
+            return default
+        return value
+
+    def choice(self, name: str, choices: Sequence[str], default: str) -> str:
+        """One of `choices`."""
+        value = self.text(name, default)
+        if value not in choices:
+            self.problem(name, f"has to be one of {', '.join(choices)}, not {value!r}{did_you_mean(value, choices)}")
+            return default
+        return value
+
+    def texts(self, name: str, default: Sequence[str] = ()) -> tuple[str, ...]:
+        """A list of strings."""
+        value = self._take(name)
+        if value is None:
+            return tuple(default)
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            self.problem(name, "has to be a list of strings")
+            return tuple(default)
+        return tuple(value)
+
+    def mapping_of_texts(self, name: str) -> dict[str, str]:
+        """A mapping of names to strings; whole numbers are taken as they are written."""
+        value = self._take(name)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.problem(name, f"has to be a mapping of names to strings, not {_kind(value)}")
+            return {}
+        texts = {}
+        for inner, item in value.items():
+            if isinstance(item, bool) or not isinstance(item, str | int):
+                self.problem(f"{name}.{inner}", f"has to be a string, not {_kind(item)}; put it in quotes")
+            else:
+                texts[inner] = str(item)
+        return texts
+
+    def section(self, name: str) -> Section:
+        """The mapping called `name`; empty when missing."""
+        value = self._take(name)
+        if value is not None and not isinstance(value, dict):
+            self.problem(name, f"has to be a mapping, not {_kind(value)}")
+            value = None
+        return Section(self._full(name), value or {}, self._problems)
+
+    def sections(self, name: str) -> list[Section]:
+        """The list of mappings called `name`."""
+        value = self._take(name)
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.problem(name, "has to be a list of mappings")
+            return []
+        return [Section(f"{self._full(name)}[{index}]", item, self._problems) for index, item in enumerate(value)]
+
+    def names(self) -> tuple[str, ...]:
+        """The names that the mapping holds, in order."""
+        return tuple(self._values)
+
+    def finish(self) -> None:
+        """Report each name that no getter has asked for."""
+        for name in self._values:
+            if name not in self._known:
+                self.problem(name, f"is not a known key{did_you_mean(name, sorted(self._known))}")
+
+    def _take(self, name: str) -> Any:
+        self._known.add(name)
+        return self._values.get(name)
+
+    def _full(self, name: str) -> str:
+        separator = "" if not name else ":" if ":" not in self.key else "."
+        return f"{self.key}{separator}{name}"
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """`; did you mean 'x'?` for the nearest known name, else a list of the few there are, else ""."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}" if known else ""
+
+
+def _kind(value: object) -> str:
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+        dict: "a mapping",
+    }
+    return names.get(type(value), type(value).__name__)

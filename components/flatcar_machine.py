@@ -1,0 +1,139 @@
+"""A Flatcar machine whose config changes in place: the component that the program declares once per machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from components.ignition_object import IgnitionObject, machine_config
+from components.lifecycle import DEFAULT_KEEP, Lifecycle, kept_paths
+from components.reprovision import Reprovision, ReprovisionArgs
+from components.summary import summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.commands.reprovision import HealthCheck
+    from components.platforms import Platform
+    from components.ssh import SshSettings
+    from components.stores import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlatcarMachineArgs:
+    """What a machine is made of.
+
+    `config` and `snippets` are Butane or Container Linux Configs; `files_dir` is where their `local` paths start.
+    `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
+    of `secrets` are masked wherever they would be shown. `keep` holds presets and egrep expressions (see `lifecycle`).
+    Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
+    """
+
+    config: Path
+    platform: Platform
+    store: Store
+    ssh: SshSettings
+    files_dir: Path = Path("cl/files")
+    snippets: Sequence[Path] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    shared_variables: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    strict: bool = True
+    lifecycle: Lifecycle = Lifecycle.RESET
+    keep: Sequence[str] = DEFAULT_KEEP
+    generation: int = 0
+    health: Sequence[HealthCheck] = ()
+    allow_degraded: bool = False
+    timeout: int = 600
+
+
+class FlatcarMachine(pulumi.ComponentResource):
+    """A machine, its object, and the Command that re-provisions it when the object changes."""
+
+    address: pulumi.Output[str]
+    """Name or address for ssh."""
+    ssh_command: pulumi.Output[str]
+    """What a person types to log in."""
+    config_id: pulumi.Output[str]
+    """The config id that the machine has proven to run."""
+    os_version: pulumi.Output[str]
+    host_key: pulumi.Output[str]
+    """The machine's ed25519 public host key."""
+    downtime_seconds: pulumi.Output[float]
+    """How long the last re-provisioning took the machine away; 0 when it did not reboot."""
+
+    def __init__(self, name: str, args: FlatcarMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Declare the machine. Raises `pulumi.RunError` when its config can't be used, before any resource is made."""
+        # 1. The Ignition config and its id
+        config = machine_config(
+            args.config,
+            snippets=args.snippets,
+            files_dir=args.files_dir,
+            platform=args.platform.ignition_platform,
+            strict=args.strict,
+            shared_variables={
+                **args.shared_variables,
+                "ssh_public_key": args.ssh.public_key,
+                "machine_name": name,
+            },
+            secrets=args.secrets,
+            variables=args.variables,
+            lifecycle=args.lifecycle,
+            keep=kept_paths(args.keep),
+            generation=args.generation,
+        )
+        properties = {
+            "config": str(args.config),
+            "configId": config.config_id,
+            "lifecycle": args.lifecycle.value,
+            "keep": list(args.keep),
+            **summarize(config.ignition, list(args.secrets.values())),
+        }
+        super().__init__("flatcar:index:Machine", name, properties, opts)
+
+        # 2. The object in its store, at an address that never changes
+        ignition_object = IgnitionObject(
+            name, config=config, store=args.store, opts=pulumi.ResourceOptions(parent=self)
+        )
+
+        # 3. The machine, which knows the address alone
+        machine = args.platform.create(
+            name,
+            user_data=ignition_object.user_data,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[ignition_object.resource]),
+        )
+
+        # 4. Its way to the wanted config, and the proof
+        self.reprovision = Reprovision(
+            name,
+            ReprovisionArgs(
+                config=config,
+                ignition_object=ignition_object,
+                machine=machine,
+                ssh=args.ssh,
+                lifecycle=args.lifecycle,
+                keep=args.keep,
+                health=args.health,
+                allow_degraded=args.allow_degraded,
+                timeout=args.timeout,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+        self.address = machine.ssh_host
+        self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, self.reprovision.host_key_alias).apply(
+            lambda way: args.ssh.command(
+                host=way[0],
+                port=args.ssh.port or way[1],
+                known_hosts=args.ssh.known_hosts(name),
+                host_key_alias=way[2],
+            )
+        )
+        self.config_id = self.reprovision.proof("config_id", "")
+        self.os_version = self.reprovision.proof("os_version", "")
+        self.host_key = self.reprovision.proof("host_key", "")
+        self.downtime_seconds = self.reprovision.proof("downtime_seconds", 0.0)
+        self.register_outputs({"address": self.address, "sshCommand": self.ssh_command})

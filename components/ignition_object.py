@@ -1,0 +1,161 @@
+"""From a machine's config to the object that its pointer leads to: transpile, lifecycle, config id, stamp, pointer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pulumi
+
+from cl.transpiler import transpile
+from components.lifecycle import IgnitionConfig, Lifecycle, overwrite_problems, with_lifecycle
+from components.summary import MASK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from components.stores import Store
+
+STAMP = "/etc/flatcar/config-id"
+GENERATION = "/etc/flatcar/generation"
+POINTER_SPEC = "3.3.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineConfig:
+    """What a machine should be, ready for its store.
+
+    `config_id` is the SHA-512 (hex) of the Ignition config with the generation in it, before lifecycle and stamp are
+    added: another lifecycle alone is no other config. `ignition` is the whole object, decoded; `text` its exact bytes.
+    """
+
+    config_id: str
+    ignition: IgnitionConfig
+    text: str
+
+    @property
+    def sha512(self) -> str:
+        """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
+        return hashlib.sha512(self.text.encode()).hexdigest()
+
+
+def machine_config(
+    path: Path,
+    *,
+    snippets: Sequence[Path] = (),
+    files_dir: Path,
+    platform: str,
+    strict: bool,
+    shared_variables: Mapping[str, str],
+    secrets: Mapping[str, str],
+    variables: Mapping[str, str],
+    lifecycle: Lifecycle,
+    keep: Sequence[str],
+    generation: int,
+) -> MachineConfig:
+    """Transpile the config at `path` and add generation, lifecycle and stamp.
+
+    `shared_variables` and `secrets` reach a config only where it names them; `variables` are the machine's own, and
+    one that is not used is an error. Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it
+    earlier, and Ignition without that step reads it too. Raises `pulumi.RunError` with the rendered report (secrets
+    masked) for anything that is wrong, before any resource exists.
+    """
+    try:
+        source = path.read_text(encoding="utf-8")
+        snippet_texts = [snippet.read_text(encoding="utf-8") for snippet in snippets]
+    except (OSError, UnicodeDecodeError) as error:
+        raise pulumi.RunError(f"{path}: can't be read: {error}") from None
+    named = _named_variables([source, *snippet_texts])
+    shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
+    result = transpile(
+        source,
+        filename=str(path),
+        files_dir=files_dir,
+        platform=platform,
+        strict=strict,
+        variables={**shared, **variables},
+        snippets=snippet_texts,
+        spec="3",
+    )
+    if result.json is None:
+        raise pulumi.RunError(_masked(f"{path} is not a usable config\n\n{result.report.render()}", secrets.values()))
+    if result.report.entries:
+        pulumi.log.warn(_masked(result.report.render(), secrets.values()))
+    ignition = json.loads(result.json)
+    _refuse_reserved(ignition, path)
+    problems = overwrite_problems(ignition, lifecycle, keep)
+    if problems:
+        raise pulumi.RunError(f"{path}: Ignition would fail on its next run\n  " + "\n  ".join(problems))
+    if generation:
+        ignition = _with_file(ignition, GENERATION, str(generation))
+    config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
+    ignition = _with_file(with_lifecycle(ignition, lifecycle), STAMP, config_id)
+    return MachineConfig(config_id=config_id, ignition=ignition, text=_dumped(ignition))
+
+
+def pointer(source_url: str) -> str:
+    """The user data: a function of the object's address alone, so that it never changes while the machine lives."""
+    return _dumped({"ignition": {"config": {"replace": {"source": source_url}}, "version": POINTER_SPEC}})
+
+
+class IgnitionObject(pulumi.ComponentResource):
+    """A machine's object in its store, and the pointer to it.
+
+    The object's content is secret in Pulumi's state and previews: `summary` shows what may be seen of it.
+    """
+
+    source_url: pulumi.Output[str]
+    version: pulumi.Output[str]
+    user_data: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, *, config: MachineConfig, store: Store, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("flatcar:index:IgnitionObject", name, None, opts)
+        stored = store.put(name, pulumi.Output.secret(config.text), pulumi.ResourceOptions(parent=self))
+        self.source_url = stored.source_url
+        self.version = stored.version
+        self.user_data = stored.source_url.apply(pointer)
+        self.resource = stored.resource
+        self.register_outputs({"sourceUrl": self.source_url})
+
+
+def _named_variables(sources: Sequence[str]) -> set[str]:
+    """The variables that the sources name outside of comment lines; the transpiler finds out what is really used."""
+    named: set[str] = set()
+    for source in sources:
+        for line in source.splitlines():
+            if not line.lstrip().startswith("#"):
+                named.update(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", line))
+    return named
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    for secret in filter(None, secrets):
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _refuse_reserved(ignition: IgnitionConfig, path: Path) -> None:
+    storage = ignition.get("storage", {})
+    for kind in ("files", "directories", "links"):
+        for node in storage.get(kind, []):
+            if node["path"] in (STAMP, GENERATION):
+                raise pulumi.RunError(
+                    f"{path}: {node['path']} is written by the program itself; take it out of the config"
+                )
+
+
+def _with_file(ignition: IgnitionConfig, path: str, line: str) -> IgnitionConfig:
+    storage = ignition.get("storage", {})
+    file = {"path": path, "overwrite": True, "mode": 0o644, "contents": {"source": "data:," + quote(line + "\n")}}
+    return {**ignition, "storage": {**storage, "files": [*storage.get("files", []), file]}}
+
+
+def _dumped(document: object) -> str:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,109 @@
+"""The resource that brings a machine to its config in place: one Command per machine and change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pulumi
+from pulumi_command import local
+
+from components.lifecycle import Lifecycle, kept_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from components.commands.reprovision import HealthCheck
+    from components.ignition_object import IgnitionObject, MachineConfig
+    from components.platforms import PlatformMachine
+    from components.ssh import SshSettings
+
+T = TypeVar("T")
+
+COMMAND = "python3 -m components.commands.reprovision"
+KEEP_OUTPUTS = 'printf %s "$PULUMI_COMMAND_STDOUT"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReprovisionArgs:
+    """What the Command needs: the wanted config, the way to the machine, and how to tell that all is well."""
+
+    config: MachineConfig
+    ignition_object: IgnitionObject
+    machine: PlatformMachine
+    ssh: SshSettings
+    lifecycle: Lifecycle
+    keep: Sequence[str]
+    health: Sequence[HealthCheck]
+    allow_degraded: bool
+    timeout: int
+
+
+class Reprovision(local.Command):
+    """Runs `components.commands.reprovision` when the config id, the lifecycle or the object's version changes.
+
+    Every other change (addresses, keys, time-outs) only updates the record: the machine is not touched, and the outputs
+    of the last run are printed again. A failed run leaves the old record, so the next `pulumi up` tries anew.
+    """
+
+    def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        machine, ssh = args.machine, args.ssh
+        port = machine.ssh_port if ssh.port is None else pulumi.Output.from_input(ssh.port)
+        self.host_key_alias = host_key_alias(name, machine.resource)
+        request = pulumi.Output.json_dumps(
+            {
+                "machine": name,
+                "config_id": args.config.config_id,
+                "source": args.ignition_object.source_url,
+                "object_sha512": args.config.sha512,
+                "lifecycle": args.lifecycle.value,
+                "keep": list(kept_paths(args.keep)),
+                "target": {
+                    "host": machine.ssh_host,
+                    "port": port,
+                    "user": ssh.user,
+                    "known_hosts": ssh.known_hosts(name),
+                    "host_key_alias": self.host_key_alias,
+                    "identity_file": ssh.private_key_file,
+                    "jump_host": ssh.jump_host,
+                },
+                "health": [asdict(check) for check in args.health],
+                "allow_degraded": args.allow_degraded,
+                "timeout": args.timeout,
+                "console_log": machine.console_log,
+                "console_hint": machine.console_hint,
+            }
+        )
+        super().__init__(
+            f"{name}-reprovision",
+            create=COMMAND,
+            update=KEEP_OUTPUTS,
+            stdin=request,
+            logging=local.Logging.STDERR,
+            triggers=[args.config.config_id, args.lifecycle.value, args.ignition_object.version],
+            opts=pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(depends_on=[machine.resource, args.ignition_object.resource]), opts
+            ),
+        )
+
+    def proof(self, field: str, default: T) -> pulumi.Output[T]:
+        """One field of the Command's outputs (`commands.reprovision.Outputs`)."""
+        return self.stdout.apply(_reader(field, default))
+
+
+def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:
+    """The name under which a machine's host key is pinned: another for a machine that replaces it, else the same."""
+    if isinstance(resource, pulumi.CustomResource):
+        return resource.id.apply(lambda identity: f"{name}-{identity}")
+    return pulumi.Output.from_input(name)
+
+
+def _reader(field: str, default: T) -> Callable[[str], T]:
+    def read(stdout: str) -> T:
+        lines = stdout.strip().splitlines()
+        outputs: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+        value: T = outputs.get(field, default)
+        return value
+
+    return read

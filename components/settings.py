@@ -1,0 +1,237 @@
+"""The stack config as frozen, typed settings. Everything wrong with it fails the preview at once, key by key."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.runtime import config as runtime_config
+
+from components import ssh
+from components.commands.reprovision import HealthCheck
+from components.config_section import Section
+from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
+from components.ssh import SshSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+PROJECT = "flatcar"
+PLATFORMS = ("qemu",)
+RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
+
+_MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_JUMP_HOST = re.compile(r"([a-z_][a-z0-9_-]{0,31}@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?")
+_PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\r\n]*)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QemuSettings:
+    """A machine's shape in QEMU. None: the memory that its image needs, the disk size that its image has."""
+
+    memory_mib: int | None = None
+    cpus: int = 2
+    disk_gib: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineSettings:
+    """One entry of `flatcar:machines`. Paths are relative to the project's folder."""
+
+    name: str
+    config: Path
+    snippets: tuple[Path, ...]
+    variables: Mapping[str, str]
+    lifecycle: Lifecycle
+    keep: tuple[str, ...]
+    generation: int
+    health: tuple[HealthCheck, ...]
+    allow_degraded: bool
+    timeout: int
+    qemu: QemuSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A stack: its machines, and what they share. `secrets` are variables too, masked wherever they would be shown."""
+
+    platform: str
+    machines: tuple[MachineSettings, ...]
+    variables: Mapping[str, str]
+    secrets: Mapping[str, str]
+    files_dir: Path
+    strict: bool
+    ssh: SshSettings
+    image: str
+
+
+def stack_settings() -> Settings:
+    """The settings of the current stack. Raises `pulumi.RunError` that names every wrong key."""
+    values = runtime_config.CONFIG.get() or runtime_config.get_config_env()
+    secret = {key for key in values if runtime_config.is_config_secret(key)}
+    settings, problems = read_settings(values, secret_keys=secret, root=Path())
+    if settings is None:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} can't be used:{lines}")
+    return settings
+
+
+def read_settings(
+    values: Mapping[str, str], *, secret_keys: Collection[str], root: Path
+) -> tuple[Settings | None, list[str]]:
+    """Settings from the engine's view of stack config (full keys, objects as JSON), and what is wrong with it.
+
+    Keys of other namespaces are left alone. `root` is the project's folder. The settings are None when there are
+    problems.
+    """
+    problems: list[str] = []
+    section = Section(PROJECT, _decoded(values, problems), problems)
+    problems += [
+        f"{key}: holds a secret; secrets belong under {PROJECT}:secrets, which is masked everywhere"
+        for key in sorted(secret_keys)
+        if key.startswith(PROJECT + ":") and key != f"{PROJECT}:secrets"
+    ]
+    settings = Settings(
+        platform=section.choice("platform", PLATFORMS, PLATFORMS[0]),
+        variables=_variables(section, "variables"),
+        secrets=_variables(section, "secrets"),
+        files_dir=_folder(section, "files_dir", "cl/files", root),
+        strict=section.flag("strict", True),
+        image=section.text("image"),
+        ssh=_ssh(section.section("ssh")),
+        machines=_machines(section, root),
+    )
+    section.finish()
+    for name in sorted(set(settings.variables) & set(settings.secrets)):
+        section.problem(f"secrets.{name}", "is a variable as well; keep one of them")
+    if problems:
+        return None, problems
+    return settings, []
+
+
+def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    decoded: dict[str, Any] = {}
+    for key, text in values.items():
+        namespace, _, name = key.partition(":")
+        if namespace != PROJECT:
+            continue
+        decoded[name] = text
+        if text.lstrip().startswith(("{", "[")):
+            try:
+                decoded[name] = json.loads(text)
+            except ValueError as error:
+                problems.append(f"{key}: is not valid JSON: {error}")
+                decoded[name] = None
+    return decoded
+
+
+def _machines(section: Section, root: Path) -> tuple[MachineSettings, ...]:
+    machines = section.section("machines")
+    if not machines.names():
+        machines.problem("", "names no machine; add for example  web: {config: cl/machine-web.yaml}")
+    return tuple(_machine(name, machines.section(name), root) for name in machines.names())
+
+
+def _machine(name: str, section: Section, root: Path) -> MachineSettings:
+    if not _MACHINE_NAME.fullmatch(name):
+        section.problem(
+            "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
+        )
+    config = section.text("config", required=True)
+    for file in filter(None, (config, *section.texts("snippets"))):
+        if not (root / file).is_file():
+            section.problem("config" if file == config else "snippets", f"there is no file {file}")
+    keep = section.texts("keep", DEFAULT_KEEP)
+    for entry in keep:
+        if (problem := keep_problem(entry)) is not None:
+            section.problem("keep", f"{entry!r} {problem}")
+    health = section.section("health")
+    qemu = section.section("qemu")
+    settings = MachineSettings(
+        name=name,
+        config=Path(config),
+        snippets=tuple(Path(file) for file in section.texts("snippets")),
+        variables=_variables(section, "variables"),
+        lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
+        keep=keep,
+        generation=section.integer("generation", 0),
+        health=tuple(_health_check(check) for check in health.sections("commands")),
+        allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",
+        timeout=section.integer("timeout", 600, minimum=10, maximum=86400),
+        qemu=QemuSettings(
+            memory_mib=qemu.integer("memory_mib", 0, maximum=1 << 20) or None,
+            cpus=qemu.integer("cpus", 2, minimum=1, maximum=256),
+            disk_gib=qemu.integer("disk_gib", 0, maximum=1 << 14) or None,
+        ),
+    )
+    for inner in (qemu, health, section):
+        inner.finish()
+    return settings
+
+
+def _health_check(section: Section) -> HealthCheck:
+    command = section.text("command", required=True)
+    check = HealthCheck(
+        name=section.text("name", command),
+        command=command,
+        seconds=section.integer("seconds", 30, minimum=1, maximum=3600),
+    )
+    section.finish()
+    return check
+
+
+def _variables(section: Section, name: str) -> dict[str, str]:
+    variables = section.mapping_of_texts(name)
+    for variable in variables:
+        if not _VARIABLE_NAME.fullmatch(variable):
+            section.problem(
+                f"{name}.{variable}", "a variable's name is letters, digits and '_', not starting with a digit"
+            )
+        elif variable in RESERVED_VARIABLES:
+            section.problem(f"{name}.{variable}", "is set by the program itself")
+    return variables
+
+
+def _folder(section: Section, name: str, default: str, root: Path) -> Path:
+    folder = section.text(name, default)
+    if folder != default and not (root / folder).is_dir():
+        section.problem(name, f"there is no folder {folder}")
+    return Path(folder)
+
+
+def _ssh(section: Section) -> SshSettings:
+    user = section.text("user", "core")
+    if not _USER.fullmatch(user):
+        section.problem("user", f"{user!r} is not a user's name")
+    jump_host = section.text("jump_host")
+    if jump_host and not _JUMP_HOST.fullmatch(jump_host):
+        section.problem("jump_host", f"{jump_host!r} is not [user@]host[:port]")
+    private_key_file = section.text("private_key_file")
+    if private_key_file and not Path(private_key_file).expanduser().is_file():
+        section.problem("private_key_file", f"there is no file {private_key_file}")
+    public_key = section.text("public_key")
+    if private_key_file and not public_key:
+        public = Path(private_key_file + ".pub").expanduser()
+        public_key = public.read_text(encoding="utf-8").strip() if public.is_file() else ""
+        if not public_key:
+            section.problem("public_key", f"is missing, and there is no {private_key_file}.pub beside the private key")
+    elif not private_key_file and not public_key:
+        private_key_file, public_key = ssh.local_key()
+    if public_key and not _PUBLIC_KEY.fullmatch(public_key):
+        section.problem("public_key", "is not an SSH public key of one line (ssh-ed25519 AAAA… comment)")
+    port = section.integer("port", 0, maximum=65535)
+    settings = SshSettings(
+        user=user,
+        port=port or None,
+        private_key_file=str(Path(private_key_file).expanduser()) if private_key_file else "",
+        public_key=public_key,
+        jump_host=jump_host,
+    )
+    section.finish()
+    return settings

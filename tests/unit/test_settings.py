@@ -1,0 +1,145 @@
+"""Stack config to settings: each refused value, with the key and the way out in its message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.lifecycle import Lifecycle
+from components.settings import Settings, read_settings
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
+WEB = {"config": "cl/web.yaml"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "cl").mkdir()
+    for name in ("web.yaml", "snippet.yaml"):
+        (tmp_path / "cl" / name).touch()
+    return tmp_path
+
+
+def read(root: Path, machines: Any = None, **keys: Any) -> tuple[Settings | None, list[str]]:
+    objects = {"machines": {"web": WEB} if machines is None else machines, "ssh": {"public_key": KEY}, **keys}
+    values = {
+        f"flatcar:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in objects.items()
+    }
+    return read_settings(values, secret_keys=(), root=root)
+
+
+def test_the_defaults(root: Path) -> None:
+    settings, problems = read(root)
+    assert problems == []
+    assert settings is not None
+    (web,) = settings.machines
+    assert (web.name, web.lifecycle, web.keep, web.generation) == ("web", Lifecycle.RESET, ("logs",), 0)
+    assert (settings.platform, settings.strict, settings.ssh.user) == ("qemu", True, "core")
+
+
+def test_everything_given(root: Path) -> None:
+    machine = {
+        "config": "cl/web.yaml", "snippets": ["cl/snippet.yaml"], "variables": {"size": 3, "name": "x"},
+        "lifecycle": "reformat", "keep": ["/srv"], "generation": 2, "timeout": 90,
+        "health": {"degraded": "allow", "commands": [{"name": "up", "command": "true", "seconds": 5}]},
+        "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9},
+    }  # fmt: skip
+    settings, problems = read(root, {"web": machine}, secrets={"token": "t"}, variables={"zone": "a"}, strict="false")
+    assert problems == []
+    assert settings is not None
+    (web,) = settings.machines
+    assert web.variables == {"size": "3", "name": "x"}
+    assert (web.generation, web.timeout, web.allow_degraded, web.qemu.memory_mib) == (2, 90, True, 2048)
+    assert web.health[0].seconds == 5
+    assert settings.strict is False
+
+
+@pytest.mark.parametrize(
+    ("machine", "message"),
+    [
+        ({}, "flatcar:machines.web.config: is missing"),
+        ({"config": "cl/other.yaml"}, "flatcar:machines.web.config: there is no file cl/other.yaml"),
+        ({**WEB, "snippets": ["no"]}, "flatcar:machines.web.snippets: there is no file no"),
+        ({**WEB, "lifecyle": "reset"}, "flatcar:machines.web.lifecyle: is not a known key; did you mean 'lifecycle'?"),
+        ({**WEB, "lifecycle": "rest"}, "has to be one of reset, reformat, flag, not 'rest'; did you mean 'reset'?"),
+        ({**WEB, "keep": ["/it's"]}, 'flatcar:machines.web.keep: "/it\'s" holds a quote'),
+        ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),
+        ({**WEB, "generation": "x"}, "flatcar:machines.web.generation: has to be a whole number, not a string"),
+        ({**WEB, "generation": -1}, "flatcar:machines.web.generation: has to be at least 0"),
+        ({**WEB, "timeout": 1}, "flatcar:machines.web.timeout: has to be 10 to 86400"),
+        ({**WEB, "variables": {"a-b": "x"}}, "flatcar:machines.web.variables.a-b: a variable's name is"),
+        ({**WEB, "variables": {"a": True}}, "flatcar:machines.web.variables.a: has to be a string, not true or false"),
+        ({**WEB, "variables": {"ssh_public_key": "x"}}, "is set by the program itself"),
+        (
+            {**WEB, "health": {"commands": [{"comand": "x"}]}},
+            "flatcar:machines.web.health.commands[0].command: is missing",
+        ),
+        (
+            {**WEB, "health": {"degraded": "maybe"}},
+            "flatcar:machines.web.health.degraded: has to be one of fail, allow",
+        ),
+        ({**WEB, "qemu": {"cpus": 0}}, "flatcar:machines.web.qemu.cpus: has to be 1 to 256"),
+        ("x", "flatcar:machines.web: has to be a mapping, not a string"),
+    ],
+)
+def test_a_wrong_machine(root: Path, machine: Any, message: str) -> None:
+    settings, problems = read(root, {"web": machine})
+    assert settings is None
+    assert message in "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"machnes": {}}, "flatcar:machnes: is not a known key; did you mean 'machines'?"),
+        ({"platform": "vmware"}, "flatcar:platform: has to be one of qemu"),
+        ({"strict": "yes"}, "flatcar:strict: has to be true or false"),
+        ({"files_dir": "nowhere"}, "flatcar:files_dir: there is no folder nowhere"),
+        ({"ssh": {"public_key": "not a key"}}, "flatcar:ssh.public_key: is not an SSH public key"),
+        (
+            {"ssh": {"public_key": KEY, "user": "-oProxyCommand=x"}},
+            "flatcar:ssh.user: '-oProxyCommand=x' is not a user's",
+        ),
+        ({"ssh": {"public_key": KEY, "jump_host": "-x"}}, "flatcar:ssh.jump_host: '-x' is not [user@]host[:port]"),
+        ({"ssh": {"public_key": KEY, "private_key_file": "no"}}, "flatcar:ssh.private_key_file: there is no file no"),
+        ({"ssh": {"public_key": KEY, "port": 70000}}, "flatcar:ssh.port: has to be 0 to 65535"),
+        ({"variables": {"a": "x"}, "secrets": {"a": "x"}}, "flatcar:secrets.a: is a variable as well"),
+        ({"variables": "{broken"}, "flatcar:variables: is not valid JSON"),
+    ],
+)
+def test_wrong_keys_of_the_stack(root: Path, keys: Any, message: str) -> None:
+    settings, problems = read(root, **keys)
+    assert settings is None
+    assert message in "\n".join(problems)
+
+
+def test_a_name_that_is_none(root: Path) -> None:
+    assert "a machine's name is" in "\n".join(read(root, {"Web_1": WEB})[1])
+
+
+def test_no_machine_at_all(root: Path) -> None:
+    assert "names no machine" in "\n".join(read(root, {})[1])
+
+
+def test_everything_wrong_is_told_at_once(root: Path) -> None:
+    problems = read(root, {"a": {"config": "x"}, "b": {"config": "y", "generation": "z"}}, strict="no")[1]
+    assert len(problems) == 4
+
+
+def test_secrets_outside_their_key_are_refused(root: Path) -> None:
+    values = {"flatcar:machines": json.dumps({"web": WEB}), "flatcar:ssh": json.dumps({"public_key": KEY})}
+    problems = read_settings(values, secret_keys={"flatcar:machines", "aws:token"}, root=root)[1]
+    assert len(problems) == 1
+    assert problems[0].startswith("flatcar:machines: holds a secret")
+
+
+def test_other_namespaces_are_left_alone(root: Path) -> None:
+    values = {
+        "flatcar:machines": json.dumps({"web": WEB}),
+        "flatcar:ssh": json.dumps({"public_key": KEY}),
+        "aws:region": "x",
+    }
+    assert read_settings(values, secret_keys=(), root=root)[1] == []
