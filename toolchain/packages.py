@@ -16,8 +16,9 @@ ENGINE = (*SSH_CLIENT, "openssh-server")
 QEMU = (*SSH_CLIENT, "qemu-system-x86", "qemu-utils", "seabios")
 # What builds the stand-in machine image (`toolchain/image`).
 IMAGE = (
-    "bc", "cpio", "dosfstools", "fakeroot", "fdisk", "gcc", "grub-common", "grub-pc-bin", "kmod",
-    "libblkid-dev", "libc6-dev", "lz4", "mmdebstrap", "mtools", "squashfs-tools", "uidmap",
+    "cpio", "debian-archive-keyring", "dosfstools", "e2fsprogs", "fakeroot", "fdisk", "gcc", "grub-common",
+    "grub-pc-bin", "kmod", "libblkid-dev", "libc6-dev", "mmdebstrap", "mtools", "qemu-utils", "squashfs-tools",
+    "uidmap",
 )  # fmt: skip
 
 

@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import os
 import sys
 from pathlib import Path
 
 from toolchain.image import given, stand_in
-from toolchain.image.description import Image, ImageError, image_folder
+from toolchain.image.description import Image, image_folder
+from toolchain.steps import SetupError, say
 
 
 def main() -> int:
+    """Do what the module's text says; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m toolchain.image", description=__doc__)
     parser.add_argument("--image", type=Path, metavar="PATH", help="use this Flatcar image (…_qemu_image.img)")
     parser.add_argument("--mirror", default="", help="Debian mirror or sources.list for the stand-in")
-    parser.add_argument("--packages", action="store_true", help="only print the packages that building needs")
     options = parser.parse_args()
-    if options.packages:
-        print(" ".join(stand_in.build_packages(root=os.geteuid() == 0)))
-        return 0
     folder = image_folder()
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two checkouts may share a toolchain
         try:
             image = _image(options, folder)
-        except ImageError as problem:
-            print(f"image: {problem}", file=sys.stderr)
+        except SetupError as problem:
+            say(f"machine image: {problem}" + (f"\n  {problem.hint}" if problem.hint else ""))
             return 1
         image.write(folder)
-    word = "stand-in, not Flatcar: " if image.kind == "stand-in" else ""
-    print(f"image: {word}{image.description} ({image.path})")
+    say(f"machine image: {image.description} ({image.path})")
     return 0
 
 

@@ -1,7 +1,6 @@
 """What `image.json` says about the image that machines are made from, and how it is written.
 
-    {"path": "/…/disk.qcow2", "format": "qcow2", "kind": "stand-in", "memory": 1024,
-     "description": "…", "made_from": "<hash>"}
+It holds one JSON object with the fields of `Image`.
 """
 
 from __future__ import annotations
@@ -12,11 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from toolchain.places import TOOLCHAIN
+
 Kind = Literal["stand-in", "flatcar"]
-
-
-class ImageError(Exception):
-    """An image cannot be had. The text says what, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +40,7 @@ class Image:
 
 
 def image_folder() -> Path:
-    """`$TOOLCHAIN_DIR/image` (default: .toolchain/image in the checkout), made when missing."""
-    checkout = Path(__file__).resolve().parents[2]
-    folder = Path(os.environ.get("TOOLCHAIN_DIR") or checkout / ".toolchain").resolve() / "image"
+    """`$TOOLCHAIN_DIR/image`, made when missing."""
+    folder = TOOLCHAIN / "image"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -6,29 +6,30 @@ import json
 import subprocess
 from pathlib import Path
 
-from toolchain.image.description import Image, ImageError
+from toolchain.image.description import Image
+from toolchain.steps import SetupError
 
 FLATCAR_MEMORY_MIB = 2048
 
 
 def describe(path: Path) -> Image:
-    """The image at `path`, a raw or qcow2 file as Flatcar publishes it, unpacked. Raises ImageError."""
+    """The image at `path`, a raw or qcow2 file as Flatcar publishes it, unpacked. Raises SetupError."""
     path = path.expanduser().resolve()
     if not path.is_file():
-        raise ImageError(f"there is no image at {path}")
+        raise SetupError(f"there is no image at {path}")
     if path.suffix in (".bz2", ".gz", ".xz", ".zip"):
-        raise ImageError(f"{path} is packed; unpack it first (for .bz2: bunzip2 --keep {path.name})")
+        raise SetupError(f"{path} is packed", f"unpack it first; for .bz2: bunzip2 --keep {path}")
     try:
         shown = subprocess.run(
             ["qemu-img", "info", "--output=json", str(path)], capture_output=True, text=True, check=False
         )
     except FileNotFoundError as missing:
-        raise ImageError("qemu-img is not installed; install the package qemu-utils") from missing
+        raise SetupError("qemu-img is not installed", "install the package qemu-utils") from missing
     if shown.returncode != 0:
-        raise ImageError(f"{path} is not a disk image: {shown.stderr.strip()}")
+        raise SetupError(f"{path} is not a disk image: {shown.stderr.strip()}")
     info = json.loads(shown.stdout)
     if info["virtual-size"] < 1 << 30:
-        raise ImageError(f"{path} is too small for a Flatcar image: {info['virtual-size']} bytes")
+        raise SetupError(f"{path} is too small for a Flatcar image: {info['virtual-size']} bytes")
     return Image(
         path=path,
         format=info["format"],

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from toolchain.image.description import Image, ImageError
-from toolchain.image.steps import run, step
+from toolchain.image.description import Image
+from toolchain.steps import SetupError, run, step
 
 VERSION = "0.1.0"
 MEMORY_MIB = 1024
@@ -29,24 +29,24 @@ TREE_PACKAGES = (
     "systemd-sysv", "udev", "util-linux",
 )  # fmt: skip
 
-# program that the build needs -> Debian/Ubuntu package that brings it
+# program or file that the build needs -> Debian/Ubuntu package that brings it (`toolchain/packages.py` installs them)
 BUILD_PROGRAMS = {
-    "mmdebstrap": "mmdebstrap",
-    "go": "golang-go",
+    "cpio": "cpio",
     "gcc": "gcc",
-    "mksquashfs": "squashfs-tools",
+    "go": "golang-go",
+    "grub-mkimage": "grub-common",
+    "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
-    "mcopy": "mtools",
-    "grub-mkimage": "grub-common",
-    "sfdisk": "fdisk",
+    "mksquashfs": "squashfs-tools",
+    "mmdebstrap": "mmdebstrap",
     "modprobe": "kmod",
-    "cpio": "cpio",
     "qemu-img": "qemu-utils",
+    "sfdisk": "fdisk",
 }
 BUILD_FILES = {
-    "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
     "/usr/include/blkid/blkid.h": "libblkid-dev",
+    "/usr/lib/grub/i386-pc/boot.img": "grub-pc-bin",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
 }
 WITHOUT_ROOT = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
@@ -56,21 +56,15 @@ IGNITION_VERSION = "v2.24.0"
 HERE = Path(__file__).resolve().parent
 
 
-def build_packages(*, root: bool) -> tuple[str, ...]:
-    """Debian packages that the build needs on this computer, apart from Go, which may come another way."""
-    packages = {**BUILD_PROGRAMS, **BUILD_FILES, **({} if root else WITHOUT_ROOT)}
-    return tuple(sorted(set(packages.values()) - {"golang-go"}))
-
-
 def make(folder: Path, *, mirror: str = "") -> Image:
     """The stand-in's image below `folder`, built as far as it isn't there yet.
 
-    A disk of an older state is left where it is: machines may still be overlays on it. Raises ImageError.
+    A disk of an older state is left where it is: machines may still be overlays on it. Raises SetupError.
     """
     if platform.machine() not in ("x86_64", "AMD64"):
-        raise ImageError(
-            f"the stand-in machine image can be built on x86-64 alone, not on {platform.machine()}; "
-            "build it elsewhere or give an image with --image PATH"
+        raise SetupError(
+            f"the stand-in machine image can be built on x86-64 alone, not on {platform.machine()}",
+            "give a Flatcar image with --image PATH",
         )
     parts = folder / "parts"
     parts.mkdir(exist_ok=True)
@@ -88,11 +82,11 @@ def make(folder: Path, *, mirror: str = "") -> Image:
         _need_programs()
         ignition = parts / f"ignition-{ignition_hash}"
         if not ignition.exists():
-            _build_ignition(ignition, folder / "ignition.log")
+            _build_ignition(ignition)
         tree = parts / f"debian-{tree_hash}.tar"
         if not tree.exists():
-            _build_tree(tree, folder / "debian.log", mirror)
-        _assemble(disk, tree, ignition, folder / "disk.log")
+            _build_tree(tree, mirror)
+        _assemble(disk, tree, ignition)
     return Image(
         path=disk,
         format="qcow2",
@@ -117,16 +111,16 @@ def _digest(text: bytes, *files: Path) -> str:
 
 
 def _need_programs() -> None:
-    """Raise ImageError when something that the build needs is missing on this computer."""
-    search = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+    """Raise SetupError when something that the build needs is missing on this computer."""
+    search = _search_path()
     programs = {**BUILD_PROGRAMS, **({} if os.geteuid() == 0 else WITHOUT_ROOT)}
     missing = {package for program, package in programs.items() if shutil.which(program, path=search) is None}
     missing |= {package for path, package in BUILD_FILES.items() if not Path(path).exists()}
     if missing:
         names = " ".join(sorted(missing))
-        raise ImageError(
-            f"building the stand-in machine image needs packages that are not installed: {names}\n"
-            f"  install them: sudo apt-get install --no-install-recommends {names}"
+        raise SetupError(
+            f"building the stand-in machine image needs packages that are not installed: {names}",
+            f"sudo apt-get install --no-install-recommends {names}",
         )
 
 
@@ -147,26 +141,42 @@ def _ignition_build(output: Path) -> list[str]:
     return ["go", "build", "-mod=readonly", "-trimpath", "-o", str(output), "-ldflags", flags, package]
 
 
-def _build_ignition(binary: Path, log: Path) -> None:
-    log.unlink(missing_ok=True)
-    with step(f"building Ignition {IGNITION_VERSION} (2-4 minutes)"), _work_folder(binary) as work:
-        run(_ignition_build(work / "ignition"), log=log, cwd=HERE / "ignition", env={"CGO_ENABLED": "1"})
+def _search_path() -> str:
+    """PATH with the folders of system programs, which an ordinary user's may lack."""
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+def _build_ignition(binary: Path) -> None:
+    with step(f"building Ignition {IGNITION_VERSION} for the stand-in machine image"), _work_folder(binary) as work:
+        run(
+            ["nice", *_ignition_build(work / "ignition")],
+            log="image-ignition",
+            failure="Ignition can't be built",
+            cwd=HERE / "ignition",
+            env={**os.environ, "CGO_ENABLED": "1"},
+        )
         (work / "ignition").replace(binary)
 
 
-def _build_tree(tar: Path, log: Path, mirror: str) -> None:
-    log.unlink(missing_ok=True)
-    with step(f"collecting Debian {SUITE} packages (1-2 minutes)"), _work_folder(tar) as work:
-        arguments = [work / "debian.tar", SUITE, mirror, ",".join(TREE_PACKAGES), KERNEL_PACKAGE]
-        run([HERE / "rootfs.sh", *arguments], log=log)
+def _build_tree(tar: Path, mirror: str) -> None:
+    with step(f"collecting Debian {SUITE} packages for the stand-in machine image"), _work_folder(tar) as work:
+        run(
+            ["nice", HERE / "rootfs.sh", work / "debian.tar", SUITE, mirror, ",".join(TREE_PACKAGES), KERNEL_PACKAGE],
+            log="image-debian",
+            failure="the Debian packages can't be collected",
+            env={**os.environ, "PATH": _search_path()},
+        )
         (work / "debian.tar").replace(tar)
 
 
-def _assemble(disk: Path, tree: Path, ignition: Path, log: Path) -> None:
-    log.unlink(missing_ok=True)
-    with step("making the disk (10-20 seconds)"), _work_folder(disk.parent) as work:
-        command = [HERE / "assemble.sh", work, tree, ignition, VERSION]
-        search = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
-        run(["fakeroot", "--", *command] if os.geteuid() != 0 else command, log=log, env={"PATH": search})
+def _assemble(disk: Path, tree: Path, ignition: Path) -> None:
+    with step("making the disk of the stand-in machine image"), _work_folder(disk.parent) as work:
+        as_root = [] if os.geteuid() == 0 else ["fakeroot", "--"]
+        run(
+            ["nice", *as_root, HERE / "assemble.sh", work, tree, ignition, VERSION],
+            log="image-disk",
+            failure="the disk can't be made",
+            env={**os.environ, "PATH": _search_path()},
+        )
         disk.parent.mkdir(exist_ok=True)
         (work / "disk.qcow2").replace(disk)
