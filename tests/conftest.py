@@ -86,4 +86,5 @@ def pulumi(tmp_path: Path, pulumi_home: Path) -> Iterator[Project]:
 
     yield make
     for stack in stacks:
-        stack.destroy()
+        if stack.is_populated():
+            stack.destroy()

@@ -10,6 +10,7 @@ import tarfile
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 from toolchain.steps import SetupError
 
@@ -17,9 +18,8 @@ RELEASES = "https://get.pulumi.com/releases/sdk"
 TIMEOUT = 5.0  # seconds without an answer after which this computer counts as offline
 
 
-def _open(url: str) -> http.client.HTTPResponse:
-    response = urllib.request.urlopen(url, timeout=TIMEOUT)  # noqa: S310 # https, from RELEASES
-    assert isinstance(response, http.client.HTTPResponse)  # noqa: S101 # what https answers with
+def _open(url: str) -> IO[bytes]:
+    response: IO[bytes] = urllib.request.urlopen(url, timeout=TIMEOUT)  # noqa: S310 # of RELEASES
     return response
 
 

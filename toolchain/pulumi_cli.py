@@ -137,7 +137,7 @@ def _build() -> None:
     host, cli = GO_MODULES / "pulumi-language-python", GO_MODULES / "pulumi"
     with step("the Python language host, from its Go module"):
         _go_build(host, HOST_PACKAGE, "pulumi-language-python")
-        # Its other half is a Python program, in the same folder of the module.
+        # Its other half is a Python program, in the folder beside it.
         program, environment = go()
         answer = subprocess.run(
             [program, "list", "-m", "-json", HOST_MODULE],
@@ -146,9 +146,9 @@ def _build() -> None:
             capture_output=True,
             check=True,
         )
-        folder = Path(json.loads(answer.stdout)["Dir"], *HOST_PACKAGE.split("/")[4:])
+        package = Path(json.loads(answer.stdout)["Dir"], HOST_PACKAGE.removeprefix(f"{HOST_MODULE}/"))
         target = BIN / "pulumi-language-python-exec"
-        shutil.copyfile(folder / target.name, target)
+        shutil.copyfile(package.parent / target.name, target)
         target.chmod(0o755)
     with step(f"Pulumi {VERSION}, from its Go modules (about 5 minutes on 2 cores)"):
         _go_build(cli, CLI_PACKAGE, "pulumi", f"-X {VERSION_VARIABLE}=v{VERSION}")
@@ -159,7 +159,7 @@ def _go_build(module: Path, package: str, name: str, ldflags: str = "") -> None:
     part = BIN / f".{name}.part"
     nice = ["nice"] if shutil.which("nice") else []
     run(
-        [*nice, program, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
+        [*nice, program, "build", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
         log=f"build-{name}",
         failure=f"{package} can't be built",
         hint="is the Go module proxy (go env GOPROXY) within reach? or install pulumi itself",

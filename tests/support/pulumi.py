@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ class Run:
             found[name] = op
         return found
 
+    def outputs(self, name: str) -> dict[str, Any]:
+        """The properties of a resource after its step, in a preview as far as they are known."""
+        found: dict[str, Any] = {}
+        for event in self.events:
+            metadata = event.get("resOutputsEvent", {}).get("metadata", {})
+            if metadata.get("urn", "").rsplit("::", 1)[-1] == name and metadata.get("new"):
+                found = metadata["new"]["outputs"]
+        return found
+
     def progress(self, name: str) -> list[str]:
         """The lines that were shown at a resource, in order."""
         lines = []
@@ -63,6 +73,11 @@ class Pulumi:
     env: dict[str, str] = field(default_factory=dict)
     """Variables for `pulumi` beside this process's own."""
     config_file: Path | None = None
+
+    @property
+    def log(self) -> Path:
+        """Where the engine writes its events, one JSON document a line."""
+        return self.scratch / "events.jsonl"
 
     def environment(self) -> dict[str, str]:
         """The environment `pulumi` runs in: this Python first on PATH, a backend of its own, no passphrase."""
@@ -90,14 +105,13 @@ class Pulumi:
 
     def run(self, *arguments: str, code: int | None = 0, events: bool = False, stdin: str = "") -> Run:
         """Run `pulumi`; fails the test when it ends with another code than wanted (None: any)."""
-        log = self.scratch / "events.jsonl"
-        log.unlink(missing_ok=True)
+        self.log.unlink(missing_ok=True)
         if arguments[:2] == ("stack", "init"):
             argv = ["pulumi", *arguments, "--non-interactive", "--color=never"]
         else:
             argv = self.argv(*arguments)
         if events:
-            argv += ["--event-log", str(log)]
+            argv += ["--event-log", str(self.log)]
         done = subprocess.run(
             argv,
             cwd=self.directory,
@@ -109,11 +123,36 @@ class Pulumi:
             timeout=TIMEOUT_S,
             check=False,
         )
-        seen = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-        result = Run(argv=argv, code=done.returncode, output=done.stdout, events=seen)
+        result = Run(argv=argv, code=done.returncode, output=done.stdout, events=self.seen().events)
         if code is not None:
             assert done.returncode == code, f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}"
         return result
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Run `pulumi` beside the test; `seen` reads its events meanwhile. It is ended with the block."""
+        self.log.unlink(missing_ok=True)
+        process = subprocess.Popen(
+            [*self.argv(*arguments), "--event-log", str(self.log)],
+            cwd=self.directory,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def seen(self) -> Run:
+        """The events of a run so far."""
+        text = self.log.read_text() if self.log.is_file() else ""
+        whole = text.splitlines() if text.endswith("\n") else text.splitlines()[:-1]
+        return Run(argv=(), code=-1, output="", events=[json.loads(line) for line in whole])
 
     def preview(self, *arguments: str, code: int | None = 0) -> Run:
         return self.run("preview", *arguments, code=code, events=True)
@@ -132,6 +171,13 @@ class Pulumi:
         """The state, secrets encrypted."""
         state: dict[str, Any] = json.loads(self.run("stack", "export").output)
         return state
+
+    def is_populated(self) -> bool:
+        """Whether state has any resource, read from the backend's file."""
+        return any(
+            json.loads(file.read_bytes())["checkpoint"].get("latest", {}).get("resources")
+            for file in (self.scratch / "state").glob(f".pulumi/stacks/*/{self.stack}.json")
+        )
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The resources in state, by name, stacks and providers left out."""

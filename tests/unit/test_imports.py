@@ -1,0 +1,48 @@
+"""Programs that run on the operator's computer need nothing but Python (import-linter can't say "nothing else")."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = sorted((ROOT / "components" / "commands").glob("*.py"))
+
+
+def imports(source: str) -> Iterator[str]:
+    """Full names of all modules that a text imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            if node.module == "components":
+                yield from (f"components.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+
+
+def is_allowed(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names or f"{module}.".startswith("components.commands.")
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
+def test_commands_import_the_standard_library_and_each_other_alone(path: Path) -> None:
+    assert [module for module in imports(path.read_text()) if not is_allowed(module)] == []
+
+
+def test_there_are_commands() -> None:
+    assert COMMANDS
+
+
+def test_importing_components_costs_nothing() -> None:
+    assert list(imports((ROOT / "components" / "__init__.py").read_text())) == []
+
+
+@pytest.mark.parametrize("module", ["pulumi", "ruamel.yaml", "components.ssh", "components", "cl.transpiler"])
+def test_other_modules_are_not_allowed(module: str) -> None:
+    assert not is_allowed(module)

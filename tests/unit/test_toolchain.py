@@ -1,0 +1,321 @@
+"""The toolchain's own rules: what counts as made, which stacks need an image, how tests are counted."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from toolchain import clean, download, packages, places, pulumi_cli, stack, steps, tiers
+from toolchain.plugins.base import changes, decode, encode, is_unknown
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+# --- steps
+
+
+def test_digest_follows_names_and_contents(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_text("one")
+    first = steps.digest(folder)
+    assert steps.digest(folder) == first
+    (folder / "a").write_text("two")
+    second = steps.digest(folder)
+    (folder / "a").rename(folder / "b")
+    third = steps.digest(folder)
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "b.pyc").write_text("compiled")
+    assert len({first, second, third}) == 3
+    assert steps.digest(folder) == third
+
+
+def test_failed_program_shows_the_end_of_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LOGS", tmp_path)
+    with pytest.raises(steps.SetupError) as caught:
+        steps.run(["sh", "-c", "seq 100; exit 3"], log="count", failure="counting failed", hint="count again")
+    assert str(caught.value).startswith("counting failed (exit 3)")
+    assert str(tmp_path / "count.log") in str(caught.value)
+    assert "| 100" in str(caught.value) and "| 50\n" not in str(caught.value)
+    assert caught.value.hint == "count again"
+
+
+def test_missing_and_endless_programs_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "LOGS", tmp_path)
+    with pytest.raises(steps.SetupError, match="No such file"):
+        steps.run([str(tmp_path / "nothing")], log="x", failure="it failed")
+    with pytest.raises(steps.SetupError, match="no end after"):
+        steps.run(["sleep", "600"], log="x", failure="it failed", timeout=0.2)
+
+
+def test_stamp_holds_for_one_source_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "STAMPS", tmp_path / "stamps")
+    assert not steps.is_made("thing", "a")
+    steps.made("thing", "a")
+    assert steps.is_made("thing", "a") and not steps.is_made("thing", "b")
+
+
+# --- stacks and their environment
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ("config:\n  flatcar:platform: qemu\n", True),
+        ("config:\n  flatcar:machines:\n    web: {platform: qemu}\n", True),
+        ('config:\n  "flatcar:platform": "qemu"\n', True),
+        ("config:\n  # flatcar:platform: qemu\n", False),
+        ("config:\n  flatcar:platform: droplet\n", False),
+        (None, False),
+    ],
+)
+def test_image_is_made_for_stacks_with_machines_in_qemu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str | None, wanted: bool
+) -> None:
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    if settings is not None:
+        (tmp_path / "stacks" / "Pulumi.one.yaml").write_text(settings)
+    assert stack.needs_image("one") is wanted
+    assert stack.needs_image("local")
+
+
+def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert places.exports("local")["PULUMI_CONFIG_PASSPHRASE"] == ""
+    assert places.exports("local")["PULUMI_BACKEND_URL"].startswith("file://")
+    assert "PULUMI_CONFIG_PASSPHRASE" not in places.exports("production")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/some/file")
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://somewhere")
+    assert not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_BACKEND_URL"} & places.exports("local").keys()
+
+
+def test_exports_survive_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/a folder/with 'quotes' and $signs")
+    script = places.shell("local") + '\nprintf %s "$PATH"'
+    printed = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    assert printed == places.exports("local")["PATH"]
+    assert printed.split(":")[0] == str(places.VENV / "bin")
+
+
+@pytest.mark.parametrize(
+    ("content", "alive"),
+    [
+        ('{"checkpoint": {"latest": {"resources": [{"urn": "a"}]}}}', ["one"]),
+        ('{"checkpoint": {"latest": {"resources": []}}}', []),
+        ('{"checkpoint": {"latest": null}}', []),
+        ('{"checkpoint": {}}', []),
+        ("cut off {", ["one"]),
+        ("[]", ["one"]),
+    ],
+)
+def test_state_with_resources_is_not_thrown_away(tmp_path: Path, content: str, alive: list[str]) -> None:
+    file = tmp_path / ".pulumi" / "stacks" / "flatcar" / "one.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(content)
+    assert clean.stacks_with_resources(tmp_path) == alive
+
+
+# --- Pulumi
+
+
+@pytest.mark.parametrize(
+    ("printed", "version"),
+    [("v3.259.0\n", (3, 259, 0)), ("v3.300.1-dev.4\n", (3, 300, 1)), ("v0.0.0-unset", (0, 0, 0)), ("oops", None)],
+)
+def test_version_of_pulumi(tmp_path: Path, printed: str, version: tuple[int, ...] | None) -> None:
+    program = tmp_path / "pulumi"
+    program.write_text(f"#!/bin/sh\nprintf '{printed}'\n")
+    program.chmod(0o755)
+    assert pulumi_cli.version_of(program) == version
+    assert pulumi_cli.version_of(tmp_path / "none") is None
+
+
+def test_installed_pulumi_counts_when_new_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "pulumi"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    program.write_text("#!/bin/sh\necho v3.200.0\n")
+    program.chmod(0o755)
+    assert pulumi_cli.installed() is None
+    program.write_text("#!/bin/sh\necho v3.999.0\n")
+    assert pulumi_cli.installed() is None  # no language host
+    (tmp_path / "pulumi-language-python").write_text("#!/bin/sh\n")
+    (tmp_path / "pulumi-language-python").chmod(0o755)
+    assert pulumi_cli.installed() == program
+
+
+def test_too_old_go_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "go"
+    program.write_text("#!/bin/sh\necho go version go1.19.8 linux/amd64\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with pytest.raises(steps.SetupError, match=r"too old to build Pulumi: go version go1\.19\.8"):
+        pulumi_cli.go()
+
+
+def test_download_with_another_digest_leaves_nothing(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(b"content")
+    right = hashlib.sha256(b"content").hexdigest()
+    with pytest.raises(steps.SetupError, match="SHA-256"):
+        download.fetch(source.as_uri(), "0" * 64, target)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    download.fetch(source.as_uri(), right, target)
+    assert target.read_bytes() == b"content"
+
+
+def test_release_is_unpacked_flat_and_runnable(tmp_path: Path) -> None:
+    archive = tmp_path / "release.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name in ("pulumi/pulumi", "pulumi/pulumi-language-python", "pulumi/../../escape", "pulumi/README"):
+            info = tarfile.TarInfo(name)
+            info.size = 4
+            tar.addfile(info, io.BytesIO(b"code"))
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    download.unpack(archive, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["pulumi", "pulumi-language-python"]
+    assert os.access(folder / "pulumi", os.X_OK)
+
+
+# --- tiers
+
+
+@pytest.mark.parametrize("names", [["units"], ["unit", "vms"], []])
+def test_unknown_tier_is_refused(names: list[str]) -> None:
+    with pytest.raises(steps.SetupError, match="no such tier"):
+        tiers.run(names)
+
+
+def test_tests_are_counted_from_the_report(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text('<testsuites><testsuite tests="9" failures="2" errors="1" skipped="1"/></testsuites>')
+    assert tiers.counted(report) == tiers.Outcome(passed=5, failed=3, skipped=1)
+
+
+@pytest.mark.parametrize(("ci", "failed", "skipped"), [("true", 1, 0), ("", 0, 1)])
+def test_missing_tool_skips_on_a_laptop_and_fails_in_ci(
+    monkeypatch: pytest.MonkeyPatch, ci: str, failed: int, skipped: int
+) -> None:
+    def prepare() -> None:
+        raise steps.SetupError("no tool")
+
+    monkeypatch.setenv("CI", ci)
+    tier = tiers.Tier(name="unit", folders=("tests/unit",), prepare=prepare)
+    outcome = tiers._run_tier(tier, ())
+    assert (outcome.failed, outcome.skipped) == (failed, skipped)
+
+
+def test_shell_programs_are_found_by_name_and_first_line() -> None:
+    found = {str(path) for path in tiers.shell_files()}
+    assert {"toolchain/apt", "toolchain/bootstrap", "toolchain/lock", ".ci/run"} <= found
+    assert not any(name.endswith(".py") for name in found)
+
+
+# --- set-up on a computer that lacks something
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """An environment with a PATH of its own, on which only plain tools are found."""
+    folder = tmp_path / "bare"
+    folder.mkdir()
+    for name in ("sh", "uname", "dirname", "cat", "id", "env", "mktemp", "rm", "tail", "dpkg-query", "true"):
+        if (found := Path("/usr/bin", name)).exists():
+            (folder / name).symlink_to(found)
+    return {"PATH": str(folder)}
+
+
+def fake(environment: dict[str, str], name: str, script: str) -> None:
+    path = Path(environment["PATH"], name)
+    path.unlink(missing_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def run_setup(program: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = ["/bin/sh", str(ROOT / "toolchain" / program), *arguments]
+    return subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+
+def test_missing_packages_without_root_and_sudo_are_named(bare: dict[str, str]) -> None:
+    fake(bare, "dpkg-query", "exit 1")
+    fake(bare, "apt-get", "exit 1")
+    fake(bare, "id", "echo 1000")
+    result = run_setup("apt", bare, "one-package", "another")
+    assert result.returncode == 1
+    assert "neither root nor sudo" in result.stderr and "one-package another" in result.stderr
+    assert "as root: apt-get update && apt-get install --no-install-recommends one-package another" in result.stderr
+
+
+def test_packages_that_are_there_need_nothing(bare: dict[str, str]) -> None:
+    fake(bare, "dpkg-query", "echo 'ii '")
+    assert run_setup("apt", bare, "one-package").returncode == 0
+
+
+def test_failed_apt_shows_its_output(bare: dict[str, str]) -> None:
+    fake(bare, "dpkg-query", "exit 1")
+    fake(bare, "apt-get", "echo E: Unable to locate package; exit 100")
+    fake(bare, "id", "echo 0")
+    result = run_setup("apt", bare, "one-package")
+    assert result.returncode == 1
+    assert "Unable to locate package" in result.stderr and "one-package" in result.stderr
+
+
+def test_too_old_python_is_named(bare: dict[str, str]) -> None:
+    fake(bare, "python3", 'case "$1" in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac')
+    result = run_setup("bootstrap", bare)
+    assert result.returncode == 1
+    assert "Python 3.11 or newer is needed; found: Python 3.9.2" in result.stderr
+
+
+def test_other_systems_are_refused(bare: dict[str, str]) -> None:
+    fake(bare, "uname", "echo MINGW64_NT")
+    result = run_setup("bootstrap", bare)
+    assert result.returncode == 1 and "WSL" in result.stderr
+
+
+def test_packages_are_installed_by_one_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "ROOT", Path("/nowhere"))
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    packages.install(["anything"])  # no apt-get: a word, not a failure
+
+
+# --- the plugins' base
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        ({"a": "1"}, {"a": "1"}, []),
+        ({"a": "1"}, {"a": "2"}, [("a", "UPDATE")]),
+        ({}, {"a": "2"}, [("a", "ADD")]),
+        ({"a": "1"}, {}, [("a", "DELETE")]),
+        ({"a": {"b": "1"}}, {"a": {"b": "2", "c": "3"}}, [("a.b", "UPDATE"), ("a.c", "ADD")]),
+        ({"a": ["1", "2"]}, {"a": ["1", "3", "4"]}, [("a[1]", "UPDATE"), ("a[2]", "ADD")]),
+        ({"a": ["1", "2"]}, {"a": ["1"]}, [("a[1]", "DELETE")]),
+        ({"a": ["1"]}, {"a": "1"}, [("a", "UPDATE")]),
+        ({"a": {"b.c": "1"}}, {"a": {"b.c": "2"}}, [('a["b.c"]', "UPDATE")]),
+        ({"a": "1"}, {"a": "04da6b54-80e4-46f7-96ec-b56ff0331ba9"}, [("a", "UPDATE")]),
+    ],
+)
+def test_differences_are_named_by_path(old: dict[str, object], new: dict[str, object], wanted: list[object]) -> None:
+    found = changes(decode(encode(old)), decode(encode(new)))  # type: ignore[arg-type]
+    assert [(change.path, change.kind) for change in found] == wanted
+
+
+def test_secrets_are_opened_and_absent_values_left_out() -> None:
+    secret = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": {"in": "hush"}}
+    assert decode(encode({"a": secret, "b": None, "version": "1", "__internal": "x"})) == {"a": {"in": "hush"}}  # type: ignore[dict-item]
+
+
+def test_unknown_is_found_at_any_depth() -> None:
+    unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+    assert is_unknown({"a": [{"b": unknown}]}) and not is_unknown({"a": [{"b": "known"}]})
