@@ -45,7 +45,7 @@ def stacks_with_resources(state: Path) -> list[str]:
         try:
             latest = json.loads(file.read_bytes())["checkpoint"].get("latest") or {}
             resources = latest.get("resources") or []
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             resources = ["unreadable"]
         if resources:
             found.append(file.stem)
