@@ -7,9 +7,11 @@ annotations are the schema:
     int, UInt      number; 0 when absent                  int | None, UInt | None
     bool           False when absent                      bool | None
     Noun           a nested dataclass, empty if absent    Noun | None
-    tuple[X, ...]  a list of one of the above
+    tuple[X, ...]  a list of one of the above    Sequence[X]    the same, so that a list may be given in code
 
-`field(metadata={"yaml": "name"})` gives another key; `{"since": "1.1.0"}` is for the dialect's own use.
+`field(metadata={"yaml": "name"})` gives another key. `{"since": 4}` hides the field from `noun_of(cls, spec)`
+with a lower spec, `{"narrow": (1, {"a", "b"})}` hides these keys of the field's noun before that spec; other
+metadata is the dialect's own, kept in `Field.metadata`.
 A noun with a classmethod `from_node(node, decoder)` decodes itself.
 """
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import collections.abc
 import dataclasses
 from functools import cache
 from types import NoneType, UnionType
@@ -28,6 +31,9 @@ N = TypeVar("N")
 
 UInt = NewType("UInt", int)
 """A number that may not be negative."""
+
+Metadata = collections.abc.Mapping[str, Any]
+"""What `dataclasses.field(metadata=…)` was given."""
 
 MISSING = object()
 """What decoding gives when the node holds nothing for the field: a null, or a value of the wrong type."""
@@ -59,39 +65,48 @@ class Field:
     key: str
     name: str
     type: Type
+    metadata: Metadata = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class Noun:
-    """A dataclass and its fields by YAML key, in the order of declaration."""
+    """A dataclass and its fields by YAML key, in the order of declaration. `spec` chose among its fields."""
 
     cls: type[Any]
     fields: dict[str, Field]
+    spec: int | None = None
 
 
 @cache
-def noun_of(cls: type[Any]) -> Noun:
-    """The schema of a dataclass, read from its annotations once; without fields if it decodes itself."""
+def noun_of(cls: type[Any], spec: int | None = None, hidden: frozenset[str] = frozenset()) -> Noun:
+    """The schema of a dataclass, read from its annotations once; `spec` None means all fields of all versions.
+
+    A class that decodes itself has no fields.
+    """
     if hasattr(cls, "from_node"):
         return Noun(cls, {})
     hints = get_type_hints(cls)
     fields = {}
     for attribute in dataclasses.fields(cls):
-        key = attribute.metadata.get("yaml", attribute.name)
-        fields[key] = Field(key, attribute.name, _type_of(hints[attribute.name]))
-    return Noun(cls, fields)
+        metadata = attribute.metadata
+        key = metadata.get("yaml", attribute.name)
+        if key in hidden or (spec is not None and metadata.get("since", 0) > spec):
+            continue
+        fields[key] = Field(key, attribute.name, _type_of(hints[attribute.name], spec, metadata), metadata)
+    return Noun(cls, fields, spec)
 
 
-def _type_of(hint: Any) -> Type:
+def _type_of(hint: Any, spec: int | None, metadata: Metadata) -> Type:
     if get_origin(hint) in (Union, UnionType):
         (inner,) = (argument for argument in get_args(hint) if argument is not NoneType)
-        return dataclasses.replace(_type_of(inner), optional=True)
-    if get_origin(hint) is tuple:
-        return Type("list", item=_type_of(get_args(hint)[0]))
+        return dataclasses.replace(_type_of(inner, spec, metadata), optional=True)
+    if get_origin(hint) in (tuple, collections.abc.Sequence):
+        return Type("list", item=_type_of(get_args(hint)[0], spec, metadata))
     simple: dict[Any, Literal["str", "int", "uint", "bool"]] = {str: "str", int: "int", UInt: "uint", bool: "bool"}
     if hint in simple:
         return Type(simple[hint])
-    return Type("noun", noun=noun_of(hint))
+    before, keys = metadata.get("narrow", (0, frozenset()))
+    return Type("noun", noun=noun_of(hint, spec, keys if spec is not None and spec < before else frozenset()))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -120,9 +135,9 @@ class Decoder:
         self._merged: set[str] | None = None
         self._alias_count = 0
 
-    def decode(self, cls: type[N], node: Node | None) -> N:
+    def decode(self, cls: type[N], node: Node | None, spec: int | None = None) -> N:
         """The noun in `node`; the empty noun when there is none or it doesn't fit (then `problems` says why)."""
-        noun = noun_of(cls)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
+        noun = noun_of(cls, spec)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
         value = MISSING if node is None else self._value(Type("noun", noun=noun), node, MISSING)
         return cast(N, noun.cls() if value is MISSING else value)
 

@@ -208,7 +208,7 @@ def _scalar(event: Any, fill: Callable[[str, int, int], str] | None) -> Scalar:
     return Scalar(line, column, tag, value, plain)
 
 
-def _collection(event: Any, kind: type[Mapping] | type[Sequence]) -> Mapping | Sequence:
+def _collection(event: Any, kind: type[Mapping | Sequence]) -> Mapping | Sequence:
     mark, tag = event.start_mark, event.tag
     default = "!!map" if kind is Mapping else "!!seq"
     return kind(mark.line + 1, mark.column + 1, _short(tag) if tag and tag != "!" else default)
