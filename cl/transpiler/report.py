@@ -143,6 +143,10 @@ class Findings:
     def info(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
         self.add("info", path, message, hint=hint, place=place)
 
+    def extend(self, others: Findings) -> None:
+        """Add the findings of another list."""
+        self._entries.extend(others._entries)
+
     def __len__(self) -> int:
         return len(self._entries)
 

@@ -135,11 +135,15 @@ class Decoder:
         self._merged: set[str] | None = None
         self._alias_count = 0
 
-    def decode(self, cls: type[N], node: Node | None, spec: int | None = None) -> N:
+    def decode(self, cls: type[N], node: Node | None) -> N:
         """The noun in `node`; the empty noun when there is none or it doesn't fit (then `problems` says why)."""
-        noun = noun_of(cls, spec)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
+        noun = noun_of(cls)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
+        return cast(N, self.decode_noun(noun, node))
+
+    def decode_noun(self, noun: Noun, node: Node | None) -> object:
+        """As `decode`, by a schema that `noun_of` gave."""
         value = MISSING if node is None else self._value(Type("noun", noun=noun), node, MISSING)
-        return cast(N, noun.cls() if value is MISSING else value)
+        return noun.cls() if value is MISSING else value
 
     def problem(self, node: Node, message: str) -> None:
         self.problems.append(TypeProblem(node.line, node.column, message))

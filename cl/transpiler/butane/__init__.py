@@ -1,12 +1,94 @@
-"""Placeholder."""
+"""Butane configs of `variant: flatcar` and `variant: fcos` to Ignition 3, as butane v0.29.0 does it.
+
+`schema` is what a config may say (also from Python), `decode` reads it from YAML, `source_checks` are Butane's
+own rules, `translate` with `contents`, `trees`, `mounts` and `quadlets` turns sugar into Ignition's nouns,
+`restrictions` is what a variant refuses. Rules of Ignition itself are in `cl.transpiler.ignition`.
+"""
 
 from __future__ import annotations
 
-from cl.transpiler.dialect import Source
-from cl.transpiler.gojson import Json
-from cl.transpiler.report import Findings
+from cl.transpiler.butane.pipeline import translate
+from cl.transpiler.butane.schema import (
+    TLS,
+    BootDevice,
+    BootDeviceLuks,
+    BootDeviceMirror,
+    Butane,
+    ConfigSection,
+    Dropin,
+    File,
+    Filesystem,
+    Grub,
+    GrubUser,
+    Ignition,
+    Luks,
+    Passwd,
+    PasswdUser,
+    Quadlet,
+    Resource,
+    Security,
+    Storage,
+    Systemd,
+    Tree,
+    Unit,
+)
+from cl.transpiler.ignition.v3 import (
+    Clevis,
+    ClevisCustom,
+    Directory,
+    Disk,
+    HTTPHeader,
+    KernelArguments,
+    Link,
+    NodeGroup,
+    NodeUser,
+    Partition,
+    PasswdGroup,
+    Proxy,
+    Raid,
+    Tang,
+    Timeouts,
+    Verification,
+)
 
-
-def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
-    findings.error((), "this dialect is not supported yet")
-    return None
+__all__ = [
+    "TLS",
+    "BootDevice",
+    "BootDeviceLuks",
+    "BootDeviceMirror",
+    "Butane",
+    "Clevis",
+    "ClevisCustom",
+    "ConfigSection",
+    "Directory",
+    "Disk",
+    "Dropin",
+    "File",
+    "Filesystem",
+    "Grub",
+    "GrubUser",
+    "HTTPHeader",
+    "Ignition",
+    "KernelArguments",
+    "Link",
+    "Luks",
+    "NodeGroup",
+    "NodeUser",
+    "Partition",
+    "Passwd",
+    "PasswdGroup",
+    "PasswdUser",
+    "Proxy",
+    "Quadlet",
+    "Raid",
+    "Resource",
+    "Security",
+    "Storage",
+    "Systemd",
+    "Tang",
+    "Timeouts",
+    "Tree",
+    "Unit",
+    "Verification",
+    "translate",
+]

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001 - every check takes the same arguments
 """The rules of spec 3, noun by noun, as Ignition's config/v3_*/types check them.
 
 `validate` walks a config depth first: a noun's own rule comes before its children's. Paths have the spelling

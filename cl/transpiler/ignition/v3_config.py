@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from cl.transpiler.gojson import Json
 from cl.transpiler.ignition import v3
@@ -19,8 +19,7 @@ from cl.transpiler.schema import Field, Noun, noun_of
 def encode(config: v3.Config, spec: int) -> dict[str, Json]:
     """The config as JSON values in output order, with `ignition.version`; what is empty is left out."""
     out = _encode(_plan(noun_of(v3.Config, spec)), config)
-    ignition = out["ignition"]
-    assert isinstance(ignition, dict)  # it is a required noun
+    ignition = cast(dict[str, Json], out["ignition"])
     ignition["version"] = v3.version_text(spec)
     return out
 
@@ -175,9 +174,7 @@ def merge(parent: v3.Config, child: v3.Config, spec: int, steps: list[Step] | No
 
     Files, directories and links of one path are one: the child's kind wins. `steps` collects the origins.
     """
-    merged = _Merge(steps).noun(noun_of(v3.Config, spec), parent, child, (), (), ())
-    assert isinstance(merged, v3.Config)
-    return merged
+    return cast(v3.Config, _Merge(steps).noun(noun_of(v3.Config, spec), parent, child, (), (), ()))
 
 
 def is_empty(noun: Noun, value: object) -> bool:
@@ -204,7 +201,7 @@ class _Merge:
             mine, theirs = getattr(parent, name), getattr(child, name)
             paths = (*ppath, name), (*cpath, name), (*to, name)
             if kind.item is not None:
-                values[name] = self._list(noun, field, parent, child, paths)
+                values[name] = self._list(noun, field, kind.item.noun, parent, child, paths)
             elif kind.noun is None:
                 wins = theirs is not None or not kind.optional
                 values[name] = theirs if wins else mine
@@ -221,16 +218,16 @@ class _Merge:
                 self._step(True, paths[1], paths[2])
         return noun.cls(**values)
 
-    def _list(self, noun: Noun, field: Field, parent: Any, child: Any, paths: tuple[Path, Path, Path]) -> Sequence[Any]:
+    def _list(
+        self, noun: Noun, field: Field, item: Noun | None, parent: Any, child: Any, paths: tuple[Path, Path, Path]
+    ) -> Sequence[Any]:
         mine: Sequence[Any] = getattr(parent, field.name)
         theirs: Sequence[Any] = getattr(child, field.name)
-        item = field.type.item
-        assert item is not None
         out: list[Any] = []
 
         def take(from_child: bool, index: int, value: Any) -> None:
             source = (*paths[1 if from_child else 0], index)
-            self._copied_value(from_child, source, (*paths[2], len(out)), item.noun, value)
+            self._copied_value(from_child, source, (*paths[2], len(out)), item, value)
             out.append(value)
 
         if field.name in _UNKEYED.get(noun.cls.__name__, ()):
@@ -240,7 +237,7 @@ class _Merge:
                 take(True, index, entry)
             self._contributed(paths, bool(mine), bool(theirs))
             return tuple(out)
-        key = _key_of(item.noun)
+        key = _key_of(item)
         group = _SHARED.get(noun.cls.__name__, {}).get(field.name)
         others = self._keys_elsewhere(noun, field, child, group) if group is not None else frozenset()
         own = {key(entry): index for index, entry in enumerate(theirs)}
@@ -249,11 +246,11 @@ class _Merge:
             match = own.get(key(entry))
             if match is not None:
                 from_parent = from_child = True
-                if item.noun is None:
+                if item is None:
                     take(True, match, theirs[match])
                 elif not (field.name == "http_headers" and theirs[match].value is None):
                     sub = (*paths[0], index), (*paths[1], match), (*paths[2], len(out))
-                    out.append(self.noun(item.noun, entry, theirs[match], *sub))
+                    out.append(self.noun(item, entry, theirs[match], *sub))
                     self._step(False, sub[0], sub[2])
                     self._step(True, sub[1], sub[2])
             elif key(entry) not in others:

@@ -9,7 +9,8 @@ from cl.transpiler.gourl import query_values
 from cl.transpiler.ignition import checks
 
 UNIT_SUFFIXES = (
-    "service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "snapshot", "slice", "scope",
+    "service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "snapshot", "slice",
+    "scope",
 )  # fmt: skip
 LABEL_LIMITS = {"ext4": 16, "btrfs": 256, "xfs": 12, "swap": 15, "vfat": 11}
 """The longest label of a file system, in bytes."""
@@ -39,14 +40,17 @@ def clean(path: str) -> str:
 
 
 def mode_problem(mode: int | None) -> str | None:
+    """Permission bits, with setuid, setgid and sticky."""
     return None if mode is None or 0 <= mode <= 0o7777 else "a mode lies between 0 and 07777"
 
 
 def owner_problem(number: int | None, name: str | None) -> str | None:
+    """An owner has one identity."""
     return "an owner is given by id or by name, not by both" if number is not None and name else None
 
 
 def compression_problem(compression: str | None) -> str | None:
+    """What Ignition can decompress."""
     return None if compression in (None, "", "gzip") else 'the compression is gzip or ""'
 
 
@@ -104,22 +108,26 @@ def suffix_problem(name: str, suffixes: tuple[str, ...], what: str) -> str | Non
 
 
 def guid_problem(guid: str | None) -> str | None:
+    """Empty, or hex digits in groups of 8-4-4-4-12."""
     good = guid is None or _GUID.fullmatch(guid)
     return None if good else "a GUID has the form 01234567-89AB-CDEF-EDCB-A98765432101"
 
 
 def label_problem(file_system: str, label: str) -> str | None:
+    """The file system's own limit."""
     limit = LABEL_LIMITS.get(file_system)
     return None if limit is None or size(label) <= limit else f"a label of {file_system} has at most {limit} bytes"
 
 
 def partition_label_problem(label: str) -> str | None:
+    """GPT's limit, and sgdisk's delimiter."""
     if size(label) > 36:
         return "a partition label has at most 36 bytes"
     return "a partition label holds no colon" if ":" in label else None
 
 
 def raid_level_problem(level: str, spares: int | None) -> str | None:
+    """mdadm's levels; the striped ones have no spares."""
     if level in _LEVELS_WITHOUT_SPARES:
         return f"a RAID of level {level} has no spares" if spares else None
     return None if level in _LEVELS else f"{level!r} is no RAID level"

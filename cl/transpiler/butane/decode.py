@@ -1,0 +1,129 @@
+"""YAML nodes to Butane's nouns: which variant and version it is, the nouns, and the keys that nothing reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cl.transpiler.butane.schema import Butane
+from cl.transpiler.gotext import VersionError, parse_version
+from cl.transpiler.ignition import v3
+from cl.transpiler.report import Findings, Key, Path, did_you_mean
+from cl.transpiler.schema import Decoder, Field, Noun, noun_of
+from cl.transpiler.yamlnode import Alias, Mapping, Node, Scalar, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a variant: which 3.x of Ignition it becomes, and which top-level keys it lacks."""
+
+    spec: int
+    hidden: frozenset[str]
+
+    @property
+    def noun(self) -> Noun:
+        """The schema of a whole config in this version."""
+        return noun_of(Butane, self.spec, self.hidden)
+
+
+_FLATCAR = frozenset(("boot_device", "grub"))
+VERSIONS = {
+    ("flatcar", "1.0.0"): Version(3, _FLATCAR),
+    ("flatcar", "1.1.0"): Version(4, _FLATCAR),
+    ("flatcar", "1.2.0-experimental"): Version(v3.EXPERIMENTAL, _FLATCAR),
+    ("fcos", "1.0.0"): Version(0, _FLATCAR),
+    ("fcos", "1.1.0"): Version(1, _FLATCAR),
+    ("fcos", "1.2.0"): Version(2, _FLATCAR),
+    ("fcos", "1.3.0"): Version(2, frozenset(("grub",))),
+    ("fcos", "1.4.0"): Version(3, frozenset(("grub",))),
+    ("fcos", "1.5.0"): Version(4, frozenset()),
+}
+"""The supported versions by variant and version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Common:
+    version: str = ""
+    variant: str = ""
+
+
+def find_version(variant: str, version: str, findings: Findings) -> Version | None:
+    """The version of a config; None, and an error, when it isn't one that can be read."""
+    variants = sorted({name for name, _ in VERSIONS})
+    if not variant:
+        findings.error(("variant",), "a Butane config names its variant", hint="variant: flatcar")
+        return None
+    try:
+        exact = str(parse_version(version))
+    except VersionError as error:
+        findings.error(("version",), f"a Butane config names its version: {error}", hint="version: 1.1.0")
+        return None
+    if (found := VERSIONS.get((variant, exact))) is not None:
+        return found
+    known = [number for name, number in VERSIONS if name == variant]
+    if known:
+        findings.error(("version",), f"{variant} has no version {exact}", hint=f"there are {', '.join(known)}")
+    else:
+        close = did_you_mean(variant, variants)
+        hint = close or f"there are {', '.join(variants)}"
+        findings.error(("variant",), f"variant {variant} is not supported", hint=hint)
+    return None
+
+
+def decode(root: Node | None, findings: Findings) -> tuple[Butane, Version] | None:
+    """The config in a node tree, with warnings for unused keys; None after an error."""
+    common = _decode(noun_of(_Common), root, findings)
+    if not isinstance(common, _Common):
+        return None
+    version = find_version(common.variant, common.version, findings)
+    if version is None:
+        return None
+    config = _decode(version.noun, root, findings)
+    if not isinstance(config, Butane):
+        return None
+    _unused_keys(version.noun, config, root, (), findings)
+    return config, version
+
+
+def _decode(noun: Noun, root: Node | None, findings: Findings) -> object:
+    decoder = Decoder(late_merge=True)
+    value = decoder.decode_noun(noun, root)
+    for problem in decoder.problems:
+        findings.error((), problem.message, place=(problem.line, problem.column))
+    return None if decoder.problems else value
+
+
+def _unused_keys(noun: Noun, value: Any, node: Node | None, path: Path, findings: Findings) -> None:
+    """Warn of each key in `node` that the noun lacks.
+
+    Where something else than a mapping stands in for one (an alias, a null), keys can't be told apart.
+    """
+    if not isinstance(node, Mapping):
+        message = "this is not a mapping in the text: unused keys in it are not reported, and places may be off"
+        findings.warning(path, message)
+        return
+    fields = noun.fields
+    for key, child in node.pairs:
+        name = key.value
+        field = fields.get(name)
+        if field is None:
+            findings.warning((*path, Key(name)), f"unused key {name!r}", hint=did_you_mean(name, fields))
+        elif node.child(name) == (key, child):
+            _unused_in_field(field, getattr(value, field.name), child, (*path, name), findings)
+
+
+def _unused_in_field(field: Field, value: Any, node: Node, path: Path, findings: Findings) -> None:
+    item = field.type.item
+    if item is None:
+        absent = value is None and isinstance(node, (Scalar, Alias))
+        if field.type.noun is not None and not (absent and "pointer_until" in field.metadata and _old(field)):
+            _unused_keys(field.type.noun, value, node, path, findings)
+    elif item.noun is not None and isinstance(node, Sequence):
+        for index, (entry, child) in enumerate(zip(value, node.items, strict=False)):
+            _unused_keys(item.noun, entry, child, (*path, index), findings)
+
+
+def _old(field: Field) -> bool:
+    """True where Ignition's own schema has a pointer, so that a null is nothing at all."""
+    noun = field.type.noun
+    return noun is not None and (noun.spec or 0) <= int(field.metadata["pointer_until"])
