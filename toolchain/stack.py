@@ -13,23 +13,29 @@ from toolchain.places import LOCAL_STACK, ROOT, STATE, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, say
 
-# `flatcar:platform: qemu`, or `platform: qemu` of one machine among several.
-ON_QEMU = re.compile(r"""^[^#\n]*\bplatform["']?\s*:\s*["']?qemu\b""", re.MULTILINE | re.IGNORECASE)
+# Settings of a stack that tell what it needs, as `pulumi config set` writes them.
+SETTING = r"""^\s+["']?flatcar:{name}["']?\s*:\s*["']?([^\s"'#]+)"""
 
 
 def set_up(stack: str) -> None:
     """Make sure that everything is there to run `pulumi` on a stack. Raises SetupError."""
     pulumi_cli.ensure()
     install.ensure("command")
-    if needs_image(stack):
+    if setting(stack, "platform") in {"qemu", ""}:  # the default of Pulumi.yaml
         packages.install(packages.QEMU)
-        ensure_image()
+        if not setting(stack, "image"):  # a Flatcar image of the user's own needs no building
+            ensure_image()
 
 
-def needs_image(stack: str) -> bool:
-    """Whether a stack has machines in QEMU on this computer; `local` is made of them."""
+def setting(stack: str, name: str) -> str:
+    """The text of a top-level setting `flatcar:NAME` of a stack, empty when it has none.
+
+    Read without a YAML parser: set-up runs on the standard library alone.
+    """
     settings = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
-    return stack == LOCAL_STACK or (settings.is_file() and ON_QEMU.search(settings.read_text()) is not None)
+    text = settings.read_text() if settings.is_file() else ""
+    match = re.search(SETTING.format(name=name), text, re.MULTILINE)
+    return match[1] if match else ""
 
 
 def ensure_image() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from toolchain import clean, download, packages, places, pulumi_cli, stack, steps, tiers
+from toolchain.plugins import install
 from toolchain.plugins.base import changes, decode, encode, is_unknown
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,23 +68,44 @@ def test_stamp_holds_for_one_source_alone(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("settings", "wanted"),
     [
-        ("config:\n  flatcar:platform: qemu\n", True),
-        ("config:\n  flatcar:machines:\n    web: {platform: qemu}\n", True),
-        ('config:\n  "flatcar:platform": "qemu"\n', True),
-        ("config:\n  # flatcar:platform: qemu\n", False),
-        ("config:\n  flatcar:platform: droplet\n", False),
-        (None, False),
+        ("config:\n  flatcar:platform: qemu\n", "qemu"),
+        ('config:\n  "flatcar:platform": "qemu"\n', "qemu"),
+        ("config:\n  flatcar:platform: droplet # not qemu\n", "droplet"),
+        ("config:\n  # flatcar:platform: qemu\n", ""),
+        ("config:\n  flatcar:platforms: qemu\n  other:platform: qemu\n", ""),
+        ('config:\n  flatcar:platform: ""\n', ""),
+        (None, ""),
     ],
 )
-def test_image_is_made_for_stacks_with_machines_in_qemu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str | None, wanted: bool
-) -> None:
+def test_setting_of_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str | None, wanted: str) -> None:
     monkeypatch.setattr(stack, "ROOT", tmp_path)
     (tmp_path / "stacks").mkdir()
     if settings is not None:
         (tmp_path / "stacks" / "Pulumi.one.yaml").write_text(settings)
-    assert stack.needs_image("one") is wanted
-    assert stack.needs_image("local")
+    assert stack.setting("one", "platform") == wanted
+
+
+@pytest.mark.parametrize(
+    ("settings", "calls"),
+    [
+        ("", ["qemu", "image"]),
+        ("  flatcar:platform: qemu\n  flatcar:image: /some/flatcar.img\n", ["qemu"]),
+        ("  flatcar:platform: droplet\n", []),
+    ],
+)
+def test_set_up_makes_what_a_stack_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str, calls: list[str]
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    monkeypatch.setattr(pulumi_cli, "ensure", lambda: None)
+    monkeypatch.setattr(install, "ensure", lambda name: None)
+    monkeypatch.setattr(packages, "install", lambda names: done.append("qemu"))
+    monkeypatch.setattr(stack, "ensure_image", lambda: done.append("image"))
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "Pulumi.one.yaml").write_text(f"config:\n{settings}")
+    stack.set_up("one")
+    assert done == calls
 
 
 def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
