@@ -156,7 +156,7 @@ def lint_commands() -> list[list[str]]:
         [str(VENV / "bin" / "ruff"), "check", *python],
         [str(VENV / "bin" / "ruff"), "format", "--check", *python],
         [str(VENV / "bin" / "mypy"), *python],
-        [str(VENV / "bin" / "lint-imports")],
+        [str(VENV / "bin" / "lint-imports"), "--no-logo"],
         ["shellcheck", *map(str, shell_files())],
     ]
 
