@@ -43,7 +43,8 @@ class Outcome:
 
 
 def _prepare_engine() -> None:
-    packages.install(packages.ENGINE)
+    in_ci = os.environ.get("CI") == "true"
+    packages.install(packages.SSH_CLIENT + (packages.SSH_SERVER if in_ci else ()))
     pulumi_cli.ensure()
     install.ensure("command")
 
