@@ -21,7 +21,7 @@ unpack() {
   local from=$tree/usr/lib/modules/$kernel/kernel to=$work/modules path
   mkdir "$to"
   for path in lib crypto arch/x86/crypto fs net/{core,ipv4,ipv6,netfilter,bridge,802,llc,sched} \
-    drivers/{block,virtio,firmware,md,net/virtio_net.ko,net/net_failover.ko,char/hw_random} net/core/failover.ko; do
+    drivers/{block,virtio,firmware,md,net/virtio_net.ko,net/net_failover.ko,char/hw_random,acpi/button.ko,input/evdev.ko}; do
     if [[ -e $from/$path ]]; then
       mkdir -p "$to/$(dirname "$path")"
       cp -a "$from/$path" "$to/$(dirname "$path")/"
@@ -53,7 +53,7 @@ trim() {
       systemd-hwdb-update systemd-update-done systemd-sysusers systemd-pstore systemd-boot-system-token \
       systemd-network-generator systemd-binfmt systemd-journal-catalog-update ldconfig \
       proc-sys-fs-binfmt_misc sys-kernel-debug sys-kernel-tracing sys-kernel-config sys-fs-fuse-connections \
-      dev-hugepages dev-mqueue kmod-static-nodes systemd-modules-load systemd-ask-password systemd-logind \
+      dev-hugepages dev-mqueue kmod-static-nodes systemd-modules-load systemd-ask-password \
       modprobe@ systemd-repart systemd-growfs; do
       rm -f system/"$unit"* system/*.wants/"$unit"*
     done
@@ -105,7 +105,6 @@ END
   mkdir -p "$tree/usr/share/flatcar"
   cp -a "$tree/etc" "$tree/usr/share/flatcar/etc"
   chmod 755 "$tree/usr/share/flatcar/etc"
-  mkdir "$tree/usr/share/flatcar/etc/systemd/system.conf.d" 2> /dev/null || true
 }
 
 make_initramfs() {
@@ -117,13 +116,13 @@ make_initramfs() {
   cp "$tree/etc/"{passwd,group,nsswitch.conf} "$initramfs/etc/"
   : > "$initramfs/etc/initrd-release"
   ln -s /proc/mounts "$initramfs/etc/mtab"
-  ln -s /usr/lib/systemd/system/initrd.target "$initramfs/etc/systemd/system/default.target"
-  ln -sf initrd.target "$initramfs/etc/systemd/system/default.target"
+  ln -s initrd.target "$initramfs/etc/systemd/system/default.target"
   mkdir "$initramfs/etc/systemd/system-generators"
   for link in "$tree"/usr/lib/systemd/system-generators/*; do
     ln -s /dev/null "$initramfs/etc/systemd/system-generators/$(basename "$link")"
   done
-  for module in virtio_pci virtio_blk virtio_net virtio-rng squashfs overlay vfat nls_ascii nls_cp437 qemu_fw_cfg; do
+  for module in virtio_pci virtio_blk virtio_net virtio-rng squashfs overlay vfat nls_ascii nls_cp437 qemu_fw_cfg \
+    button evdev; do
     modprobe -d "$tree" -S "$kernel" --show-depends "$module"
   done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' > "$work/modules"
   while read -r module; do
@@ -151,8 +150,7 @@ make_disk() {
   printf 'ID=qemu\nVERSION_ID=%s\nNAME="Flatcar stand-in"\n' "$version" > "$work/oem/oem-release"
   : > "$work/oem/grub.cfg"
   mke2fs -q -t ext4 -L OEM -d "$work/oem" "$work/oem.ext4" "${oem_size}M"
-  mke2fs -q -t ext4 -L ROOT -E lazy_itable_init=1,lazy_journal_init=1 -O ^metadata_csum_seed \
-    "$work/root.ext4" "${root_size}M"
+  mke2fs -q -t ext4 -L ROOT -E lazy_itable_init=1,lazy_journal_init=1 "$work/root.ext4" "${root_size}M"
   grub-mkimage -O i386-pc -d /usr/lib/grub/i386-pc -p '(hd0,gpt1)/flatcar/grub' -c "$here/boot/grub-early.cfg" \
     -o "$work/core.img" biosdisk part_gpt fat ext2 normal linux test echo search search_label serial terminal configfile
 

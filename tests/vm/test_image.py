@@ -1,0 +1,201 @@
+"""The machine image, walked through its states: the tests are steps of one story of one machine, in this order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from components.commands import qemu_state
+from tests.conftest import missing
+from tests.vm.machines import VM, base_image, machine
+
+KEPT = "/etc/ssh/ssh_host_.*' /var/log '/srv/kept"  # between single quotes in a shell's line
+
+
+def config(vm: VM, name: str, **storage: object) -> dict[str, object]:
+    """A config that writes /etc/only-NAME and enables NAME.service, which makes /run/NAME."""
+    unit = f"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/touch /run/{name}\n"
+    return {
+        "ignition": {"version": "3.3.0"},
+        "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": [vm.public_key]}]},
+        "storage": {"files": [{"path": f"/etc/only-{name}", "contents": {"source": f"data:,{name}"}}], **storage},
+        "systemd": {
+            "units": [
+                {
+                    "name": f"{name}.service",
+                    "enabled": True,
+                    "contents": f"{unit}[Install]\nWantedBy=multi-user.target\n",
+                }
+            ]
+        },
+    }
+
+
+def exists(vm: VM, path: str) -> bool:
+    return vm.ssh(f"sudo test -e {path} && echo yes || echo no").strip() == "yes"
+
+
+def identity(vm: VM) -> tuple[str, str]:
+    """Machine id and SSH host key."""
+    machine_id, key = vm.ssh("cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub").splitlines()
+    return machine_id, key
+
+
+def root_bytes(vm: VM, scratch: Path) -> str:
+    """A digest over every byte of the partition ROOT of a machine that is off."""
+    raw = scratch / "disk.raw"
+    disk = vm.directory / qemu_state.DISK
+    subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
+    table = subprocess.run(["/sbin/sfdisk", "--json", str(raw)], check=True, capture_output=True, text=True).stdout
+    [root] = [part for part in json.loads(table)["partitiontable"]["partitions"] if part.get("name") == "ROOT"]
+    total = hashlib.sha256()
+    with raw.open("rb") as stream:
+        stream.seek(root["start"] * 512)
+        for _ in range(root["size"] * 512 >> 20):
+            total.update(stream.read(1 << 20))
+    raw.unlink()
+    return total.hexdigest()
+
+
+@pytest.fixture(scope="module")
+def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
+    try:
+        kind = base_image()[2]
+    except FileNotFoundError:
+        missing("the machine image (run `make test`, which makes it)")
+    if kind != "stand-in":
+        pytest.skip("the image is not the stand-in")
+    with machine(tmp_path_factory.mktemp("image"), started=False) as made:
+        made.put(config(made, "one"))
+        made.start()
+        made.wait_for_ssh()
+        yield made
+
+
+def test_the_first_boot_applies_the_config(vm: VM) -> None:
+    assert vm.ssh("systemctl is-system-running").strip() == "running"
+    assert exists(vm, "/etc/only-one") and exists(vm, "/run/one")
+    assert not exists(vm, "/boot/flatcar/first_boot")
+    result = json.loads(vm.ssh("sudo cat /etc/.ignition-result.json"))
+    assert result["provisioningBootID"] == vm.boot_id()
+    assert result["userConfigProvided"] is True
+
+
+def test_the_machine_says_that_it_is_a_stand_in(vm: VM) -> None:
+    release = vm.ssh("cat /etc/os-release")
+    assert "ID=flatcar-stand-in\n" in release and "VERSION_ID=" in release
+    assert "a Flatcar stand-in" in vm.console()
+
+
+def test_the_journal_holds_what_ignition_said(vm: VM) -> None:
+    served = (Path(vm.spec.objects) / "config.ign").read_bytes()
+    journal = vm.ssh("sudo journalctl -b -t ignition -o cat --no-pager")
+    assert f"with SHA512: {hashlib.sha512(served).hexdigest()}" in journal
+    assert "files passed" in journal
+
+
+def test_the_console_tells_the_host_key(vm: VM) -> None:
+    told = re.findall(r"SSH host key: (SHA256:\S+) \(ED25519\)", vm.console())
+    assert told[-1] in vm.ssh("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+
+
+def test_usr_is_read_only_and_core_may_do_all(vm: VM) -> None:
+    assert vm.ssh_try("sudo touch /usr/x").returncode != 0
+    assert vm.ssh("id -u; sudo id -u").split() == ["500", "0"]
+
+
+def test_the_machine_can_fetch_its_object(vm: VM) -> None:
+    assert '"3.3.0"' in vm.ssh("curl -sS tftp://10.0.2.2/config.ign")
+
+
+def test_a_plain_reboot_keeps_all(vm: VM) -> None:
+    before = identity(vm)
+    vm.ssh("sudo touch /etc/handmade")
+    booted = vm.reboot()
+    assert identity(vm) == before
+    assert exists(vm, "/etc/handmade") and exists(vm, "/run/one")
+    assert json.loads(vm.ssh("sudo cat /etc/.ignition-result.json"))["provisioningBootID"] != booted
+
+
+def test_the_flag_alone_leaves_old_files_and_new_units_disabled(vm: VM) -> None:
+    vm.put(config(vm, "two"))
+    vm.ssh("sudo touch /boot/flatcar/first_boot")
+    vm.reboot()
+    assert exists(vm, "/etc/only-two"), "Ignition ran again"
+    assert exists(vm, "/etc/only-one") and exists(vm, "/etc/handmade"), "nothing was removed"
+    assert vm.ssh_try("systemctl is-enabled two.service").stdout.strip() == "disabled"
+    assert not exists(vm, "/run/two")
+    assert exists(vm, "/run/one"), "the old unit runs still"
+
+
+def test_flatcar_reset_shows_backs_up_and_restores(vm: VM) -> None:
+    vm.ssh("sudo mkdir -p /srv/kept /srv/old && echo 1 | sudo tee /srv/kept/a '/srv/old/it is' > /dev/null")
+    deleted = vm.ssh(f"sudo flatcar-reset --preview-delete --keep-paths '{KEPT}'").splitlines()
+    kept = vm.ssh(f"sudo flatcar-reset -W -K '{KEPT}'").splitlines()
+    assert "/etc/handmade" in deleted and "/srv/old/it is" in deleted
+    assert "/srv/kept/a" in kept and "/etc/ssh/ssh_host_ed25519_key" in kept
+    assert not set(deleted) & set(kept)
+    assert not [path for path in deleted if path.startswith(("/usr/", "/proc/", "/boot/", "/oem/"))]
+    assert not exists(vm, "/selective-os-reset"), "a preview stages nothing"
+
+    vm.ssh(f"sudo flatcar-reset --backup -K '{KEPT}'")
+    assert exists(vm, "/flatcar-backup/etc/handmade") and not exists(vm, "/flatcar-backup/srv/kept/a")
+    assert exists(vm, "/selective-os-reset") and exists(vm, "/boot/flatcar/first_boot")
+    vm.ssh("sudo flatcar-reset --stop && sudo rm /etc/handmade '/srv/old/it is'")
+    assert not exists(vm, "/selective-os-reset") and not exists(vm, "/boot/flatcar/first_boot")
+    vm.ssh("sudo flatcar-reset --restore-backup && sudo flatcar-reset --delete-backup")
+    assert exists(vm, "/etc/handmade") and exists(vm, "'/srv/old/it is'") and not exists(vm, "/flatcar-backup")
+
+
+def test_a_config_that_fails_in_fetch_leaves_root_alone_and_a_repaired_one_heals(vm: VM, tmp_path: Path) -> None:
+    before = identity(vm)
+    vm.ssh("echo 'set emergency_wait=\"4\"' | sudo tee -a /oem/grub.cfg")
+    vm.ssh(f"sudo flatcar-reset --keep-machine-id --keep-paths '{KEPT}'")
+    vm.stop()
+    untouched = root_bytes(vm, tmp_path)
+
+    vm.put('{"ignition": {"version": "3.3.0"}, "storage": {"files": [{"path": "not-absolute"}]}}')
+    said = len(vm.console())
+    vm.start()
+    vm.wait_for_console(r"path not absolute", after=said)
+    vm.wait_for_console(r"Entering emergency mode", after=said)
+    vm.stop(0)
+    assert root_bytes(vm, tmp_path) == untouched
+
+    said = len(vm.console())
+    vm.start()
+    vm.wait_for_console(r"Entering emergency mode", after=said)
+    vm.put(config(vm, "three"))
+    vm.wait_for_console(r"Rebooting to try again", after=said)
+    booted = vm.wait_for_ssh()
+    assert identity(vm) == before, "a reset with --keep-machine-id keeps the identity"
+    assert json.loads(vm.ssh("sudo cat /etc/.ignition-result.json"))["provisioningBootID"] == booted
+
+
+def test_the_reset_removed_the_old_and_enabled_the_new(vm: VM) -> None:
+    assert exists(vm, "/etc/only-three") and exists(vm, "/run/three")
+    assert vm.ssh("systemctl is-enabled three.service").strip() == "enabled"
+    for gone in ("/etc/only-one", "/etc/only-two", "/etc/handmade", "/srv/old", "/etc/systemd/system/one.service"):
+        assert not exists(vm, gone), gone
+    assert exists(vm, "/srv/kept/a")
+    assert not exists(vm, "/selective-os-reset") and not exists(vm, "/boot/flatcar/first_boot")
+    assert "selective OS reset: keeping" in vm.ssh("sudo journalctl -b -u initrd-setup-root -o cat --no-pager")
+    assert vm.ssh("systemctl is-system-running").strip() == "running"
+
+
+def test_a_root_that_ignition_formats_is_clean(vm: VM) -> None:
+    fresh = {"device": "/dev/disk/by-label/ROOT", "format": "ext4", "label": "ROOT", "wipeFilesystem": True}
+    before = identity(vm)
+    vm.put(config(vm, "four", filesystems=[fresh]))
+    vm.ssh("sudo touch /boot/flatcar/first_boot /srv/kept/b")
+    vm.known_hosts.unlink()
+    vm.reboot()
+    assert exists(vm, "/etc/only-four") and exists(vm, "/run/four")
+    assert not exists(vm, "/etc/only-three") and not exists(vm, "/srv/kept")
+    assert identity(vm)[1] != before[1], "a new SSH host key"
