@@ -17,7 +17,7 @@ SSH_SERVER = ("openssh-server",)
 QEMU = (*SSH_CLIENT, "qemu-system-x86", "qemu-utils", "seabios")
 # What builds the stand-in machine image (`toolchain/image`).
 IMAGE = (
-    "cpio", "debian-archive-keyring", "dosfstools", "e2fsprogs", "fakeroot", "fdisk", "gcc", "grub-common",
+    "cpio", "debian-archive-keyring", "dosfstools", "e2fsprogs", "fakeroot", "fdisk", "gcc", "gpg", "grub-common",
     "grub-pc-bin", "kmod", "libblkid-dev", "libc6-dev", "mmdebstrap", "mtools", "qemu-utils", "squashfs-tools",
     "uidmap",
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Make `$TOOLCHAIN_DIR/image/image.json` up to date: `python -m toolchain.image`.
 
-Without options the stand-in is built as far as needed. `--image PATH` takes a Flatcar image that is there already.
+Without options the stand-in is built as far as needed. `--image PATH` takes a Flatcar image that is there already,
+`--channel` an official one from Flatcar's release server.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import fcntl
 import sys
 from pathlib import Path
 
-from toolchain.image import given, stand_in
+from toolchain.image import given, release, stand_in
 from toolchain.image.description import Image, image_folder
 from toolchain.steps import SetupError, say
 
@@ -18,7 +19,11 @@ from toolchain.steps import SetupError, say
 def main() -> int:
     """Do what the module's text says; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m toolchain.image", description=__doc__)
-    parser.add_argument("--image", type=Path, metavar="PATH", help="use this Flatcar image (…_qemu_image.img)")
+    real = parser.add_mutually_exclusive_group()
+    real.add_argument("--image", type=Path, metavar="PATH", help="use this Flatcar image (…_qemu_image.img)")
+    real.add_argument("--channel", choices=release.CHANNELS, help="download an official Flatcar image")
+    parser.add_argument("--version", default="current", help="of the official image (default: the channel's newest)")
+    parser.add_argument("--or-stand-in", action="store_true", help="build the stand-in when that can't be had")
     parser.add_argument("--mirror", default="", help="Debian mirror or sources.list for the stand-in")
     options = parser.parse_args()
     folder = image_folder()
@@ -35,8 +40,15 @@ def main() -> int:
 
 
 def _image(options: argparse.Namespace, folder: Path) -> Image:
-    if options.image is not None:
-        return given.describe(options.image)
+    try:
+        if options.image is not None:
+            return given.describe(options.image)
+        if options.channel is not None:
+            return release.make(folder, options.channel, options.version)
+    except SetupError as problem:
+        if not options.or_stand_in:
+            raise
+        say(f"note: {problem}; building the stand-in, which is not Flatcar")
     return stand_in.make(folder, mirror=options.mirror)
 
 

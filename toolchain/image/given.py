@@ -1,4 +1,4 @@
-"""A Flatcar image that the user has: checked to be a disk image, then used as it is."""
+"""A Flatcar image in a file: checked to be a disk image, then used as it is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from toolchain.image.description import Image
 from toolchain.steps import SetupError
 
 FLATCAR_MEMORY_MIB = 2048
+MINIMUM_BYTES = 1 << 30
 
 
-def describe(path: Path) -> Image:
+def describe(path: Path, description: str = "") -> Image:
     """The image at `path`, a raw or qcow2 file as Flatcar publishes it, unpacked. Raises SetupError."""
     path = path.expanduser().resolve()
     if not path.is_file():
@@ -28,13 +29,13 @@ def describe(path: Path) -> Image:
     if shown.returncode != 0:
         raise SetupError(f"{path} is not a disk image: {shown.stderr.strip()}")
     info = json.loads(shown.stdout)
-    if info["virtual-size"] < 1 << 30:
+    if info["virtual-size"] < MINIMUM_BYTES:
         raise SetupError(f"{path} is too small for a Flatcar image: {info['virtual-size']} bytes")
     return Image(
         path=path,
         format=info["format"],
         kind="flatcar",
         memory=FLATCAR_MEMORY_MIB,
-        description=f"image given by the user: {path.name}",
+        description=description or f"image given by the user: {path.name}",
         made_from=f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}",
     )
