@@ -5,7 +5,7 @@
     print(result.json or result.report.render())
 
 Text goes through `yamlnode` (compose with places) and `schema` (typed decoding) into a dialect (`butane`,
-`clc`), whose Ignition config `gojson` prints. Imports only ruamel.yaml and the standard library.
+`clc`), whose Ignition config `gojson` prints. Imports only PyYAML (its C parser) and the standard library.
 """
 
 from __future__ import annotations

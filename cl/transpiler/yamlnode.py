@@ -3,7 +3,8 @@
 `ct` and `butane` read YAML with gopkg.in/yaml.v3, so what a scalar *is* depends on three things: its text,
 its explicit tag, and the type of the field it goes into (`schema` does that last part). This module does the
 first two: `compose` gives the tree of the first document, `resolve` says what yaml.v3 makes of a scalar.
-The C parser (libyaml, which yaml.v3 is a port of) produces the events; its marks become 1-based places.
+The C parser (libyaml 0.2.5, which yaml.v3 is a port of) produces the events; its marks become 1-based places.
+It is the one that comes with PyYAML: ruamel's is older and refuses `[http://a]`, a colon inside a flow list.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import Callable
 from math import inf, nan
 from typing import Any
 
-from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]  # it is re-exported from the C extension
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
+from yaml.cyaml import CParser  # type: ignore[import-untyped]
+from yaml.error import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
+from yaml.events import (  # type: ignore[import-untyped]
     AliasEvent,
     DocumentEndEvent,
     MappingEndEvent,
@@ -24,7 +25,7 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
-from ruamel.yaml.reader import ReaderError
+from yaml.reader import ReaderError  # type: ignore[import-untyped]
 
 from cl.transpiler.report import Key, Locator, Path
 
@@ -54,7 +55,7 @@ class Node:
 
 
 class Scalar(Node):
-    """`value` is the source text after unquoting; `plain` is False for quoted and block scalars."""
+    """`value` is the source text after unquoting; `plain` means neither quoted nor tagged nor a block scalar."""
 
     __slots__ = ("plain", "value")
 
@@ -144,19 +145,24 @@ def _compose(next_event: Callable[[], Any], fill: Callable[[str, int, int], str]
     stack: list[Sequence | Mapping] = []
     keys: list[Node | None] = []  # the pending key of each mapping on the stack
     root: Node | None = None
+    flow = 0  # how deep in flow collections
     while (event := next_event()) is not None:
         kind = type(event)
         node: Node
         if kind is ScalarEvent:
             is_value = not stack or keys[-1] is not None or type(stack[-1]) is Sequence
             node = _scalar(event, fill if is_value else None)
+            if flow and not event.style and "?" in event.value:
+                raise YamlError("in a flow list or mapping a text with a ? needs quotes", node.line, node.column)
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             node = _collection(event, Mapping if kind is MappingStartEvent else Sequence)
+            flow += bool(event.flow_style)
         elif kind is AliasEvent:
             node = _alias(event, anchors)
         elif kind is MappingEndEvent or kind is SequenceEndEvent:
             stack.pop()
             keys.pop()
+            flow -= flow > 0
             continue
         elif kind is DocumentEndEvent:
             return root
@@ -196,7 +202,7 @@ def _scalar(event: Any, fill: Callable[[str, int, int], str] | None) -> Scalar:
         value, filled = fill(value, line, column), True
     tag = event.tag
     if tag and tag != "!":
-        tag = _short(tag)
+        tag, plain = _short(tag), False
     elif not plain:
         tag = "!!str"
     elif value == "<<":
