@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from cl.transpiler.gojson import Json
 from cl.transpiler.report import Findings
@@ -17,12 +17,14 @@ class Source:
 
     `root` is None for an empty document. `files_dir` is where `local` paths start, None when not given.
     `platform` is ct's `-platform`, "" when not given. `strict`: any finding is fatal.
+    `spec` "3" asks a dialect of spec 2 for spec 3.
     """
 
     root: Node | None
     files_dir: Path | None
     platform: str
     strict: bool = False
+    spec: Literal["native", "3"] = "native"
 
 
 class Dialect(Protocol):

@@ -71,7 +71,7 @@ def transpile(
     if spec not in get_args(SpecName):
         raise ValueError(f"spec is one of {', '.join(get_args(SpecName))}, not {spec!r}")
     values = None if variables is None else Variables(variables)
-    config, entries = _translate(source, dialect, filename, files_dir, platform, strict, values)
+    config, entries = _translate(source, dialect, filename, files_dir, platform, strict, spec, values)
     if values is not None:
         findings = Findings()
         values.report_unused(findings)
@@ -89,6 +89,7 @@ def _translate(
     files_dir: Path | None,
     platform: str,
     strict: bool,
+    spec: SpecName,
     variables: Variables | None,
 ) -> tuple[dict[str, Json] | None, tuple[Diagnostic, ...]]:
     findings = Findings()
@@ -98,7 +99,7 @@ def _translate(
         root = compose(text, variables.filler(findings) if variables is not None else None)
         if not findings.is_fatal:
             chosen = _DIALECTS[detect(root) if dialect == "auto" else dialect]
-            given = Source(root=root, files_dir=files_dir, platform=platform, strict=strict)
+            given = Source(root=root, files_dir=files_dir, platform=platform, strict=strict, spec=spec)
             config = chosen.translate(given, findings)
     except YamlError as error:
         place = (error.line, error.column or 1) if error.line is not None else None

@@ -12,7 +12,8 @@ from cl.transpiler.clc.places import Generated, source_path
 from cl.transpiler.clc.validate import validate
 from cl.transpiler.dialect import Source
 from cl.transpiler.gojson import Json
-from cl.transpiler.ignition import v2, v2_rules
+from cl.transpiler.ignition import convert as to_v3
+from cl.transpiler.ignition import v2, v2_rules, v3_config
 from cl.transpiler.report import Findings
 from cl.transpiler.schema import Decoder, TypeProblem
 from cl.transpiler.yamlnode import Node
@@ -22,21 +23,29 @@ __all__ = ["VERSION", "translate"]
 
 def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
     """See `dialect.Dialect`."""
-    config = read(source, findings)
-    if config is None:
+    read_config = read(source, findings)
+    if read_config is None:
         return None
-    return v2.to_json(config)
+    config, generated = read_config
+    if source.spec == "native":
+        return v2.to_json(config)
+    refused = Findings()
+    converted = to_v3.convert(config, refused)
+    _place(refused, source.root, generated, findings)
+    return v3_config.encode(converted, to_v3.SPEC) if converted is not None else None
 
 
-def read(source: Source, findings: Findings) -> v2.Config | None:
+def read(source: Source, findings: Findings) -> tuple[v2.Config, Generated] | None:
     """The Ignition 2.3.0 config that a Container Linux Config makes, or None when `findings` are fatal."""
     config = parse(source, findings)
     if config is None or (source.strict and len(findings)):
         return None
     converted, generated = convert(config, source.files_dir, source.platform, findings)
     if not findings.is_fatal:
-        _check(converted, source.root, generated, findings)
-    return None if findings.is_fatal else converted
+        checked = Findings()
+        v2_rules.validate(converted, checked)
+        _place(checked, source.root, generated, findings)
+    return None if findings.is_fatal else (converted, generated)
 
 
 def parse(source: Source, findings: Findings) -> nouns.Config | None:
@@ -52,10 +61,8 @@ def parse(source: Source, findings: Findings) -> nouns.Config | None:
     return None if findings.is_fatal else config
 
 
-def _check(config: v2.Config, root: Node | None, generated: Generated, findings: Findings) -> None:
-    """Ignition's own rules, with paths and places of the source."""
-    checked = Findings()
-    v2_rules.validate(config, checked)
+def _place(checked: Findings, root: Node | None, generated: Generated, findings: Findings) -> None:
+    """Findings about the Ignition config, with paths and places of the source."""
     for entry, path in checked.entries():
         found, place, section = source_path(path, root, generated)
         hint = f"this was made from {section or 'the platform'}" if section is not None else entry.hint

@@ -364,7 +364,7 @@ def to_json(noun: object) -> dict[str, Json]:
     """A noun as Go's encoding/json prints Ignition's struct; an empty list that is always there becomes null."""
     out: dict[str, Json] = {}
     cls: type[Any] = type(noun)
-    for name, key, keep in _printed(cls):
+    for name, key, keep in _printed(cls):  # type: ignore[arg-type]  # mypy doubts that a class is hashable
         value = getattr(noun, name)
         if value is None:
             continue

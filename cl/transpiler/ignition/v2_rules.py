@@ -155,9 +155,12 @@ def _unit(unit: v2.Unit, path: Path, findings: Findings) -> None:
 
 
 def _networkd_unit(unit: v2.NetworkdUnit, path: Path, findings: Findings) -> None:
-    _text(unit.contents, path, findings)
-    _named(unit.name, _NETWORKD_TYPES, "networkd unit", path, findings)
-    _dropins(unit.dropins, path, findings)
+    own = Findings()
+    _text(unit.contents, path, own)
+    _named(unit.name, _NETWORKD_TYPES, "networkd unit", path, own)
+    findings.extend(own)
+    if not own.is_fatal:
+        _dropins(unit.dropins, path, findings)
 
 
 # --- storage -------------------------------------------------------------------------------------------------
