@@ -3,13 +3,14 @@
 import pulumi
 
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.placement import place
+from components.placement import placement
 from components.settings import stack_settings
 
 settings = stack_settings()
+place = placement(settings)
 
 for machine in settings.machines:
-    platform, store = place(settings, machine)
+    platform, store = place(machine)
     made = FlatcarMachine(
         machine.name,
         FlatcarMachineArgs(
@@ -29,6 +30,8 @@ for machine in settings.machines:
             health=machine.health,
             allow_degraded=machine.allow_degraded,
             timeout=machine.timeout,
+            protect=machine.protect,
+            retain_on_delete=machine.retain_on_delete,
         ),
     )
     pulumi.export(

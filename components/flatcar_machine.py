@@ -30,6 +30,8 @@ class FlatcarMachineArgs:
     `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
     of `secrets` are masked wherever they would be shown. `keep` holds presets and egrep expressions (see `lifecycle`).
     Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
+    `protect` and `retain_on_delete` are Pulumi's, for the machine itself: it can't be deleted or replaced, or it is
+    only forgotten.
     """
 
     config: Path
@@ -48,6 +50,8 @@ class FlatcarMachineArgs:
     health: Sequence[HealthCheck] = ()
     allow_degraded: bool = False
     timeout: int = 600
+    protect: bool = False
+    retain_on_delete: bool = False
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -85,6 +89,9 @@ class FlatcarMachine(pulumi.ComponentResource):
             keep=kept_paths(args.keep),
             generation=args.generation,
         )
+        problem = args.store.secrets_problem(config.secrets)
+        if problem is not None:
+            raise pulumi.RunError(f"{args.config}: {problem}")
         properties = {
             "config": str(args.config),
             "configId": config.config_id,
@@ -103,7 +110,14 @@ class FlatcarMachine(pulumi.ComponentResource):
         machine = args.platform.create(
             name,
             user_data=ignition_object.user_data,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[ignition_object.resource]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[ignition_object.resource],
+                protect=args.protect,
+                retain_on_delete=args.retain_on_delete,
+                # None and a value count as no change to the engine: switching lifecycles replaces nothing.
+                replacement_trigger=config.config_id if args.lifecycle is Lifecycle.REPLACE else None,
+            ),
         )
 
         # 4. Its way to the wanted config, and the proof
@@ -133,7 +147,17 @@ class FlatcarMachine(pulumi.ComponentResource):
             )
         )
         self.config_id = self.reprovision.proof("config_id", "")
+        if args.lifecycle is Lifecycle.IGNORE:
+            self.config_id.apply(lambda runs: self._tell_pending(runs, config.config_id))
         self.os_version = self.reprovision.proof("os_version", "")
         self.host_key = self.reprovision.proof("host_key", "")
         self.downtime_seconds = self.reprovision.proof("downtime_seconds", 0.0)
         self.register_outputs({"address": self.address, "sshCommand": self.ssh_command})
+
+    def _tell_pending(self, runs: str, wanted: str) -> None:
+        if runs != wanted:
+            pulumi.log.warn(
+                f"pending: the machine stays on config id {runs[:12]} (lifecycle 'ignore'), {wanted[:12]} is wanted; "
+                "another lifecycle applies it",
+                self,
+            )

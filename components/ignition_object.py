@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pulumi
 
 from cl.transpiler import transpile
+from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, overwrite_problems, with_lifecycle
 from components.summary import MASK
 
@@ -32,11 +33,13 @@ class MachineConfig:
 
     `config_id` is the SHA-512 (hex) of the Ignition config with the generation in it, before lifecycle and stamp are
     added: another lifecycle alone is no other config. `ignition` is the whole object, decoded; `text` its exact bytes.
+    `secrets` names what in it others should not read: secret variables that it uses, files with private keys …
     """
 
     config_id: str
     ignition: IgnitionConfig
     text: str
+    secrets: tuple[str, ...]
 
     @property
     def sha512(self) -> str:
@@ -93,9 +96,10 @@ def machine_config(
         raise pulumi.RunError(f"{path}: Ignition would fail on its next run\n  " + "\n  ".join(problems))
     if generation:
         ignition = _with_file(ignition, GENERATION, str(generation))
+    sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
     config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
     ignition = _with_file(with_lifecycle(ignition, lifecycle), STAMP, config_id)
-    return MachineConfig(config_id=config_id, ignition=ignition, text=_dumped(ignition))
+    return MachineConfig(config_id=config_id, ignition=ignition, text=_dumped(ignition), secrets=sensitive)
 
 
 def pointer(source_url: str) -> str:

@@ -5,6 +5,11 @@
 | `reset`    | all of ROOT but the kept paths  | kept paths, SSH host keys, machine id, other file systems             |
 | `reformat` | all of ROOT                     | SSH host keys, machine id, other file systems                         |
 | `flag`     | nothing: old files stay behind  | everything; new units stay disabled, as presets are not applied again |
+| `replace`  | the machine, when a new one runs | what is not in the machine: reserved addresses                       |
+| `ignore`   | nothing                         | everything: the change waits in the object, and is told as pending    |
+
+Switching from one to another changes no machine by itself. The object's address is the same for all of them: were it
+another for each config with `replace`, a machine could not go back to an in-place lifecycle without being replaced.
 
 `reformat` keeps the host keys by way of the OEM partition: `scripts/stage.sh` puts them there, and the unit that
 `with_lifecycle` adds brings them back before sshd starts, so that no private key leaves the machine.
@@ -31,6 +36,13 @@ class Lifecycle(StrEnum):
     RESET = "reset"
     REFORMAT = "reformat"
     FLAG = "flag"
+    REPLACE = "replace"
+    IGNORE = "ignore"
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the config is run again on the same machine."""
+        return self in (Lifecycle.RESET, Lifecycle.REFORMAT, Lifecycle.FLAG)
 
 
 HOST_KEYS = "/etc/ssh/ssh_host_.*"
@@ -109,7 +121,7 @@ def overwrite_problems(config: IgnitionConfig, lifecycle: Lifecycle, keep: Seque
     Ignition refuses an existing file that has contents without `overwrite: true`
     (coreos/ignition, internal/exec/stages/files/filesystemEntries.go).
     """
-    if lifecycle is Lifecycle.REFORMAT:
+    if lifecycle is Lifecycle.REFORMAT or not lifecycle.is_in_place:
         return []
     storage = config.get("storage", {})
     problems = []

@@ -1,29 +1,70 @@
-"""Which platform and which store a machine of a stack gets. The one place that knows all platforms and stores."""
+"""Which platform and which store the machines of a stack get. The one place that knows all platforms and stores.
+
+A cloud's SDK is imported when a stack needs it, not before: a local stack starts without any.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.places import machine_image, machines_dir
-from components.platforms.qemu import Qemu, objects_dir
-from components.stores.local_folder import LocalFolder
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from components.platforms import Platform
     from components.settings import MachineSettings, Settings
     from components.stores import Store
 
+    Place = Callable[[MachineSettings], tuple[Platform, Store]]
 
-def place(settings: Settings, machine: MachineSettings) -> tuple[Platform, Store]:
-    """The platform and the store of one machine. Raises `pulumi.RunError` when what they need is not there."""
+
+def placement(settings: Settings) -> Place:
+    """Declare what the machines of a stack share; a function that gives each machine its platform and store.
+
+    Raises `pulumi.RunError` when what they need is not there.
+    """
+    if settings.digitalocean is not None:
+        from components.platforms.droplet import DigitalOcean, Droplet
+
+        droplets = DigitalOcean(settings.digitalocean)
+        store = _store(settings)
+        return lambda machine: (Droplet(droplets, machine.droplet), store)
+    if settings.aws is not None:
+        from components.platforms.ec2 import Aws, Ec2
+
+        instances = Aws(settings.aws)
+        store = _store(settings)
+        return lambda machine: (Ec2(instances, machine.ec2), store)
+    return _on_this_computer(settings)
+
+
+def _store(settings: Settings) -> Store:
+    if settings.store.kind == "spaces":
+        from components.stores.spaces import Spaces
+
+        return Spaces(settings.store)
+    from components.stores.s3 import S3
+
+    return S3(settings.store)
+
+
+def _on_this_computer(settings: Settings) -> Place:
+    from components.places import machine_image, machines_dir
+    from components.platforms.qemu import Qemu, objects_dir
+    from components.stores.local_folder import LocalFolder
+
     image = machine_image(settings.image)
     objects = objects_dir()
-    platform = Qemu(
-        image=image.path,
-        directory=machines_dir(),
-        objects=objects,
-        memory_mib=machine.qemu.memory_mib or image.memory_mib,
-        cpus=machine.qemu.cpus,
-        disk_gib=machine.qemu.disk_gib,
-    )
-    return platform, LocalFolder(directory=objects)
+    folder = LocalFolder(directory=objects)
+
+    def place(machine: MachineSettings) -> tuple[Platform, Store]:
+        platform = Qemu(
+            image=image.path,
+            directory=machines_dir(),
+            objects=objects,
+            memory_mib=machine.qemu.memory_mib or image.memory_mib,
+            cpus=machine.qemu.cpus,
+            disk_gib=machine.qemu.disk_gib,
+        )
+        return platform, folder
+
+    return place

@@ -14,14 +14,22 @@ from pulumi.runtime import config as runtime_config
 from components import ssh
 from components.commands.reprovision import HealthCheck
 from components.config_section import Section
+from components.droplet_settings import (
+    DigitalOceanSettings,
+    DropletSettings,
+    digitalocean_settings,
+    droplet_settings,
+)
+from components.ec2_settings import AwsSettings, InstanceSettings, aws_settings, instance_settings
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
 from components.ssh import SshSettings
+from components.store_settings import StoreSettings, store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 PROJECT = "flatcar"
-PLATFORMS = ("qemu",)
+PLATFORMS = ("qemu", "digitalocean", "aws")
 RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
 
 _MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -54,7 +62,11 @@ class MachineSettings:
     health: tuple[HealthCheck, ...]
     allow_degraded: bool
     timeout: int
+    protect: bool
+    retain_on_delete: bool
     qemu: QemuSettings
+    droplet: DropletSettings
+    ec2: InstanceSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +81,9 @@ class Settings:
     strict: bool
     ssh: SshSettings
     image: str
+    digitalocean: DigitalOceanSettings | None
+    aws: AwsSettings | None
+    store: StoreSettings
 
 
 def stack_settings() -> Settings:
@@ -97,15 +112,25 @@ def read_settings(
         for key in sorted(secret_keys)
         if key.startswith(PROJECT + ":") and key != f"{PROJECT}:secrets"
     ]
+    platform = section.choice("platform", PLATFORMS, PLATFORMS[0])
+    login = _ssh(section.section("ssh"))
+    droplets, instances = section.section("digitalocean"), section.section("aws")
+    for other in {"digitalocean": (instances,), "aws": (droplets,)}.get(platform, (droplets, instances)):
+        if other.names():
+            other.problem("", f"is for another platform than {platform!r}, which flatcar:platform names")
+    aws = aws_settings(instances) if platform == "aws" else None
     settings = Settings(
-        platform=section.choice("platform", PLATFORMS, PLATFORMS[0]),
+        platform=platform,
+        digitalocean=digitalocean_settings(droplets, login.public_key) if platform == "digitalocean" else None,
+        aws=aws,
+        store=store_settings(section.section("store"), platform),
         variables=_variables(section, "variables"),
         secrets=_variables(section, "secrets"),
         files_dir=_folder(section, "files_dir", "cl/files", root),
         strict=section.flag("strict", True),
         image=section.text("image"),
-        ssh=_ssh(section.section("ssh")),
-        machines=_machines(section, root),
+        ssh=login,
+        machines=_machines(section, root, platform, aws),
     )
     section.finish()
     for name in sorted(set(settings.variables) & set(settings.secrets)):
@@ -131,14 +156,14 @@ def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     return decoded
 
 
-def _machines(section: Section, root: Path) -> tuple[MachineSettings, ...]:
+def _machines(section: Section, root: Path, platform: str, aws: AwsSettings | None) -> tuple[MachineSettings, ...]:
     machines = section.section("machines")
     if not machines.names():
         machines.problem("", "names no machine; add for example  web: {config: cl/machine-web.yaml}")
-    return tuple(_machine(name, machines.section(name), root) for name in machines.names())
+    return tuple(_machine(name, machines.section(name), root, platform, aws) for name in machines.names())
 
 
-def _machine(name: str, section: Section, root: Path) -> MachineSettings:
+def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSettings | None) -> MachineSettings:
     if not _MACHINE_NAME.fullmatch(name):
         section.problem(
             "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
@@ -152,7 +177,10 @@ def _machine(name: str, section: Section, root: Path) -> MachineSettings:
         if (problem := keep_problem(entry)) is not None:
             section.problem("keep", f"{entry!r} {problem}")
     health = section.section("health")
-    qemu = section.section("qemu")
+    qemu, droplet, ec2 = section.section("qemu"), section.section("droplet"), section.section("ec2")
+    for other in (qemu, droplet, ec2):
+        if other.names() and other is not {"qemu": qemu, "digitalocean": droplet, "aws": ec2}[platform]:
+            other.problem("", f"is for machines on another platform than {platform!r}")
     settings = MachineSettings(
         name=name,
         config=Path(config),
@@ -169,10 +197,31 @@ def _machine(name: str, section: Section, root: Path) -> MachineSettings:
             cpus=qemu.integer("cpus", 2, minimum=1, maximum=256),
             disk_gib=qemu.integer("disk_gib", 0, maximum=1 << 14) or None,
         ),
+        protect=section.flag("protect", False),
+        retain_on_delete=section.flag("retain_on_delete", False),
+        droplet=droplet_settings(droplet) if platform == "digitalocean" else DropletSettings(),
+        ec2=instance_settings(ec2, aws) if aws else InstanceSettings(),
     )
+    if settings.lifecycle is Lifecycle.REPLACE:
+        _check_replace(section, settings, platform)
     for inner in (qemu, health, section):
         inner.finish()
     return settings
+
+
+def _check_replace(section: Section, machine: MachineSettings, platform: str) -> None:
+    if platform == "qemu":
+        section.problem("lifecycle", "'replace' is for clouds: a machine in QEMU is its disk; use reset or reformat")
+    if machine.protect:
+        section.problem(
+            "protect", "a protected machine can't be replaced; choose an in-place lifecycle, or unprotect it"
+        )
+    if machine.droplet.volume or machine.ec2.volume:
+        section.problem(
+            "lifecycle",
+            "'replace' starts the new machine before the old one goes, and a volume is at one machine at a time; "
+            "'reset' and 'reformat' keep the volume's data",
+        )
 
 
 def _health_check(section: Section) -> HealthCheck:

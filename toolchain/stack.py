@@ -21,6 +21,9 @@ def set_up(stack: str) -> None:
     """Make sure that everything is there to run `pulumi` on a stack. Raises SetupError."""
     pulumi_cli.ensure()
     install.ensure("command")
+    platform = setting(stack, "platform")
+    if platform in {"digitalocean", "aws"}:
+        install.ensure(platform)
     if setting(stack, "platform") in {"qemu", ""}:  # the default of Pulumi.yaml
         packages.install(packages.QEMU)
         if not setting(stack, "image"):  # a Flatcar image of the user's own needs no building

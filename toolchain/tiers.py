@@ -47,6 +47,8 @@ def _prepare_engine() -> None:
     packages.install(packages.SSH_CLIENT + (packages.SSH_SERVER if in_ci else ()))
     pulumi_cli.ensure()
     install.ensure("command")
+    for name in ("digitalocean", "aws"):
+        install.ensure(name, for_tests=True)
 
 
 def _prepare_vm() -> None:

@@ -34,6 +34,7 @@ POLL_SECONDS = 0.3
 LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
 CONSOLE_LINES = 25
 REFUSED = 3  # stage.sh's exit code
+STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,10 @@ class Progress:
 def reprovision(request: Request, progress: Progress) -> Outputs:
     """Walk the four steps of the module's docstring. Raises `NotProvenError`."""
     progress.say(f"wanted config id {request.config_id[:12]}")
+    if request.lifecycle in STAYS:
+        state = _await_boot(request, progress, old_boot="")
+        if state.stamp != request.config_id:
+            return _pending(request, progress, state)
     state, rebooted = _stage_when_reached(request, progress)
     left_at = time.monotonic()
     if rebooted:
@@ -126,6 +131,10 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
     progress.say(
         f"proven: {request.config_id[:12]} on {state.os_version}" + (f", down for {downtime} s" if rebooted else "")
     )
+    return _outputs(state, downtime)
+
+
+def _outputs(state: MachineState, downtime: float) -> Outputs:
     return Outputs(
         config_id=state.stamp,
         boot_id=state.boot_id,
@@ -133,6 +142,18 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
         host_key=state.host_key,
         downtime_seconds=downtime,
         failed_units=state.failed_units,
+    )
+
+
+def _pending(request: Request, progress: Progress, state: MachineState) -> Outputs:
+    """A machine that stays on another config: fine for `ignore`; `replace` never changes a machine in place."""
+    runs = state.stamp[:12] or "(none)"
+    if request.lifecycle == "ignore":
+        progress.say(f"pending: the machine stays on config id {runs}, {request.config_id[:12]} is wanted")
+        return _outputs(state, 0.0)
+    raise NotProvenError(
+        f"the machine is on config id {runs}, not on {request.config_id[:12]}, and 'replace' changes none in place",
+        "replace it by name (pulumi up --replace URN; pulumi stack --show-urns), or choose the lifecycle 'reset'",
     )
 
 

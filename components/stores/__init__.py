@@ -5,10 +5,14 @@ This file holds what `IgnitionObject` and `FlatcarMachine` need from any store, 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +40,39 @@ class StoredObject:
 class Store(Protocol):
     """What keeps one object per machine."""
 
+    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
+        """Why a config that holds these secrets can't lie here, None when it can.
+
+        `secrets` are names: of secret variables that a config uses, of files with a private key. Asked before anything
+        is made, so that a refused config fails the preview.
+        """
+        ...
+
     def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `content` (an Ignition config).
 
-        `name` is the very name that `Platform.create` gets: a local folder is served to each machine by that name. Stores
-        call their resources NAME-object, NAME-bucket …; the platform's is called NAME.
+        `name` is the very name that `Platform.create` gets: a local folder is served to each machine by that name.
+        Stores call their resources NAME-object, NAME-bucket …; the platform's is called NAME.
 
         A new content updates the object in place, atomically where the store can: a machine that reads at that
-        moment gets the old or the new one, whole. Secret content stays secret in state, previews and logs; a store
-        whose objects others can read refuses secret content with `pulumi.RunError`, unless told otherwise.
+        moment gets the old or the new one, whole. Secret content stays secret in state, previews and logs.
         """
         ...
+
+
+def public_store_problem(store: str, secrets: Sequence[str], allowed: Collection[str]) -> str | None:
+    """`Store.secrets_problem` of a store whose objects anyone can read who knows the address."""
+    refused = [name for name in secrets if name not in allowed]
+    if not refused:
+        return None
+    names = ", ".join(refused)
+    return (
+        f"the config holds secrets ({names}), and an object on {store} can be read by anyone who knows its address: "
+        "the machine has no credentials to read with. Keep them out of the config, use a store that is private, or "
+        f"allow each by name: flatcar:store.allow_secrets: [{names}]"
+    )
+
+
+def md5(text: str) -> str:
+    """The ETag that S3 and Spaces give to an object that holds this text (without KMS): MD5 in hex."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()

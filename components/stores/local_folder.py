@@ -10,11 +10,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_command import local
 
 from components.stores import StoredObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OBJECT = "config.ign"
 SOURCE_URL = f"tftp://10.0.2.2/{OBJECT}"
@@ -29,6 +33,10 @@ class LocalFolder:
 
     directory: Path
     """Relative to the project's folder or absolute; give the `Qemu` platform the same one as its `objects`."""
+
+    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
+        """Never: the folder is this user's alone."""
+        return None
 
     def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Declare the object of the machine `name`; see `Store.put`.

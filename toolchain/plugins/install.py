@@ -20,14 +20,18 @@ from toolchain.steps import SetupError, digest, run, say, step
 
 SOURCES = Path(__file__).resolve().parent
 STAND_INS = ("command",)
+"""Plugins whose stand-in is good enough to work with. Those for clouds are for tests: they know no real cloud."""
 MARK = "STAND-IN"
+SHARED = ("__init__.py", "base.py", "bridge.py", "objects.py")
 
 
-def ensure(name: str) -> None:
+def ensure(name: str, *, for_tests: bool = False) -> None:
     """Make sure that the plugin of the installed SDK `pulumi-NAME` is there, real or stand-in.
 
-    Raises SetupError when the real one can't be had and there is no stand-in for it.
+    Raises SetupError when the real one can't be had and there is no stand-in for it. `for_tests` takes the stand-ins
+    for clouds too.
     """
+    stand_in = for_tests or name in STAND_INS
     version = metadata.version(f"pulumi-{name}")
     folder = PLUGINS / f"resource-{name}-v{version}"
     program = f"pulumi-resource-{name}"
@@ -39,7 +43,7 @@ def ensure(name: str) -> None:
         PLUGINS.mkdir(parents=True, exist_ok=True)
         folder.symlink_to(installed)
         return
-    if (folder / MARK).exists():
+    if stand_in and (folder / MARK).exists():
         _stand_in(name, version, folder)
         return
     if download.checksums(pulumi_cli.VERSION):
@@ -54,10 +58,10 @@ def ensure(name: str) -> None:
                 )
                 return
             except SetupError as error:
-                if name not in STAND_INS:
+                if not stand_in:
                     raise
                 say(str(error))
-    elif name not in STAND_INS:
+    elif not stand_in:
         raise SetupError(
             f"the {name} plugin {version} can't be downloaded: this computer is offline",
             f"install it yourself: pulumi plugin install resource {name} {version}",
@@ -74,7 +78,7 @@ def is_stand_in(name: str) -> bool:
 
 def _stand_in(name: str, version: str, folder: Path) -> None:
     """Copy the stand-in's code into the plugin's folder, where it needs no checkout to run."""
-    wanted = digest(SOURCES / "base.py", SOURCES / name, version)
+    wanted = digest(*(SOURCES / part for part in SHARED), SOURCES / name, version)
     mark = folder / MARK
     python = Path(sys.executable)
     if mark.is_file() and mark.read_text().splitlines()[:1] == [wanted]:
@@ -86,7 +90,7 @@ def _stand_in(name: str, version: str, folder: Path) -> None:
     package = fresh / "toolchain" / "plugins"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(SOURCES / name, package / name, ignore=ignore)
-    for part in ("base.py", "__init__.py"):
+    for part in SHARED:
         shutil.copyfile(SOURCES / part, package / part)
     shutil.copyfile(ROOT / "toolchain" / "__init__.py", package.parent / "__init__.py")
     # Which Python it was set up with, else the one of the environment that runs `pulumi`.

@@ -1,0 +1,82 @@
+"""What is wanted of a cloud machine and waits, because it would replace the machine: told, never done by surprise."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def tell_pending(
+    machine: pulumi.Resource,
+    name: str,
+    wanted: Mapping[str, pulumi.Input[object]],
+    actual: Mapping[str, pulumi.Input[object]],
+) -> None:
+    """Warn of each wanted value that differs from the machine's own: the changes that `ignore_changes` holds back.
+
+    Values that aren't known yet, or that the cloud does not tell (None), are passed over.
+    """
+
+    for what, value in wanted.items():
+        pulumi.Output.all(value, actual[what]).apply(_teller(machine, name, what))
+
+
+def checked_address(
+    machine: pulumi.Resource,
+    name: str,
+    address: pulumi.Output[str],
+    *,
+    user_data: pulumi.Input[str],
+    actual: pulumi.Output[str],
+) -> pulumi.Output[str]:
+    """`address`, if the machine's own user data is the wanted pointer; else `pulumi.RunError`, at preview.
+
+    A machine whose pointer leads elsewhere would be wiped for a config that it then doesn't fetch. User data can't
+    change while a machine lives, so this happens when the store moved, or when an adopted machine has no pointer.
+    DigitalOcean's provider keeps only the SHA-1 of the user data (`StateFunc` in its resource_droplet.go), and nothing
+    for an imported droplet: what can't be known passes.
+    """
+
+    def check(values: list[str]) -> str:
+        present, wanted, known = values[0], values[1], values[2]
+        if known and known not in (wanted, hashlib.sha1(wanted.encode(), usedforsecurity=False).hexdigest()):
+            raise pulumi.RunError(
+                f"{name}: the machine's user data is not the pointer to its object, so it can't be re-provisioned in "
+                f"place: it would fetch another config than the wanted one.\n  wanted: {wanted}\n  it has: {known}\n"
+                "Has the store's bucket, region or key changed? Put it back, or replace the machine: "
+                + by_name(machine, name)
+            )
+        return present
+
+    return pulumi.Output.all(address, user_data, actual).apply(check)
+
+
+def by_name(machine: pulumi.Resource, name: str) -> str:
+    """The command that replaces this machine, and nothing else that has its name."""
+    return f"pulumi up --replace '**:{type(machine).__name__}::{name}'"
+
+
+def _teller(machine: pulumi.Resource, name: str, what: str) -> Callable[[Sequence[object]], None]:
+    def tell(values: Sequence[object]) -> None:
+        wanted, present = values
+        if wanted not in (None, "") and present not in (None, "") and _plain(wanted) != _plain(present):
+            pulumi.log.warn(
+                f"{name}: pending: {what} is {_text(present)} and would be {_text(wanted)}; a machine keeps its "
+                f"{what}, new ones get the new one. To replace this one: {by_name(machine, name)}",
+                machine,
+            )
+
+    return tell
+
+
+def _plain(value: object) -> object:
+    return sorted(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,138 @@
+"""The store on S3: one object per machine in a private, versioned, encrypted bucket.
+
+A machine on EC2 reads its own object, and nothing else, with its role (`platforms/ec2.py`); the pointer is
+`s3://BUCKET/KEY`. A machine outside of AWS has no role: for those the bucket can be `public`, with the rules of
+`stores/spaces.py` (an unguessable address, no listing, no secrets) and an https pointer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pulumi
+from pulumi_aws import s3
+
+from components.store_settings import StoreSettings
+from components.stores import StoredObject, md5, public_store_problem
+from components.stores.unguessable import Unguessable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONTENT_TYPE = "application/vnd.coreos.ignition+json"
+PUBLIC_FOLDER = "public"
+
+
+class S3:
+    """The bucket and what guards it, declared once for a stack."""
+
+    def __init__(self, settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        self._settings = settings
+        self.bucket = s3.Bucket(
+            "configs",
+            bucket=settings.bucket,
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(protect=settings.protect), opts),
+        )
+        inside = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=self.bucket))
+        public = settings.public
+        access = s3.BucketPublicAccessBlock(
+            "configs",
+            bucket=self.bucket.bucket,
+            block_public_acls=True,
+            ignore_public_acls=True,
+            block_public_policy=not public,
+            restrict_public_buckets=not public,
+            opts=inside,
+        )
+        self._guards: list[pulumi.Resource] = [
+            access,
+            s3.BucketVersioning(
+                "configs",
+                bucket=self.bucket.bucket,
+                versioning_configuration={"status": "Enabled"},
+                opts=inside,
+            ),
+            s3.BucketServerSideEncryptionConfiguration(
+                "configs",
+                bucket=self.bucket.bucket,
+                rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+                opts=inside,
+            ),
+            s3.BucketPolicy(
+                "configs",
+                bucket=self.bucket.bucket,
+                policy=json.dumps(bucket_policy(settings.bucket, public=public)),
+                opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[access])),
+            ),
+        ]
+        s3.BucketLifecycleConfiguration(
+            "configs",
+            bucket=self.bucket.bucket,
+            rules=[
+                {
+                    "id": "old-configs",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "noncurrent_version_expiration": {"noncurrent_days": settings.keep_days},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
+                }
+            ],
+            opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[self._guards[1]])),
+        )
+
+    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
+        """A private bucket takes every config, a public one only what `allow_secrets` lists."""
+        if not self._settings.public:
+            return None
+        return public_store_problem("a public S3 bucket", secrets, self._settings.allow_secrets)
+
+    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+        """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
+
+        `etag` (for AES256) makes `refresh` notice a second writer, and the next `up` mend it.
+        """
+        bucket, region = self._settings.bucket, self._settings.region
+        if self._settings.public:
+            unguessable = Unguessable(f"{name}-address", opts)
+            key = unguessable.stdout.apply(lambda random: f"{PUBLIC_FOLDER}/{random.strip()}/{name}.ign")
+            source_url = key.apply(lambda path: f"https://{bucket}.s3.{region}.amazonaws.com/{path}")
+        else:
+            key = pulumi.Output.from_input(f"machines/{name}.ign")
+            source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
+        stored = s3.BucketObjectv2(
+            f"{name}-object",
+            bucket=self.bucket.bucket,
+            key=key,
+            content=content,
+            content_type=CONTENT_TYPE,
+            etag=pulumi.Output.from_input(content).apply(md5),
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=self._guards), opts),
+        )
+        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored)
+
+
+def bucket_policy(bucket: str, *, public: bool) -> dict[str, object]:
+    """Nothing without TLS, for nobody; a `public` bucket lets anyone read what is in its public folder, not list it."""
+    everything = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    statements: list[dict[str, object]] = [
+        {
+            "Sid": "TlsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": everything,
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+    if public:
+        statements.append(
+            {
+                "Sid": "ReadByAddress",
+                "Effect": "Allow",
+                "Principal": "*",
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{bucket}/{PUBLIC_FOLDER}/*",
+            }
+        )
+    return {"Version": "2012-10-17", "Statement": statements}

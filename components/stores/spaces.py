@@ -1,0 +1,70 @@
+"""The store on DigitalOcean Spaces: one object per machine, readable by whoever knows its unguessable address.
+
+Ignition has no credentials for Spaces, and a signed address ends after 7 days at most while the user data of a droplet
+can never change. So the object is public at an address with 160 random bits in it, listing is not allowed, and configs
+with secret values are refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+import pulumi_digitalocean as digitalocean
+
+from components.store_settings import StoreSettings
+from components.stores import StoredObject, md5, public_store_problem
+from components.stores.unguessable import Unguessable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CONTENT_TYPE = "application/vnd.coreos.ignition+json"
+
+
+class Spaces:
+    """A private, versioned bucket with public objects. The pointer is https, to the bucket's own host, not to its CDN,
+    which would serve old configs."""
+
+    def __init__(self, settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        self._settings = settings
+        self.bucket = digitalocean.SpacesBucket(
+            "configs",
+            name=settings.bucket,
+            region=settings.region,
+            acl="private",
+            versioning={"enabled": True},
+            lifecycle_rules=[
+                {
+                    "id": "old-configs",
+                    "enabled": True,
+                    "noncurrent_version_expiration": {"days": settings.keep_days},
+                    "abort_incomplete_multipart_upload_days": 1,
+                }
+            ],
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(protect=settings.protect), opts),
+        )
+
+    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
+        """Objects here are public: names that `allow_secrets` doesn't list are refused."""
+        return public_store_problem("Spaces", secrets, self._settings.allow_secrets)
+
+    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+        """The object at `NAME-RANDOM.ign`. `etag` makes `refresh` notice a second writer, and the next `up` mend it."""
+        unguessable = Unguessable(f"{name}-address", opts)
+        key = unguessable.stdout.apply(lambda random: f"{name}-{random.strip()}.ign")
+        stored = digitalocean.SpacesBucketObject(
+            f"{name}-object",
+            bucket=self.bucket.name,
+            region=self._settings.region,
+            key=key,
+            content=content,
+            content_type=CONTENT_TYPE,
+            acl="public-read",
+            etag=pulumi.Output.from_input(content).apply(md5),
+            opts=opts,
+        )
+        host = f"{self._settings.bucket}.{self._settings.region}.digitaloceanspaces.com"
+        return StoredObject(
+            source_url=key.apply(lambda path: f"https://{host}/{path}"), version=stored.version_id, resource=stored
+        )
