@@ -186,7 +186,8 @@ def _unset(field: Field, value: Any) -> bool:
     if value is None:
         return True
     if field.type.noun is not None:
-        return not field.metadata.get("pointer_until") and is_empty(field.type.noun, value)
+        pointer = field.metadata.get("pointer_until", -1) >= (field.type.noun.spec or 0)
+        return not pointer and is_empty(field.type.noun, value)
     return not field.type.optional and not value
 
 
