@@ -11,6 +11,7 @@ Text goes through `yamlnode` (compose with places) and `schema` (typed decoding)
 from __future__ import annotations
 
 from cl.transpiler.report import Diagnostic, Report
+from cl.transpiler.snippets import Snippet
 from cl.transpiler.transpile import Transpiled, TranspileError, transpile
 
-__all__ = ["Diagnostic", "Report", "TranspileError", "Transpiled", "transpile"]
+__all__ = ["Diagnostic", "Report", "Snippet", "TranspileError", "Transpiled", "transpile"]

@@ -296,7 +296,7 @@ def _binary(node: Scalar) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _nothing(value: object) -> object:
+def _nothing(_value: object) -> object:
     return MISSING
 
 

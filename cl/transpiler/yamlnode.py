@@ -65,6 +65,8 @@ class Scalar(Node):
 
 
 class Sequence(Node):
+    """A list."""
+
     __slots__ = ("items",)
 
     def __init__(self, line: int, column: int, tag: str) -> None:
