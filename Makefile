@@ -39,4 +39,4 @@ clean: ## remove what set-up made; refused while a stack has resources
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m toolchain clean; else python3 -m toolchain clean; fi
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$]+/, "$$", $$2); printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
