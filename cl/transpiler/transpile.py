@@ -9,13 +9,14 @@ from typing import Literal, get_args
 
 from cl.transpiler import gojson
 from cl.transpiler.dialect import Dialect, Source
+from cl.transpiler.jsonnode import compose_json, is_ignition
 from cl.transpiler.report import Diagnostic, Findings, Report
 from cl.transpiler.snippets import Part, Snippet, merge_parts
 from cl.transpiler.variables import Variables
 from cl.transpiler.yamlnode import Mapping as MappingNode
 from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose
 
-DialectName = Literal["auto", "clc", "butane"]
+DialectName = Literal["auto", "clc", "butane", "ignition"]
 SpecName = Literal["native", "3"]
 
 
@@ -53,10 +54,10 @@ def transpile(
     snippets: Sequence[str] = (),
     spec: SpecName = "native",
 ) -> Transpiled:
-    """Turn a Butane config or a Container Linux Config into an Ignition config.
+    """Turn a Butane config or a Container Linux Config into an Ignition config, or check an Ignition config.
 
-    `dialect` "auto": a top-level `variant` key means Butane, else CLC. `filename` is what the report calls the
-    source. `files_dir` is where `local` paths start; without it they are errors. `platform` is ct's
+    `dialect` "auto": JSON with an `ignition.version` is Ignition, a top-level `variant` key means Butane, else
+    it is CLC. `filename` is what the report calls the source. `files_dir` is where `local` paths start; without it they are errors. `platform` is ct's
     `-platform`. `strict` makes any finding fatal. `variables` fill `${name}` in values; None leaves `${…}`
     alone. `snippets` are further configs, merged over the source in order (a `Snippet` knows the name of its
     file). `spec` "3" converts a CLC's 2.3.0 to 3.1.0, as Flatcar does while it boots.
@@ -108,9 +109,12 @@ def _translate(text: str, filename: str, options: _Options) -> tuple[Part | None
     root: Node | None = None
     config = None
     try:
-        root = compose(text, options.variables.filler(findings) if options.variables is not None else None)
+        fill = options.variables.filler(findings) if options.variables is not None else None
+        is_json = options.dialect == "ignition" or (options.dialect == "auto" and is_ignition(text))
+        root = compose_json(text, fill) if is_json else compose(text, fill)
         if not findings.is_fatal:
-            chosen = load_dialect(detect(root) if options.dialect == "auto" else options.dialect)
+            found = detect(root) if options.dialect == "auto" else options.dialect
+            chosen = load_dialect("ignition" if is_json else found)
             given = Source(
                 root=root,
                 files_dir=options.files_dir,
@@ -126,12 +130,16 @@ def _translate(text: str, filename: str, options: _Options) -> tuple[Part | None
     return part, findings.located(NodeLocator(root), filename)
 
 
-def load_dialect(name: Literal["butane", "clc"]) -> Dialect:
+def load_dialect(name: Literal["butane", "clc", "ignition"]) -> Dialect:
     """A dialect by its name. Only what is asked for is imported: a command starts twice as fast."""
     if name == "butane":
         from cl.transpiler import butane
 
         return butane
+    if name == "ignition":
+        from cl.transpiler.ignition import source as ignition
+
+        return ignition
     from cl.transpiler import clc
 
     return clc

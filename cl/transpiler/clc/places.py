@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.transpiler.ignition.v2 import camel
+from cl.transpiler.ignition.v3 import json_key
 from cl.transpiler.report import Path, Place
 from cl.transpiler.yamlnode import Mapping, Node, Sequence
 
@@ -39,6 +39,8 @@ def source_path(path: Path, root: Node | None, generated: Generated) -> tuple[Pa
             path = (*path[:2], own, *path[3:])
     elif path[:3] == ("storage", "files", generated.update_file_at):
         section, path = generated.update_from, path[:2]
+    if path[:3] == ("ignition", "security", "tls"):
+        path = path[:2]  # as ct, whose struct tags hide this level
     found, node = list[str | int](), root
     names: dict[str, str] = {}
     for element in path:
@@ -63,7 +65,7 @@ def _step(node: Node | None, element: object, names: dict[str, str]) -> tuple[st
         return None
     if isinstance(node, Mapping):
         for key, value in reversed(node.pairs):
-            if names.get(key.value, camel(key.value)) == element:
+            if names.get(key.value, json_key(key.value)) == element:
                 return key.value, value
     return None
 

@@ -64,7 +64,7 @@ def _refuse(config: v2.Config, findings: Findings) -> None:
     ignition = config.ignition
     several: tuple[tuple[Path, Sequence[v2.Reference]], ...] = (
         (("ignition", "config", "append"), ignition.config.append),
-        (("ignition", "security", "certificateAuthorities"), ignition.security.tls.certificate_authorities),
+        (("ignition", "security", "tls", "certificateAuthorities"), ignition.security.tls.certificate_authorities),
     )
     for where, references in several:
         for index in range(1, len(references)):

@@ -13,14 +13,12 @@ from functools import cache
 from typing import Any
 
 from cl.transpiler.gojson import Json
+from cl.transpiler.ignition.v3 import json_key
 
 
-def _always(default: Any, key: str | None = None) -> Any:
-    return dataclasses.field(default=default, metadata={"always": True} | ({"yaml": key} if key else {}))
-
-
-def _key(key: str, default: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"yaml": key})
+def _field(default: Any, *, always: bool = False, since: int = 0) -> Any:
+    """A field that is printed even when it is empty, or that came with 2.`since`."""
+    return dataclasses.field(default=default, metadata={"since": since} | ({"always": True} if always else {}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +32,16 @@ class Verification:
 class HttpHeader:
     """A header sent when something is fetched (2.4.0)."""
 
-    name: str = _always("")
-    value: str = _always("")
+    name: str = _field("", always=True)
+    value: str = _field("", always=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """Where another config or a certificate bundle is."""
 
-    http_headers: tuple[HttpHeader, ...] = ()
-    source: str = _always("")
+    http_headers: tuple[HttpHeader, ...] = _field((), since=4)
+    source: str = _field("", always=True)
     verification: Verification = Verification()
 
 
@@ -91,9 +89,9 @@ class Ignition:
     """The `ignition` section."""
 
     config: IgnitionConfig = IgnitionConfig()
-    proxy: Proxy | None = None
-    security: Security = Security()
-    timeouts: Timeouts = Timeouts()
+    proxy: Proxy | None = dataclasses.field(default=None, metadata={"since": 4})
+    security: Security = dataclasses.field(default=Security(), metadata={"since": 2})
+    timeouts: Timeouts = dataclasses.field(default=Timeouts(), metadata={"since": 1})
     version: str = ""
 
 
@@ -102,7 +100,7 @@ class Dropin:
     """Settings put over a unit."""
 
     contents: str = ""
-    name: str = _always("")
+    name: str = _field("", always=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +108,8 @@ class NetworkdUnit:
     """A unit of systemd-networkd."""
 
     contents: str = ""
-    dropins: tuple[Dropin, ...] = ()
-    name: str = _always("")
+    dropins: tuple[Dropin, ...] = _field((), since=2)
+    name: str = _field("", always=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +124,7 @@ class Group:
     """A group of users."""
 
     gid: int | None = None
-    name: str = _always("")
+    name: str = _field("", always=True)
     password_hash: str = ""
     system: bool = False
 
@@ -152,19 +150,19 @@ class User:
     """A user and how to log in as it."""
 
     create: UserCreate | None = None
-    gecos: str = ""
-    groups: tuple[str, ...] = ()
-    home_dir: str = ""
-    name: str = _always("")
-    no_create_home: bool = False
-    no_log_init: bool = False
-    no_user_group: bool = False
+    gecos: str = _field("", since=1)
+    groups: tuple[str, ...] = _field((), since=1)
+    home_dir: str = _field("", since=1)
+    name: str = _field("", always=True)
+    no_create_home: bool = _field(False, since=1)
+    no_log_init: bool = _field(False, since=1)
+    no_user_group: bool = _field(False, since=1)
     password_hash: str | None = None
-    primary_group: str = ""
+    primary_group: str = _field("", since=1)
     ssh_authorized_keys: tuple[str, ...] = ()
-    shell: str = ""
-    system: bool = False
-    uid: int | None = None
+    shell: str = _field("", since=1)
+    system: bool = _field(False, since=1)
+    uid: int | None = _field(None, since=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,17 +178,17 @@ class Owner:
     """A user or a group, by number or by name."""
 
     id: int | None = None
-    name: str = ""
+    name: str = _field("", since=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
     """A directory."""
 
-    filesystem: str = _always("")
+    filesystem: str = _field("", always=True)
     group: Owner | None = None
-    overwrite: bool | None = None
-    path: str = _always("")
+    overwrite: bool | None = _field(None, since=2)
+    path: str = _field("", always=True)
     user: Owner | None = None
     mode: int | None = None
 
@@ -200,7 +198,7 @@ class FileContents:
     """What a file holds; `source` is a URL, "" an empty file."""
 
     compression: str = ""
-    http_headers: tuple[HttpHeader, ...] = ()
+    http_headers: tuple[HttpHeader, ...] = _field((), since=4)
     source: str = ""
     verification: Verification = Verification()
 
@@ -209,12 +207,12 @@ class FileContents:
 class File:
     """A file."""
 
-    filesystem: str = _always("")
+    filesystem: str = _field("", always=True)
     group: Owner | None = None
-    overwrite: bool | None = None
-    path: str = _always("")
+    overwrite: bool | None = _field(None, since=2)
+    path: str = _field("", always=True)
     user: Owner | None = None
-    append: bool = False
+    append: bool = _field(False, since=2)
     contents: FileContents = FileContents()
     mode: int | None = None
 
@@ -223,36 +221,36 @@ class File:
 class Link:
     """A symbolic link, or a hard one."""
 
-    filesystem: str = _always("")
+    filesystem: str = _field("", always=True)
     group: Owner | None = None
-    overwrite: bool | None = None
-    path: str = _always("")
+    overwrite: bool | None = _field(None, since=2)
+    path: str = _field("", always=True)
     user: Owner | None = None
     hard: bool = False
-    target: str = _always("")
+    target: str = _field("", always=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
     """`size` and `start` count sectors and are deprecated; the MiB pair replaces them from 2.3.0 on."""
 
-    guid: str = ""
+    guid: str = _field("", since=1)
     label: str | None = None
     number: int = 0
-    should_exist: bool | None = None
+    should_exist: bool | None = _field(None, since=3)
     size: int | None = None
-    size_mib: int | None = _key("sizeMiB", None)
+    size_mib: int | None = _field(None, since=3)
     start: int | None = None
-    start_mib: int | None = _key("startMiB", None)
+    start_mib: int | None = _field(None, since=3)
     type_guid: str = ""
-    wipe_partition_entry: bool = False
+    wipe_partition_entry: bool = _field(False, since=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
     """A disk and its partition table."""
 
-    device: str = _always("")
+    device: str = _field("", always=True)
     partitions: tuple[Partition, ...] = ()
     wipe_table: bool = False
 
@@ -270,12 +268,12 @@ class Mount:
     """What a filesystem is made on, and how."""
 
     create: Create | None = None
-    device: str = _always("")
-    format: str = _always("")
-    label: str | None = None
-    options: tuple[str, ...] = ()
-    uuid: str | None = None
-    wipe_filesystem: bool = False
+    device: str = _field("", always=True)
+    format: str = _field("", always=True)
+    label: str | None = _field(None, since=1)
+    options: tuple[str, ...] = _field((), since=1)
+    uuid: str | None = _field(None, since=1)
+    wipe_filesystem: bool = _field(False, since=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,10 +289,10 @@ class Filesystem:
 class Raid:
     """A software RAID array; its devices are printed as null when there are none."""
 
-    devices: tuple[str, ...] = _always(())
-    level: str = _always("")
-    name: str = _always("")
-    options: tuple[str, ...] = ()
+    devices: tuple[str, ...] = _field((), always=True)
+    level: str = _field("", always=True)
+    name: str = _field("", always=True)
+    options: tuple[str, ...] = _field((), since=2)
     spares: int = 0
 
 
@@ -302,11 +300,11 @@ class Raid:
 class Storage:
     """The `storage` section."""
 
-    directories: tuple[Directory, ...] = ()
+    directories: tuple[Directory, ...] = _field((), since=1)
     disks: tuple[Disk, ...] = ()
     files: tuple[File, ...] = ()
     filesystems: tuple[Filesystem, ...] = ()
-    links: tuple[Link, ...] = ()
+    links: tuple[Link, ...] = _field((), since=1)
     raid: tuple[Raid, ...] = ()
 
 
@@ -317,9 +315,9 @@ class Unit:
     contents: str = ""
     dropins: tuple[Dropin, ...] = ()
     enable: bool = False
-    enabled: bool | None = None
+    enabled: bool | None = _field(None, since=1)
     mask: bool = False
-    name: str = _always("")
+    name: str = _field("", always=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,24 +338,13 @@ class Config:
     systemd: Systemd = Systemd()
 
 
-def camel(name: str) -> str:
-    """`http_response_headers` as `httpResponseHeaders`."""
-    first, *rest = name.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in rest)
-
-
 @cache
 def _printed(cls: type[Any]) -> tuple[tuple[str, str, bool], ...]:
     """(attribute, JSON key, whether it is printed even when empty) of each field."""
     return tuple(
-        (field.name, json_key(field), field.default is None or "always" in field.metadata)
+        (field.name, json_key(field.name), field.default is None or "always" in field.metadata)
         for field in dataclasses.fields(cls)
     )
-
-
-def json_key(field: dataclasses.Field[Any]) -> str:
-    """The JSON key of a noun's field."""
-    return field.metadata.get("yaml") or camel(field.name)
 
 
 def to_json(noun: object) -> dict[str, Json]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from cl.transpiler.ignition import v2
 from cl.transpiler.ignition.checks import CheckError, check_hash, check_source, unit_sections
@@ -83,12 +84,23 @@ def _ignition(ignition: v2.Ignition, findings: Findings) -> None:
     if ignition.config.replace is not None:
         _reference(ignition.config.replace, ("ignition", "config", "replace"), findings)
     for index, authority in enumerate(ignition.security.tls.certificate_authorities):
-        _reference(authority, ("ignition", "security", "certificateAuthorities", index), findings)
+        _reference(authority, ("ignition", "security", "tls", "certificateAuthorities", index), findings)
 
 
 def _reference(reference: v2.Reference, path: Path, findings: Findings) -> None:
+    _headers(reference.http_headers, reference.source, (*path, "httpHeaders"), findings)
     _source(reference.source, (*path, "source"), findings)
     _verification(reference.verification, (*path, "verification"), findings)
+
+
+def _headers(headers: tuple[v2.HttpHeader, ...], source: str, path: Path, findings: Findings) -> None:
+    names = [header.name for header in headers]
+    if headers and source.partition(":")[0].lower() not in ("http", "https"):
+        findings.error(path, "headers go with http and https alone")
+    if "" in names:
+        findings.error(path, "a header needs a name")
+    if len(set(names)) < len(names):
+        findings.error(path, "a header is given twice")
 
 
 def _source(source: str, path: Path, findings: Findings) -> None:
@@ -214,6 +226,7 @@ def _file(file: v2.File, path: Path, findings: Findings) -> None:
     if contents.compression not in ("", "gzip"):
         message = f"the compression is gzip or none, not {contents.compression!r}"
         findings.error((*path, "contents", "compression"), message)
+    _headers(contents.http_headers, contents.source, (*path, "contents", "httpHeaders"), findings)
     _source(contents.source, (*path, "contents", "source"), findings)
     _verification(contents.verification, (*path, "contents", "verification"), findings)
     _mode(file.mode, (*path, "mode"), findings)
@@ -224,14 +237,54 @@ def _disk(disk: v2.Disk, path: Path, findings: Findings) -> None:
         findings.error((*path, "device"), "a disk needs a device")
     else:
         _absolute(disk.device, (*path, "device"), findings)
-    numbers = [partition.number for partition in disk.partitions if partition.number]
-    if len(set(numbers)) < len(numbers):
-        findings.error((*path, "partitions"), "two partitions have the same number")
+    _partitions(disk.partitions, (*path, "partitions"), findings)
     for index, partition in enumerate(disk.partitions):
         _partition(partition, (*path, "partitions", index), findings)
 
 
+def _partitions(partitions: tuple[v2.Partition, ...], path: Path, findings: Findings) -> None:
+    numbers = [partition.number for partition in partitions if partition.number]
+    if len(set(numbers)) < len(numbers):
+        findings.error(path, "two partitions have the same number")
+    if _overlap(partitions):
+        findings.error(path, "two partitions overlap")
+    if any((partition.start or 0) % 2048 for partition in partitions):
+        findings.error(path, "a partition starts at a multiple of 2048 sectors")
+    if 0 in (partition.number for partition in partitions) and any(p.should_exist is False for p in partitions):
+        findings.error(path, "with shouldExist: false all partitions need a number")
+    if any(map(_in_sectors, partitions)) and any(map(_in_mib, partitions)):
+        findings.error(path, "partitions of one disk are sized in sectors or in MiB, not in both")
+
+
+def _in_sectors(partition: v2.Partition) -> bool:
+    return partition.size is not None or partition.start is not None
+
+
+def _in_mib(partition: v2.Partition) -> bool:
+    return partition.size_mib is not None or partition.start_mib is not None
+
+
+def _overlap(partitions: tuple[v2.Partition, ...]) -> bool:
+    """Whether two of those whose sectors are known share one; a size of 0, what is left, counts as one sector."""
+    spans = [
+        (partition.start, partition.start + max(partition.size, 1) - 1)
+        for partition in partitions
+        if partition.start and partition.size is not None
+    ]
+    spans.sort()
+    return any(start <= end for (_, end), (start, _) in pairwise(spans))
+
+
 def _partition(partition: v2.Partition, path: Path, findings: Findings) -> None:
+    if _in_sectors(partition) and _in_mib(partition):
+        findings.error(path, "a partition is sized in sectors or in MiB, not in both")
+    if partition.should_exist is False and (
+        partition.label is not None or partition.type_guid or partition.guid or _in_sectors(partition)
+    ):
+        findings.error(path, "shouldExist: false leaves room for a number alone")
+    for key in ("size", "start"):
+        if getattr(partition, key) is not None:
+            findings.warning((*path, key), f"sectors are deprecated: the key is {key}MiB")
     for key, guid in (("guid", partition.guid), ("typeGuid", partition.type_guid)):
         if not _GUID.fullmatch(guid):
             hint = "a GUID like 01234567-89AB-CDEF-EDCB-A98765432101"
