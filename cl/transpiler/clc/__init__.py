@@ -18,7 +18,7 @@ from cl.transpiler.report import Findings
 from cl.transpiler.schema import Decoder, TypeProblem
 from cl.transpiler.yamlnode import Node
 
-__all__ = ["VERSION", "translate"]
+__all__ = ["VERSION", "place_findings", "read", "translate"]
 
 
 def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
@@ -31,7 +31,7 @@ def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
         return v2.to_json(config)
     refused = Findings()
     converted = to_v3.convert(config, refused)
-    _place(refused, source.root, generated, findings)
+    place_findings(refused, source.root, generated, findings)
     return v3_config.encode(converted, to_v3.SPEC) if converted is not None else None
 
 
@@ -44,7 +44,7 @@ def read(source: Source, findings: Findings) -> tuple[v2.Config, Generated] | No
     if not findings.is_fatal:
         checked = Findings()
         v2_rules.validate(converted, checked)
-        _place(checked, source.root, generated, findings)
+        place_findings(checked, source.root, generated, findings)
     return None if findings.is_fatal else (converted, generated)
 
 
@@ -61,7 +61,7 @@ def parse(source: Source, findings: Findings) -> nouns.Config | None:
     return None if findings.is_fatal else config
 
 
-def _place(checked: Findings, root: Node | None, generated: Generated, findings: Findings) -> None:
+def place_findings(checked: Findings, root: Node | None, generated: Generated, findings: Findings) -> None:
     """Findings about the Ignition config, with paths and places of the source."""
     for entry, path in checked.entries():
         found, place, section = source_path(path, root, generated)

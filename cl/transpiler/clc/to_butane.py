@@ -1,0 +1,175 @@
+"""The way out of Container Linux Configs: the same machine as a Butane config (flatcar 1.0.0).
+
+Sugar is expanded into the units and files that it makes, data URLs become inline text, and the comments of the
+source stand where what they are about now stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from cl.transpiler import clc
+from cl.transpiler.clc.comments import Comment, read_comments
+from cl.transpiler.clc.places import Generated
+from cl.transpiler.clc.yamltext import Comments, Tree, write_yaml
+from cl.transpiler.dialect import Source
+from cl.transpiler.ignition import convert, v3
+from cl.transpiler.ignition.checks import CheckError, decode_data_url
+from cl.transpiler.report import Findings, Path, Report
+from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose
+
+_HEAD: dict[str, Tree] = {"variant": "flatcar", "version": "1.0.0"}
+_FIRST = ("variant", "version", "name", "path", "device", "label", "number")
+"""Keys that come before the others of their mapping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """`text`: the Butane config, None when `report` is fatal."""
+
+    text: str | None
+    report: Report
+
+
+def to_butane(
+    source: str, *, filename: str = "<config>", files_dir: FilePath | None = None, platform: str = ""
+) -> Rewritten:
+    """The Container Linux Config `source` as Butane; local files are written into it.
+
+    Never raises for bad input. What spec 3 can't say is an error in the report, as with `spec="3"`.
+    """
+    findings, root, text = Findings(), None, None
+    try:
+        root = compose(source)
+        text = _rewrite(source, root, files_dir, platform, findings)
+    except YamlError as error:
+        place = (error.line, error.column or 1) if error.line is not None else None
+        findings.error((), error.message, place=place)
+    entries = findings.located(NodeLocator(root), filename)
+    return Rewritten(text, Report(entries, sources=((filename, source),)))
+
+
+def _rewrite(
+    source: str, root: Node | None, files_dir: FilePath | None, platform: str, findings: Findings
+) -> str | None:
+    found = clc.read(Source(root=root, files_dir=files_dir, platform=platform), findings)
+    if found is None:
+        return None
+    config, generated = found
+    refused = Findings()
+    converted = convert.convert(config, refused)
+    clc.place_findings(refused, root, generated, findings)
+    if converted is None:
+        return None
+    tree: dict[str, Tree] = _HEAD | _tree(converted)
+    comments = _placed(read_comments(source, root), tree, generated)
+    for section, path in _origins(tree, generated):
+        comments.setdefault(path, []).insert(0, f"# made from {section or 'the platform'}")
+    return write_yaml(tree, comments)
+
+
+# --- the tree ------------------------------------------------------------------------------------------------
+
+
+def _tree(noun: Any) -> dict[str, Tree]:
+    """What is set in a spec 3 noun, by Butane's keys, which are the nouns' attributes."""
+    if isinstance(noun, v3.Resource):
+        return _resource(noun)
+    out: dict[str, Tree] = {}
+    names = [field.name for field in dataclasses.fields(noun)]
+    for name in sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
+        value = getattr(noun, name)
+        if isinstance(value, (tuple, list)):
+            items: list[Tree] = [item if isinstance(item, str) else _tree(item) for item in value]
+            if items:
+                out[name] = items
+        elif dataclasses.is_dataclass(value):
+            if inner := _tree(value):
+                out[name] = inner
+        elif value is not None and not (name == "number" and value == 0):
+            out[name] = f"0{value:o}" if name == "mode" and value else value
+    return out
+
+
+def _resource(resource: v3.Resource) -> dict[str, Tree]:
+    """A source; a data URL that holds text, and nothing else to be true of it, as inline text."""
+    out: dict[str, Tree] = {}
+    text = _inline(resource)
+    if text is not None:
+        return {"inline": text}
+    if resource.source is not None:
+        out["source"] = resource.source
+    if resource.compression is not None:
+        out["compression"] = resource.compression
+    if resource.verification.hash is not None:
+        out["verification"] = {"hash": resource.verification.hash}
+    return out
+
+
+def _inline(resource: v3.Resource) -> str | None:
+    source = resource.source or ""
+    if not source.startswith("data:") or resource.compression or resource.verification.hash:
+        return None
+    try:
+        return decode_data_url(source).decode("utf-8")
+    except (CheckError, UnicodeDecodeError):
+        return None
+
+
+# --- comments ------------------------------------------------------------------------------------------------
+
+
+def _placed(found: list[Comment], tree: dict[str, Tree], generated: Generated) -> Comments:
+    """The comments by the path in `tree` that they stand before; without a path, before everything."""
+    comments: Comments = {}
+    for comment in found:
+        path = _existing(_butane_path(comment.path, generated), tree) if comment.path is not None else None
+        comments.setdefault(path or (), []).append(comment.text)
+    return comments
+
+
+_RENAMED = {"append": "merge", "enable": "enabled", "size": "size_mib", "start": "start_mib", "url": "source"}
+
+
+def _butane_path(path: Path, generated: Generated) -> Path:
+    """Where a path of the CLC went."""
+    section = path[0] if path else ""
+    if section in generated.units:
+        return ("systemd", "units", generated.units.index(str(section)))
+    if section in ("update", "locksmith"):
+        return ("storage", "files", generated.update_file_at)
+    if path[:2] == ("systemd", "units") and len(path) > 2 and isinstance(path[2], int):
+        return (*path[:2], path[2] + len(generated.units), *map(_renamed, path[3:]))
+    if path[:2] == ("storage", "files") and path[3:4] == ("contents",):
+        below = tuple(_renamed(name) for name in path[4:] if name != "remote")
+        return (*path[:4], *("inline" if name == "local" else name for name in below))
+    if path[:2] in (("ignition", "config"), ("storage", "disks")):
+        return tuple(map(_renamed, path))
+    return path
+
+
+def _renamed(name: Any) -> Any:
+    return _RENAMED.get(name, name)
+
+
+def _existing(path: Path, tree: dict[str, Tree]) -> Path:
+    """The part of `path` that there is in the tree."""
+    node: Tree = tree
+    for depth, name in enumerate(path):
+        inside = name in node if isinstance(node, dict) else isinstance(node, list) and int(str(name)) < len(node)
+        if not inside:
+            return path[:depth]
+        node = node[name]  # type: ignore[index,call-overload]  # a key of a mapping, an index of a list
+    return path
+
+
+def _origins(tree: dict[str, Tree], generated: Generated) -> list[tuple[str, Path]]:
+    """(section, path) of everything that a section was expanded into."""
+    out: list[tuple[str, Path]] = [
+        (section, ("systemd", "units", index)) for index, section in enumerate(generated.units)
+    ]
+    update: Path = ("storage", "files", generated.update_file_at)
+    return [*out, (generated.update_from, update)] if _existing(update, tree) == update else out
