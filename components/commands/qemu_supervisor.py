@@ -4,12 +4,15 @@ It works in the machine's state directory, takes everything from `machine.json` 
 machine is on (or why not), and then lives in silence in a session of its own until the guest switches itself off, a
 signal comes, or QEMU dies. SIGTERM presses the power button and goes on pressing it; SIGUSR1 ends QEMU at once.
 
+While the file system is full, the guest is paused, and let go on as soon as there is space.
+
 A guest that reboots gets a fresh QEMU process under TCG, where a warm reset is three to five times slower than a cold
 start; under KVM it is an ordinary reset inside the same process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -192,8 +195,8 @@ class Supervisor:
 
     def mark(self, text: str) -> None:
         """Append a line of our own to the console log, so that it tells one boot from the next."""
-        with open(CONSOLE, "a", encoding="utf-8") as console:
-            console.write(f"\n[{now()} {text}]\n")
+        with contextlib.suppress(OSError), open(CONSOLE, "a", encoding="utf-8") as console:
+            console.write(f"\n[{now()} {text}]\n")  # a full disk must not end the machine
 
 
 def say_ready() -> None:
@@ -222,7 +225,8 @@ def main() -> int:
         reason = Supervisor(record, ours).run()
     except (MachineError, OSError) as error:
         reason = f"error: {error}"
-    write_atomically(Path(ENDED), json.dumps({"reason": reason, "at": now()}) + "\n")
+    with contextlib.suppress(OSError):
+        write_atomically(Path(ENDED), json.dumps({"reason": reason, "at": now()}) + "\n")
     return 0 if reason in ("guest-shutdown", "host-qmp-quit") else 1
 
 

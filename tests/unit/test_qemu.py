@@ -30,6 +30,9 @@ IDLE = bytes([0xF4, 0xEB, 0xFD])  # hlt; jmp back
 RESET = bytes([0xB0, 0xFE, 0xE6, 0x64, 0xF4, 0xEB, 0xFD])  # mov al,0xfe; out 0x64,al: reset through the keyboard port
 # mov dx,0x604; mov ax,0x2000; out dx,ax: ACPI's S5, once the BIOS has enabled it at another port
 POWER_OFF = bytes([0xBA, 0x04, 0x06, 0xB8, 0x00, 0x20, 0xEF, 0xF4, 0xEB, 0xFD])
+# writes a sector to every 64 KiB of the disk through the BIOS: xor ax,ax; mov ds,ax; mov si,0x7c18; mov ah,0x43; xor al,al;
+# int 0x13; add dword [0x7c20],128; jmp back to mov si; then the disk address packet: one sector from 0x7c00 to LBA 128
+FILL = bytes.fromhex("31c0 8ed8 be187c b443 30c0 cd13 6681 06207c 80000000 ebec 1000 0100 007c 0000 80000000 00000000")
 
 
 def boot_sector(code: bytes) -> bytes:
@@ -357,6 +360,35 @@ def test_no_space_is_said_before_anything_is_made(make_spec: MakeSpec, monkeypat
     with pytest.raises(MachineError, match=r"no space for a machine's disk: \d+ MiB free"):
         start(spec)
     assert not Path(spec.directory).exists()
+
+
+def test_full_file_system_pauses_the_guest_until_there_is_space(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(qemu_disk, "MIN_FREE_BYTES", 0)
+    small = tmp_path / "machines"
+    small.mkdir()
+
+    def mount(options: str) -> bool:
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", small], check=False).returncode == 0
+
+    if not mount("size=2m"):
+        pytest.skip("needs the right to mount a small tmpfs")
+    try:
+        spec = make_spec(code=FILL, disk_gib=1)
+        disk = Path(spec.directory) / qemu_state.DISK
+        start(spec)
+        pid = qemu_pid(spec)
+        console = disk.with_name(qemu_state.CONSOLE)
+        wait_until(lambda: "paused: its disk can't be written: No space" in console.read_text(), "no pause")
+        full = disk.stat().st_blocks
+        assert qemu_pid(spec) == pid
+        assert mount("remount,size=4m")
+        wait_until(lambda: disk.stat().st_blocks > full, "the guest doesn't go on")
+        assert qemu_pid(spec) == pid
+        qemu.delete(Path(spec.directory), print)
+    finally:
+        subprocess.run(["umount", "--lazy", small], check=True)
 
 
 def test_disk_grows_to_the_wanted_size(make_spec: MakeSpec) -> None:

@@ -1,0 +1,71 @@
+"""The QEMU machine with a real guest: boots on its pointer, reboots into a fresh process, survives what kills it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from components.commands import qemu_state
+from tests.vm.machines import base_image, login_config, machine
+
+
+def have_image() -> bool:
+    try:
+        return base_image()[0].exists()
+    except FileNotFoundError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+
+
+def qemu_pid(directory: Path) -> int:
+    return qemu_state.holder(directory / qemu_state.QEMU_PID) or 0
+
+
+def test_one_machine_through_reboot_kill_and_power_off(tmp_path: Path) -> None:
+    with machine(tmp_path, started=False) as vm:
+        files = {"files": [{"path": "/etc/from-the-object", "mode": 420, "contents": {"source": "data:,first"}}]}
+        vm.put(login_config(vm.public_key, **files))
+        vm.start()
+        first_boot = vm.wait_for_ssh()
+        assert vm.ssh("cat /etc/from-the-object") == "first", "pointer in fw_cfg, object over TFTP"
+
+        # another content alone changes nothing on a machine that isn't told to run Ignition again
+        vm.put(login_config(vm.public_key))
+        vm.ssh("sudo sh -c 'echo kept > /var/lib/note; sync'")
+        host_key = vm.known_hosts.read_text()
+        process, port = qemu_pid(vm.directory), vm.port
+
+        second_boot = vm.reboot()
+        assert second_boot != first_boot
+        assert vm.ssh("cat /var/lib/note /etc/from-the-object") == "kept\nfirst"
+        if vm.status()["accel"] == "tcg":
+            assert qemu_pid(vm.directory) != process, "a warm reset is slow in TCG: a fresh process is due"
+            assert "the guest rebooted" in vm.console()
+        assert vm.status()["power_on"] == 1
+
+        # flushed data survives a QEMU that is killed
+        vm.ssh("sudo sh -c 'echo flushed > /var/lib/flushed; sync'")
+        os.kill(qemu_pid(vm.directory), signal.SIGKILL)
+        end = time.monotonic() + 60
+        while vm.status()["running"]:
+            assert time.monotonic() < end, "the supervisor didn't notice"
+            time.sleep(0.1)
+        assert vm.status()["ended"] == "QEMU was killed by signal 9"
+        vm.start()
+        vm.wait_for_ssh(other_than=second_boot)
+        assert vm.port == port
+        assert vm.ssh("cat /var/lib/note /var/lib/flushed") == "kept\nflushed\n"
+        assert vm.known_hosts.read_text() == host_key
+
+        # the power button ends the guest in order
+        vm.stop()
+        assert vm.status()["ended"] == "guest-shutdown"
+        check = ["qemu-img", "check", "-q", str(vm.status()["disk"])]
+        assert subprocess.run(check, check=False).returncode == 0
