@@ -264,8 +264,8 @@ def _power_on(directory: Path, record: Record | None, spec: Spec, progress: Prog
             (directory / DISK).unlink(missing_ok=True)
         raise
     progress(
-        f"{directory.name} is on: {record.accel.upper()}, {record.memory_mib} MiB, ssh at {ADDRESS} port {record.ssh_port}, "
-        f"console in {directory / CONSOLE}"
+        f"{directory.name} is on: {record.accel.upper()}, {record.memory_mib} MiB, ssh at {ADDRESS} "
+        f"port {record.ssh_port}, console in {directory / CONSOLE}"
     )
 
 
@@ -273,19 +273,20 @@ def _spawn(directory: Path) -> None:
     """Start the supervisor and wait until it says that QEMU runs."""
     (directory / QEMU_LOG).unlink(missing_ok=True)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])}
+    read_on, said_on = os.pipe()
     with open(directory / SUPERVISOR_LOG, "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "components.commands.qemu_supervisor"],
             cwd=directory,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=said_on,
             stderr=log,
             start_new_session=True,
         )
-    assert process.stdout is not None
-    with process.stdout:
-        if process.stdout.readline():
+    os.close(said_on)
+    with open(read_on, "rb") as pipe:
+        if pipe.readline():
             return
     process.wait()
     qemu_said = [

@@ -24,6 +24,7 @@ import sys
 import time
 from pathlib import Path
 
+from components.commands.qemu_accel import flags
 from components.commands.qemu_state import (
     BASE,
     CONSOLE,
@@ -63,14 +64,12 @@ def qemu_binary() -> str:
 
 def qemu_command(record: Record, *, has_pointer: bool) -> list[str]:
     """Return QEMU's command line for a machine, to be run inside its state directory; the monitor comes on top."""
-    kvm = record.accel == "kvm"
     network = f"user,id=net0,hostfwd=tcp:127.0.0.1:{record.ssh_port}-:22"
     if record.objects:
         network += ",tftp=" + record.objects.replace(",", ",,")
     command = [
         qemu_binary(), "-name", "machine", "-nodefaults", "-no-user-config", "-display", "none",
-        "-accel", "kvm" if kvm else "tcg,thread=multi", "-cpu", "host" if kvm else "qemu64",
-        "-smp", str(record.cpus), "-m", str(record.memory_mib),
+        *flags(record.accel), "-smp", str(record.cpus), "-m", str(record.memory_mib),
         "-chardev", f"file,id=console,path={CONSOLE},append=on", "-serial", "chardev:console",
         "-device", "virtio-rng-pci",
         # flushes are honoured (no cache=unsafe): a killed QEMU must leave a disk that boots
@@ -78,7 +77,7 @@ def qemu_command(record: Record, *, has_pointer: bool) -> list[str]:
         "-device", "virtio-blk-pci,drive=disk0",
         "-netdev", network, "-device", "virtio-net-pci,netdev=net0,romfile=",
     ]  # fmt: skip
-    if not kvm:
+    if record.accel != "kvm":
         command.append("-no-reboot")
     if has_pointer:
         # Flatcar's Ignition reads the first name, upstream's (Debian, Fedora CoreOS) the second
@@ -170,7 +169,7 @@ class Supervisor:
             except QmpError as error:
                 if not qmp.closed:
                     self.mark(f"supervisor: {error}")
-            if not qmp.closed and not qmp.events:
+            if not qmp.events:
                 timeout = 1.0 if self.stopping or retry_disk_at is not None else None
                 readable, _, _ = select.select([qmp.fileno(), self.signals.fileno()], [], [], timeout)
                 if self.signals.fileno() in readable:
@@ -201,10 +200,11 @@ class Supervisor:
 
 def say_ready() -> None:
     """Tell `start` that QEMU runs, and let go of the pipe to it."""
-    print(json.dumps({"ready": True}), flush=True)
-    null = os.open(os.devnull, os.O_WRONLY)
+    pipe, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
+    os.write(pipe, b"on\n")
     os.close(null)
+    os.close(pipe)
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """A real machine for VM tests: `with machine(tmp_path, image=…, config=…) as vm: vm.ssh("…")`.
 
-It goes the way `pulumi up` goes (the same `qemu` command module, a pointer in fw_cfg, the object over QEMU's TFTP), with
-Pulumi left out. Deadlines are generous: they only end tests that would hang, and no test asserts how long things take.
+It goes the way `pulumi up` goes (the same `qemu` command module, a pointer in fw_cfg, the object over QEMU's TFTP),
+with Pulumi left out. Deadlines are generous: they only end tests that would hang; no test asserts how long things take.
 """
 
 from __future__ import annotations
@@ -117,9 +117,9 @@ class VM:
         return self.ssh("cat /proc/sys/kernel/random/boot_id").strip()
 
     def wait_for_ssh(self, *, other_than: str = "", deadline_s: float = BOOT_DEADLINE_S) -> str:
-        """Wait until the machine answers in another boot than `other_than` and has finished booting; return its boot id.
+        """Wait until the machine answers, in another boot than `other_than`, and has booted; return its boot id.
 
-        "Finished" is `systemctl is-system-running` saying running or degraded.
+        "Has booted" is `systemctl is-system-running` saying running or degraded.
         """
         script = "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running || true"
         end = time.monotonic() + deadline_s

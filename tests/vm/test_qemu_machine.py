@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.commands import qemu_state
-from tests.vm.machines import base_image, login_config, machine
+from tests.vm.machines import VM, base_image, login_config, machine
 
 
 def have_image() -> bool:
@@ -26,6 +26,13 @@ pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), r
 
 def qemu_pid(directory: Path) -> int:
     return qemu_state.holder(directory / qemu_state.QEMU_PID) or 0
+
+
+def wait_until_off(vm: VM) -> None:
+    end = time.monotonic() + 300
+    while vm.status()["running"]:
+        assert time.monotonic() < end, f"still on\n{vm.tail()}"
+        time.sleep(0.1)
 
 
 def test_one_machine_through_reboot_kill_and_power_off(tmp_path: Path) -> None:
@@ -53,10 +60,7 @@ def test_one_machine_through_reboot_kill_and_power_off(tmp_path: Path) -> None:
         # flushed data survives a QEMU that is killed
         vm.ssh("sudo sh -c 'echo flushed > /var/lib/flushed; sync'")
         os.kill(qemu_pid(vm.directory), signal.SIGKILL)
-        end = time.monotonic() + 60
-        while vm.status()["running"]:
-            assert time.monotonic() < end, "the supervisor didn't notice"
-            time.sleep(0.1)
+        wait_until_off(vm)
         assert vm.status()["ended"] == "QEMU was killed by signal 9"
         vm.start()
         vm.wait_for_ssh(other_than=second_boot)
@@ -64,8 +68,18 @@ def test_one_machine_through_reboot_kill_and_power_off(tmp_path: Path) -> None:
         assert vm.ssh("cat /var/lib/note /var/lib/flushed") == "kept\nflushed\n"
         assert vm.known_hosts.read_text() == host_key
 
-        # the power button ends the guest in order
-        vm.stop()
+        # a guest that switches itself off ends the machine; nobody starts it again behind its back
+        vm.ssh("sudo systemd-run --quiet --on-active=1s systemctl poweroff")
+        wait_until_off(vm)
         assert vm.status()["ended"] == "guest-shutdown"
         check = ["qemu-img", "check", "-q", str(vm.status()["disk"])]
         assert subprocess.run(check, check=False).returncode == 0
+
+
+def test_power_button(tmp_path: Path) -> None:
+    with machine(tmp_path) as vm:
+        vm.wait_for_ssh()
+        if vm.ssh_try("systemctl is-active systemd-logind").returncode != 0:
+            pytest.skip("nothing listens to the power button in this image (the stand-in has no systemd-logind)")
+        vm.stop()
+        assert vm.status()["ended"] == "guest-shutdown"
