@@ -20,7 +20,7 @@ from components.commands.qemu_state import CONSOLE, MachineError, read_record
 from components.places import machines_dir
 from components.platforms import PlatformMachine
 
-_NAME = re.compile(r"(?!objects$)[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"(?!(objects|known_hosts|login_key)$)[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def objects_dir() -> Path:
@@ -60,7 +60,8 @@ class Qemu:
         """Declare the machine `name`; see `Platform.create`. Deleting it removes its disk."""
         if not _NAME.fullmatch(name):
             raise pulumi.RunError(
-                f'{name!r} can\'t name a machine: letters, digits and . _ - after a letter or digit, and not "objects"'
+                f"{name!r} can't name a machine: letters, digits and . _ - after a letter or digit, "
+                "and not objects, known_hosts or login_key, which lie beside the machines"
             )
         directory = self.directory / name
         try:
