@@ -9,9 +9,10 @@ from components.settings import stack_settings
 settings = stack_settings()
 place = placement(settings)
 
-for machine in settings.machines:
+made: dict[str, FlatcarMachine] = {}
+for machine, turn in settings.places():
     platform, store = place(machine)
-    made = FlatcarMachine(
+    made[machine.name] = FlatcarMachine(
         machine.name,
         FlatcarMachineArgs(
             config=machine.config,
@@ -32,15 +33,20 @@ for machine in settings.machines:
             timeout=machine.timeout,
             protect=machine.protect,
             retain_on_delete=machine.retain_on_delete,
+            rollback_after=machine.rollback_after,
+            drain=machine.drain,
+            restore=machine.restore,
+            after=[made[name] for name in turn.after],
+            pause=turn.pause,
         ),
     )
     pulumi.export(
         machine.name,
         {
-            "ssh": made.ssh_command,
-            "address": made.address,
-            "configId": made.config_id,
-            "osVersion": made.os_version,
-            "downtimeSeconds": made.downtime_seconds,
+            "ssh": made[machine.name].ssh_command,
+            "address": made[machine.name].address,
+            "configId": made[machine.name].config_id,
+            "osVersion": made[machine.name].os_version,
+            "downtimeSeconds": made[machine.name].downtime_seconds,
         },
     )

@@ -55,6 +55,12 @@ class Section:
             return value
         return default
 
+    def text_or_integer(self, name: str, default: str) -> str:
+        """A string, or a whole number as it is written."""
+        if isinstance(self._values.get(name), int) and not isinstance(self._values[name], bool):
+            return str(self._take(name))
+        return self.text(name, default)
+
     def flag(self, name: str, default: bool) -> bool:
         """true or false."""
         value = self._take(name)

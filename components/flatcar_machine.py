@@ -16,7 +16,7 @@ from components.summary import summarize
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.commands.reprovision import HealthCheck
+    from components.commands.request import HealthCheck
     from components.platforms import Platform
     from components.ssh import SshSettings
     from components.stores import Store
@@ -32,6 +32,9 @@ class FlatcarMachineArgs:
     Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
     `protect` and `retain_on_delete` are Pulumi's, for the machine itself: it can't be deleted or replaced, or it is
     only forgotten.
+    `rollback_after` (seconds after a boot) is when a machine that was not proven goes back to its last good config by
+    itself; 0 switches that off. `drain` and `restore` are shell commands for the operator's computer. `after` names the
+    machines that have to be proven before this one is re-provisioned, and `pause` the seconds to wait then (`rollout`).
     """
 
     config: Path
@@ -52,6 +55,11 @@ class FlatcarMachineArgs:
     timeout: int = 600
     protect: bool = False
     retain_on_delete: bool = False
+    rollback_after: int = 300
+    drain: str = ""
+    restore: str = ""
+    after: Sequence[FlatcarMachine] = ()
+    pause: int = 0
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -88,6 +96,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             lifecycle=args.lifecycle,
             keep=kept_paths(args.keep),
             generation=args.generation,
+            rollback_after=args.rollback_after,
         )
         problem = args.store.secrets_problem(config.secrets)
         if problem is not None:
@@ -121,7 +130,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         )
 
         # 4. Its way to the wanted config, and the proof
-        self.reprovision = Reprovision(
+        self.reprovision: Reprovision = Reprovision(
             name,
             ReprovisionArgs(
                 config=config,
@@ -133,8 +142,12 @@ class FlatcarMachine(pulumi.ComponentResource):
                 health=args.health,
                 allow_degraded=args.allow_degraded,
                 timeout=args.timeout,
+                rollback_after=args.rollback_after,
+                pause=args.pause,
+                drain=args.drain,
+                restore=args.restore,
             ),
-            pulumi.ResourceOptions(parent=self),
+            pulumi.ResourceOptions(parent=self, depends_on=[machine.reprovision for machine in args.after]),
         )
 
         self.address = machine.ssh_host

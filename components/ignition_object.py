@@ -15,6 +15,7 @@ from cl.transpiler import transpile
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, overwrite_problems, with_lifecycle
 from components.summary import MASK
+from components.way_back import SCRIPT, repeatable, with_way_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,20 +32,16 @@ POINTER_SPEC = "3.3.0"
 class MachineConfig:
     """What a machine should be, ready for its store.
 
-    `config_id` is the SHA-512 (hex) of the Ignition config with the generation in it, before lifecycle and stamp are
-    added: another lifecycle alone is no other config. `ignition` is the whole object, decoded; `text` its exact bytes.
-    `secrets` names what in it others should not read: secret variables that it uses, files with private keys …
+    `config_id` is the SHA-512 (hex) of the Ignition config with the generation in it, before lifecycle, way back
+    and stamp are added: another lifecycle or deadline alone is no other config. `ignition` is the whole object,
+    decoded; `text` its exact bytes. `secrets` names what in it others should not read: secret variables that it uses,
+    files with private keys …
     """
 
     config_id: str
     ignition: IgnitionConfig
     text: str
     secrets: tuple[str, ...]
-
-    @property
-    def sha512(self) -> str:
-        """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
-        return hashlib.sha512(self.text.encode()).hexdigest()
 
 
 def machine_config(
@@ -60,8 +57,9 @@ def machine_config(
     lifecycle: Lifecycle,
     keep: Sequence[str],
     generation: int,
+    rollback_after: int,
 ) -> MachineConfig:
-    """Transpile the config at `path` and add generation, lifecycle and stamp.
+    """Transpile the config at `path` and add generation, lifecycle, way back (after `rollback_after` s; 0: none), stamp
 
     `shared_variables` and `secrets` reach a config only where it names them; `variables` are the machine's own, and
     one that is not used is an error. Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it
@@ -98,7 +96,10 @@ def machine_config(
         ignition = _with_file(ignition, GENERATION, str(generation))
     sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
     config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
-    ignition = _with_file(with_lifecycle(ignition, lifecycle), STAMP, config_id)
+    ignition = with_lifecycle(repeatable(ignition), lifecycle)
+    if rollback_after:
+        ignition = with_way_back(ignition, rollback_after)
+    ignition = _with_file(ignition, STAMP, config_id)
     return MachineConfig(config_id=config_id, ignition=ignition, text=_dumped(ignition), secrets=sensitive)
 
 
@@ -124,6 +125,7 @@ class IgnitionObject(pulumi.ComponentResource):
         stored = store.put(name, pulumi.Output.secret(config.text), pulumi.ResourceOptions(parent=self))
         self.source_url = stored.source_url
         self.version = stored.version
+        self.place = stored.place
         self.user_data = stored.source_url.apply(pointer)
         self.resource = stored.resource
         self.register_outputs({"sourceUrl": self.source_url})
@@ -149,7 +151,7 @@ def _refuse_reserved(ignition: IgnitionConfig, path: Path) -> None:
     storage = ignition.get("storage", {})
     for kind in ("files", "directories", "links"):
         for node in storage.get(kind, []):
-            if node["path"] in (STAMP, GENERATION):
+            if node["path"] in (STAMP, GENERATION, SCRIPT):
                 raise pulumi.RunError(
                     f"{path}: {node['path']} is written by the program itself; take it out of the config"
                 )

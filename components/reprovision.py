@@ -14,7 +14,7 @@ from components.lifecycle import Lifecycle, kept_paths
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from components.commands.reprovision import HealthCheck
+    from components.commands.request import HealthCheck
     from components.ignition_object import IgnitionObject, MachineConfig
     from components.platforms import PlatformMachine
     from components.ssh import SshSettings
@@ -38,6 +38,10 @@ class ReprovisionArgs:
     health: Sequence[HealthCheck]
     allow_degraded: bool
     timeout: int
+    rollback_after: int
+    pause: int
+    drain: str
+    restore: str
 
 
 class Reprovision(local.Command):
@@ -56,7 +60,8 @@ class Reprovision(local.Command):
                 "machine": name,
                 "config_id": args.config.config_id,
                 "source": args.ignition_object.source_url,
-                "object_sha512": args.config.sha512,
+                "content": pulumi.Output.secret(args.config.text),
+                "place": args.ignition_object.place,
                 "lifecycle": args.lifecycle.value,
                 "keep": list(kept_paths(args.keep)),
                 "target": {
@@ -71,6 +76,10 @@ class Reprovision(local.Command):
                 "health": [asdict(check) for check in args.health],
                 "allow_degraded": args.allow_degraded,
                 "timeout": args.timeout,
+                "rollback_after": args.rollback_after,
+                "pause": args.pause,
+                "drain": args.drain,
+                "restore": args.restore,
                 "console_log": machine.console_log,
                 "console_hint": machine.console_hint,
             }

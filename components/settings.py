@@ -12,7 +12,6 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 
 from components import ssh
-from components.commands.reprovision import HealthCheck
 from components.config_section import Section
 from components.droplet_settings import (
     DigitalOceanSettings,
@@ -21,12 +20,16 @@ from components.droplet_settings import (
     droplet_settings,
 )
 from components.ec2_settings import AwsSettings, InstanceSettings, aws_settings, instance_settings
+from components.health_settings import health_checks
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
+from components.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 from components.ssh import SshSettings
 from components.store_settings import StoreSettings, store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from components.commands.request import HealthCheck
 
 PROJECT = "flatcar"
 PLATFORMS = ("qemu", "digitalocean", "aws")
@@ -64,6 +67,11 @@ class MachineSettings:
     timeout: int
     protect: bool
     retain_on_delete: bool
+    rollback_after: int
+    """Seconds after a boot; 0: no way back."""
+    group: str
+    drain: str
+    restore: str
     qemu: QemuSettings
     droplet: DropletSettings
     ec2: InstanceSettings
@@ -79,11 +87,17 @@ class Settings:
     secrets: Mapping[str, str]
     files_dir: Path
     strict: bool
+    rollout: RolloutSettings
     ssh: SshSettings
     image: str
     digitalocean: DigitalOceanSettings | None
     aws: AwsSettings | None
     store: StoreSettings
+
+    def places(self) -> list[tuple[MachineSettings, Place]]:
+        """The machines in the order of the rollout, each with its place in it."""
+        by_name = {machine.name: machine for machine in self.machines}
+        return [(by_name[place.name], place) for place in plan(self.rollout, _members(self.machines))]
 
 
 def stack_settings() -> Settings:
@@ -129,15 +143,24 @@ def read_settings(
         files_dir=_folder(section, "files_dir", "cl/files", root),
         strict=section.flag("strict", True),
         image=section.text("image"),
+        rollout=rollout_settings(section.section("rollout")),
         ssh=login,
         machines=_machines(section, root, platform, aws),
     )
     section.finish()
+    try:
+        plan(settings.rollout, _members(settings.machines))
+    except ValueError as error:
+        section.problem("rollout.groups", str(error))
     for name in sorted(set(settings.variables) & set(settings.secrets)):
         section.problem(f"secrets.{name}", "is a variable as well; keep one of them")
     if problems:
         return None, problems
     return settings, []
+
+
+def _members(machines: tuple[MachineSettings, ...]) -> list[Member]:
+    return [Member(name=machine.name, config=str(machine.config), group=machine.group) for machine in machines]
 
 
 def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
@@ -177,6 +200,7 @@ def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSet
         if (problem := keep_problem(entry)) is not None:
             section.problem("keep", f"{entry!r} {problem}")
     health = section.section("health")
+    checks = health_checks(health)
     qemu, droplet, ec2 = section.section("qemu"), section.section("droplet"), section.section("ec2")
     for other in (qemu, droplet, ec2):
         if other.names() and other is not {"qemu": qemu, "digitalocean": droplet, "aws": ec2}[platform]:
@@ -189,9 +213,13 @@ def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSet
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
         keep=keep,
         generation=section.integer("generation", 0),
-        health=tuple(_health_check(check) for check in health.sections("commands")),
+        health=checks,
         allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",
         timeout=section.integer("timeout", 600, minimum=10, maximum=86400),
+        rollback_after=_rollback_after(section, sum(check.seconds for check in checks)),
+        group=section.text("group"),
+        drain=section.text("drain"),
+        restore=section.text("restore"),
         qemu=QemuSettings(
             memory_mib=qemu.integer("memory_mib", 0, maximum=1 << 20) or None,
             cpus=qemu.integer("cpus", 2, minimum=1, maximum=256),
@@ -224,15 +252,15 @@ def _check_replace(section: Section, machine: MachineSettings, platform: str) ->
         )
 
 
-def _health_check(section: Section) -> HealthCheck:
-    command = section.text("command", required=True)
-    check = HealthCheck(
-        name=section.text("name", command),
-        command=command,
-        seconds=section.integer("seconds", 30, minimum=1, maximum=3600),
-    )
-    section.finish()
-    return check
+def _rollback_after(section: Section, health_seconds: int) -> int:
+    """A machine must not go back while its health checks still run: 300 s, and what the checks may take on top."""
+    wanted = section.flag("rollback", True)
+    seconds = section.integer("rollback_after", 300 + health_seconds, minimum=30, maximum=86400)
+    if seconds < health_seconds + 30:
+        section.problem(
+            "rollback_after", f"has to be at least {health_seconds + 30}: the health checks may take so long"
+        )
+    return seconds if wanted else 0
 
 
 def _variables(section: Section, name: str) -> dict[str, str]:

@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """One look at a machine. `system` is `systemctl is-system-running`'s word; "" where it was not asked."""
+    """One look at a machine. `last_good` and `went_back_from` are config ids or "" (see `scripts/staging.sh`).
+
+    `system` is `systemctl is-system-running`'s word; "" where it was not asked.
+    """
 
     boot_id: str
     stamp: str
+    last_good: str
+    went_back_from: str
     provisioning_boot_id: str
     os_version: str
     host_key: str
@@ -50,6 +55,8 @@ def read_state(finished: Finished) -> MachineState | None:
     return MachineState(
         boot_id=finished.value("boot_id"),
         stamp=finished.value("stamp").strip(),
+        last_good=finished.value("last_good").strip(),
+        went_back_from=finished.value("went_back_from").strip(),
         provisioning_boot_id=_provisioning_boot_id(finished.value("ignition_result")),
         os_version=finished.value("os_version"),
         host_key=finished.value("host_key"),
@@ -67,13 +74,18 @@ def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_
     """
     ran_now = state.boot_id != "" and _bare(state.provisioning_boot_id) == _bare(state.boot_id)
     if state.stamp != config_id:
+        if state.went_back_from == config_id:
+            return MissingProof(
+                message=f"the machine was not confirmed on {short(config_id)} in time, and went back by itself",
+                advice="it booted, but could not be reached or proven: look at its console, mend the config",
+            )
         if rebooted and not ran_now:
             return MissingProof(
-                message=f"the machine rebooted without running Ignition; it still is on {_short(state.stamp)}",
+                message=f"the machine rebooted without running Ignition; it still is on {short(state.stamp)}",
                 advice="GRUB did not see /boot/flatcar/first_boot: look at the machine's boot menu entry and its /boot",
             )
         return MissingProof(
-            message=f"the machine came up on another config: {_short(state.stamp)}, wanted {_short(config_id)}",
+            message=f"the machine came up on another config: {short(state.stamp)}, wanted {short(config_id)}",
             advice="something else than the pointer's object was served to Ignition: look at its messages below",
         )
     if rebooted and not ran_now:
@@ -89,7 +101,8 @@ def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_
     return None
 
 
-def _short(config_id: str) -> str:
+def short(config_id: str) -> str:
+    """A config id as messages name it."""
     return f"config id {config_id[:12]}" if config_id else "no config id at all"
 
 

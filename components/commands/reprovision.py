@@ -3,122 +3,85 @@
 Started on the operator's computer by the `Reprovision` resource. Reads one JSON document on stdin (`Request`), writes
 progress to stderr, and at the end one JSON document to stdout (`Outputs`). Exit 0 only when every proof holds.
 
-1. Wait for the machine's first answer. 2. Run `scripts/stage.sh`: it does nothing when the stamp is the wanted one (so
-creation boots once), refuses when the machine could not fetch the wanted config, else stages and reboots.
-3. Wait for the new boot and its proofs (`proof`). 4. Run the health checks.
+1. See that the object holds the wanted config, and wait for the machine's first answer. 2. Drain the machine and run
+`scripts/stage.sh`: it does nothing when the stamp is the wanted one (so creation boots once), refuses when the machine
+could not fetch the wanted config, else stages and reboots. 3. Wait for the new boot and its proofs (`proof`).
+4. Run the health checks. 5. Confirm: the config is the machine's last good one now. Restore its service.
+When 3 or 4 fail on a machine that has a last good config, it is brought back to that (`way_back`), and the run fails.
 
 Killed at any point, the next `pulumi up` runs it again from the start and converges:
 - before or while staging: nothing has happened, or the same staging is set once more;
 - staged, not yet rebooted: staged again, or unstaged when the wanted config has become the running one;
-- during the reboot and the wait: it waits for the machine, which then either has the stamp or is staged;
+- during the reboot and the wait: it waits for the machine, which has the stamp then, or is staged, or went back;
 - after the proof: the stamp is found, the proofs are checked again, nothing reboots.
 """
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
-from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from components.commands.proof import MachineState, missing_proof, read_state
-from components.commands.ssh_session import UNREACHABLE, Finished, SshTarget, answers, run_script
+from components.commands import service, way_back
+from components.commands.health import check_health
+from components.commands.host_key import pin_from_console
+from components.commands.proof import MachineState, missing_proof, short
+from components.commands.request import NotProvenError, Outputs, Progress, Request
+from components.commands.ssh_session import UNREACHABLE, answers, run_script
+from components.commands.waiting import Console, await_boot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from components.commands.way_back import LastGood
 
-POLL_SECONDS = 0.3
-LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
-CONSOLE_LINES = 25
 REFUSED = 3  # stage.sh's exit code
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthCheck:
-    """A command that has to succeed on the machine, as the login user, within `seconds`."""
-
-    name: str
-    command: str
-    seconds: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What stdin holds. `timeout` is in seconds, for the first answer and again for the way through the reboot."""
-
-    machine: str
-    config_id: str
-    source: str
-    object_sha512: str
-    lifecycle: str
-    keep: tuple[str, ...]
-    target: SshTarget
-    health: tuple[HealthCheck, ...]
-    allow_degraded: bool
-    timeout: float
-    console_log: str
-    console_hint: str
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Request:
-        """The request in a decoded JSON document. Raises KeyError or TypeError when it is not one."""
-        fields = dict(document)
-        fields["target"] = SshTarget(**fields["target"])
-        fields["keep"] = tuple(fields["keep"])
-        fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])
-        return cls(**fields)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outputs:
-    """What stdout holds at the end. `downtime_seconds` is 0 when the machine did not have to reboot."""
-
-    config_id: str
-    boot_id: str
-    os_version: str
-    host_key: str
-    downtime_seconds: float
-    failed_units: tuple[str, ...]
-
-
-class NotProvenError(Exception):
-    """The machine is not proven to run the wanted config: what is wrong, and what to do about it."""
-
-    def __init__(self, message: str, advice: str) -> None:
-        super().__init__(message)
-        self.advice = advice
-
-
-class Progress:
-    """Lines on stderr with seconds since the start: one for each change of state, none for standing still."""
-
-    def __init__(self, machine: str) -> None:
-        self._machine = machine
-        self._start = time.monotonic()
-        self._last = ""
-
-    def say(self, text: str) -> None:
-        """Print `text`, unless it was the last thing said."""
-        if text != self._last:
-            print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
-            self._last = text
-
-
 def reprovision(request: Request, progress: Progress) -> Outputs:
-    """Walk the four steps of the module's docstring. Raises `NotProvenError`."""
-    progress.say(f"wanted config id {request.config_id[:12]}")
+    """Walk the steps of the module's docstring. Raises `NotProvenError`."""
+    progress.say(f"wanted {short(request.config_id)}")
     if request.lifecycle in STAYS:
-        state = _await_boot(request, progress, old_boot="")
+        pin_from_console(request, progress)
+        state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         if state.stamp != request.config_id:
             return _pending(request, progress, state)
-    state, rebooted = _stage_when_reached(request, progress)
+    _write_object_again(request, progress)
+    state, rebooted, good = _stage_when_reached(request, progress)
+    try:
+        outputs = _prove(request, progress, state, rebooted=rebooted, may_go_back=good is not None)
+        way_back.confirm(request, progress)
+    except NotProvenError as failure:
+        if good is None or not failure.goes_back:
+            raise
+        diagnose(request)
+        back = way_back.go_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
+        service.restore(request, progress)
+        raise NotProvenError(f"{failure}; {back}", failure.advice, goes_back=False) from None
+    service.restore(request, progress)
+    progress.say(
+        f"proven: {request.config_id[:12]} on {outputs.os_version}"
+        + (f", down for {outputs.downtime_seconds} s" if rebooted else "")
+    )
+    return outputs
+
+
+def _prove(request: Request, progress: Progress, state: MachineState, *, rebooted: bool, may_go_back: bool) -> Outputs:
+    """The proofs and the health checks, in the new boot when there is one to come."""
     left_at = time.monotonic()
     if rebooted:
-        state = _await_boot(request, progress, old_boot=state.boot_id)
+        state = await_boot(
+            request,
+            progress,
+            old_boot=state.boot_id,
+            config_id=request.config_id,
+            seconds=request.timeout,
+            # without a way back, the machine's own next try is all there is to wait for
+            console=Console(request.console_log) if may_go_back else None,
+        )
     else:
         progress.say("runs the wanted config already, no reboot")
     missing = missing_proof(state, request.config_id, rebooted=rebooted, allow_degraded=request.allow_degraded)
@@ -126,12 +89,8 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
         raise NotProvenError(missing.message, missing.advice)
     if state.failed_units:
         progress.say("warning: degraded, failed units: " + ", ".join(state.failed_units))
-    _check_health(request, progress)
-    downtime = round(time.monotonic() - left_at, 1) if rebooted else 0.0
-    progress.say(
-        f"proven: {request.config_id[:12]} on {state.os_version}" + (f", down for {downtime} s" if rebooted else "")
-    )
-    return _outputs(state, downtime)
+    check_health(request, progress)
+    return _outputs(state, round(time.monotonic() - left_at, 1) if rebooted else 0.0)
 
 
 def _outputs(state: MachineState, downtime: float) -> Outputs:
@@ -154,78 +113,23 @@ def _pending(request: Request, progress: Progress, state: MachineState) -> Outpu
     raise NotProvenError(
         f"the machine is on config id {runs}, not on {request.config_id[:12]}, and 'replace' changes none in place",
         "replace it by name (pulumi up --replace URN; pulumi stack --show-urns), or choose the lifecycle 'reset'",
+        goes_back=False,
     )
 
 
-def _await_boot(request: Request, progress: Progress, *, old_boot: str) -> MachineState:
-    """The state of the machine once it answers in another boot than `old_boot`.
-
-    With the wanted stamp it also has to have settled; without it there is nothing to wait for, and a machine whose
-    start-up hangs must still be open for a better config.
-    """
-    deadline = time.monotonic() + request.timeout
-    refused_since: float | None = None
-    seen = "it never answered"
-    while (remaining := deadline - time.monotonic()) > 0:
-        if not answers(request.target):
-            seen = "no answer" if not old_boot else "rebooting, no answer"
-            progress.say(seen)
-            time.sleep(POLL_SECONDS)
-            continue
-        finished = run_script(
-            request.target,
-            "state.sh",
-            {"OLD_BOOT": old_boot, "CONFIG_ID": request.config_id, "SETTLE": str(max(1, int(min(remaining, 120))))},
-            timeout=min(remaining, 150),
-        )
-        state = read_state(finished)
-        if state is None:
-            refused_since = _look_at_refusal(finished, request, refused_since)
-            seen = "answers, but no session yet"
-        elif state.boot_id == old_boot:
-            seen = "still in the old boot, shutting down"
-        elif state.system == "stopping":
-            seen = "shutting down"
-        elif state.stamp == request.config_id and not state.is_settled:
-            seen = f"up, {state.system or 'starting'}" + (
-                f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
-            )
-        else:
-            progress.say(f"up on config id {state.stamp[:12] or '(none)'}, {state.system}")
-            return state
-        progress.say(seen)
-        time.sleep(POLL_SECONDS)
-    raise NotProvenError(
-        f"the machine was not back within {request.timeout:.0f} s; last seen: {seen}",
-        "a machine that can't fetch or parse its config retries by itself: mend the config and run 'pulumi up' again",
-    )
-
-
-def _look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
-    """Raise for refusals that waiting won't change; else when the login was first refused, None for other troubles."""
-    if "HOST IDENTIFICATION HAS CHANGED" in finished.stderr or "Host key verification failed" in finished.stderr:
+def _write_object_again(request: Request, progress: Progress) -> None:
+    """An earlier failure put the last good config back behind Pulumi's back: a new try needs the wanted one there."""
+    try:
+        if request.place is not None and request.place.put(request.content):
+            progress.say("the object held another config: wrote the wanted one again")
+    except OSError as error:
         raise NotProvenError(
-            f"the SSH host key of {request.target.host} is not the pinned one: another machine, or someone in between",
-            f"compare it with the machine's console; only if it is right, remove {request.target.known_hosts}",
-        )
-    if "a password is required" in finished.stderr:
-        raise NotProvenError(
-            f"{request.target.user} can't become root by sudo without a password",
-            "log in as 'core', or give the user a sudoers entry in the config",
-        )
-    if "Permission denied" not in finished.stderr:
-        return None
-    since = time.monotonic() if since is None else since
-    if time.monotonic() - since > LOGIN_REFUSED_SECONDS:
-        raise NotProvenError(
-            f"the machine refuses the login of {request.target.user}: {finished.stderr.strip().splitlines()[-1]}",
-            "the SSH key in the machine's running config is not one of those offered here (flatcar:ssh, ssh-agent)",
-        )
-    return since
+            f"the object can't be written: {error}", "nothing was staged; run 'pulumi up' again", goes_back=False
+        ) from None
 
 
-def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineState, bool]:
-    """Wait for the machine and run stage.sh: its state before, and whether it now reboots.
+def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineState, bool, LastGood | None]:
+    """Wait for the machine and run stage.sh: its state before, whether it now reboots, and what it could go back to.
 
     A connection that breaks on the way may have staged or not: look at the machine again, then stage again.
     """
@@ -234,66 +138,53 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
         "LIFECYCLE": request.lifecycle,
         "SOURCE": request.source,
         "OBJECT_SHA512": request.object_sha512,
+        "OBJECT_BYTES": str(len(request.content.encode())),
+        "WAY_BACK_WANTED": "yes" if request.rollback_after else "no",
         "KEEP": request.keep,
     }
+    drained = False
     for _ in range(3):
-        state = _await_boot(request, progress, old_boot="")
-        finished = run_script(request.target, "stage.sh", values, timeout=request.timeout, on_error_line=progress.say)
+        pin_from_console(request, progress)
+        state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
+        if state.stamp != request.config_id and not drained:
+            service.drain(request, progress)
+            drained = True
+        finished = run_script(
+            request.target,
+            ("staging.sh", "stage.sh"),
+            values,
+            timeout=request.timeout,
+            on_error_line=progress.say,
+        )
         if finished.code == 0 and (staged := finished.value("staged")):
-            return state, staged == "yes"
-        if finished.code == REFUSED:
-            raise NotProvenError("the re-run was refused, nothing was staged", "see the way out above")
+            return state, staged == "yes", way_back.last_good(finished)
         if finished.code != UNREACHABLE:
             break
         progress.say("the connection broke while staging, looking again")
+    if drained and finished.code != UNREACHABLE:
+        service.restore(request, progress)
+    if finished.code == REFUSED:
+        raise NotProvenError("the re-run was refused, nothing was staged", "see the way out above", goes_back=False)
     raise NotProvenError(
         f"staging failed (exit code {finished.code})",
         "staging can be repeated: mend what its last line complains about and run 'pulumi up' again",
+        goes_back=False,
     )
 
 
-def _check_health(request: Request, progress: Progress) -> None:
-    if not request.health:
-        return
-    progress.say(f"running {len(request.health)} health checks")
-    values = {
-        "COMMANDS": [check.command for check in request.health],
-        "SECONDS_EACH": [str(check.seconds) for check in request.health],
-    }
-    allowed = sum(check.seconds for check in request.health) * 2 + 30
-    for _ in range(3):
-        finished = run_script(
-            request.target, "health.sh", values, timeout=allowed, root=False, on_error_line=progress.say
-        )
-        if finished.code == 0:
-            break
-    failed = [request.health[int(index)] for index in finished.values("failed")]
-    if failed:
-        raise NotProvenError(
-            "the config was applied, but health checks failed: " + ", ".join(check.name for check in failed),
-            "mend the config, or the check; the machine stays up as it is",
-        )
-    if finished.code != 0:
-        raise NotProvenError(
-            f"the health checks could not be run (exit code {finished.code})", "run 'pulumi up' again; nothing reboots"
-        )
-
-
-def _diagnose(request: Request) -> None:
+def diagnose(request: Request) -> None:
     """Print the machine's journal where it can be reached, and the console's last lines where there are any."""
     if answers(request.target):
         finished = run_script(request.target, "diagnose.sh", {}, timeout=30)
         for line in finished.lines:
             print(line, file=sys.stderr)
-    try:
-        with Path(request.console_log).open(encoding="utf-8", errors="replace") as console:
-            tail = deque(console, maxlen=CONSOLE_LINES)
-    except OSError:
+    tail = Console(request.console_log).tail()
+    if not tail:
         print(f"its console: {request.console_hint}" if request.console_hint else "", file=sys.stderr)
         return
     print(f"last lines of its console, {request.console_log}:", file=sys.stderr)
     for line in tail:
-        print("    " + "".join(c for c in line.rstrip() if c.isprintable()), file=sys.stderr)
+        print("    " + line, file=sys.stderr)
 
 
 def main() -> int:
@@ -308,7 +199,8 @@ def main() -> int:
     try:
         outputs = reprovision(request, progress)
     except NotProvenError as failure:
-        _diagnose(request)
+        if failure.goes_back:  # else there was nothing to look at, or that has been done
+            diagnose(request)
         _fail(request, str(failure), failure.advice)
     except FileNotFoundError:
         _fail(request, "there is no ssh client on this computer", "install OpenSSH's client")
@@ -321,7 +213,12 @@ def _fail(request: Request, message: str, advice: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _interrupted)  # how the engine cancels a Command
     try:
         sys.exit(main())
     except KeyboardInterrupt:

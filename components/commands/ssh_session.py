@@ -101,22 +101,29 @@ def answers(target: SshTarget, *, timeout: float = 1.0) -> bool:
         return False
 
 
+def script_text(*names: str) -> str:
+    """The text of the files of these names under `components/scripts`, one after the other."""
+    return "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in names)
+
+
 def run_script(
     target: SshTarget,
-    script: str,
+    script: str | Sequence[str],
     values: Mapping[str, str | Sequence[str]],
     *,
     timeout: float,
     root: bool = True,
     on_error_line: Callable[[str], None] | None = None,
 ) -> Finished:
-    """Run `components/scripts/<script>` on the target with `values` as shell variables (sequences become arrays).
+    """Run `components/scripts/<script>` (several: as one text, one after the other) on the target.
+
+    They get `values` as shell variables (sequences become arrays).
 
     `on_error_line` gets each line of stderr as it comes. After `timeout` seconds the client is killed and the result
     is `UNREACHABLE`. Raises FileNotFoundError when there is no `ssh` here.
     """
     text = "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
-    text += (SCRIPTS / script).read_text(encoding="utf-8")
+    text += script_text(*([script] if isinstance(script, str) else script))
     client = subprocess.Popen(
         target.command(root=root),
         stdin=subprocess.PIPE,
@@ -155,6 +162,8 @@ def run_script(
         client.wait()
         for reader in readers:
             reader.join(timeout=2)
+        stdout.close()
+        stderr.close()
     return Finished(code=code, lines=tuple(lines), stderr="\n".join(errors))
 
 

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
 # Put in front of this text, quoted, by components/commands/reprovision.py:
-#   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 and the array KEEP (egrep expressions over whole paths)
+#   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), and the array KEEP (egrep expressions
+#   over whole paths); then staging.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
 set -euo pipefail
 
-FLAG=/boot/flatcar/first_boot
-say() { echo "$*" >&2; }
 refuse() {
   say "refused, nothing was staged: $1"
   say "way out: $2"
@@ -16,6 +15,10 @@ refuse() {
 
 # A config left on the OEM partition, or a URL on the kernel command line, beats user data forever (Ignition asks in that order).
 check_shadows() {
+  if [ -e /oem/config.ign ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
+    say "removing /oem/config.ign, the last good config that this machine went back to by itself"
+    rm -f /oem/config.ign
+  fi
   [ ! -e /oem/config.ign ] || refuse "/oem/config.ign shadows the pointer in the user data" \
     "delete /oem/config.ign on the machine, then run 'pulumi up' again"
   if grep -qs 'ignition\.config\.url=' /proc/cmdline /oem/grub.cfg; then
@@ -24,16 +27,27 @@ check_shadows() {
   fi
 }
 
+can_write() { # a block's worth: an empty file fits on a full disk
+  local code=0
+  head -c 4096 /dev/zero 2>/dev/null >"$1" || code=1
+  rm -f "$1"
+  return "$code"
+}
+
 check_tools() {
   command -v flatcar-reset >/dev/null || refuse "there is no flatcar-reset on this machine" \
     "update it to Flatcar 3602.2.0 or later, or choose the lifecycle 'replace'"
   [ -d /boot/flatcar ] || refuse "/boot/flatcar is missing: GRUB would not see the first_boot flag" \
     "mount the EFI system partition at /boot"
-  for place in /boot /oem; do
-    touch "$place/.flatcar-write-check" 2>/dev/null || refuse "$place can't be written (read-only or full)" \
+  local place
+  for place in / /boot /oem; do
+    can_write "${place%/}/.flatcar-write-check" || refuse "$place can't be written (read-only or full)" \
       "remount it read-write, or free some space on it"
-    rm -f "$place/.flatcar-write-check"
   done
+  local free
+  free=$(df --output=avail --block-size=1 /oem | tail -n 1)
+  [ "$free" -gt $((2 * OBJECT_BYTES + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
+    "free some space on the OEM partition, or set rollback: false"
 }
 
 # What Ignition will fetch at the next boot has to be what `pulumi up` just wrote: else the wipe would serve another config.
@@ -72,39 +86,39 @@ show() { # a title; the paths on stdin
 preview() {
   case $LIFECYCLE in
   reset)
-    local doomed kept
-    doomed=$(flatcar-reset --preview-delete --keep-paths "${KEEP[@]}") ||
-      refuse "flatcar-reset does not accept the paths to keep: ${KEEP[*]}" "correct 'keep' in the stack config"
-    kept=$(flatcar-reset --preview-keep --keep-paths "${KEEP[@]}")
-    show "will be deleted" < <(grep . <<<"$doomed")
-    show "will be kept" < <(grep . <<<"$kept")
+    # a file that vanishes meanwhile makes find, and so the preview, fail: it only informs
+    show "will be deleted" < <(flatcar-reset --preview-delete --keep-paths "${KEEP[@]}" || say "(the preview is not complete)")
+    show "will be kept" < <(flatcar-reset --preview-keep --keep-paths "${KEEP[@]}" || say "(the preview is not complete)")
     ;;
   reformat) say "will be deleted: everything on ROOT; kept: SSH host keys, machine id, other filesystems" ;;
   flag) say "warning: lifecycle 'flag' deletes nothing: old files stay, and new units stay disabled" ;;
   esac
 }
 
+# What this machine could go back to, for the deployer: it may have to put that into the object.
+tell_last_good() {
+  local good folder
+  good=$(last_good 1) folder=$WAY_BACK/$(last_good 2)
+  if [ -z "$good" ] || [ ! -s "$folder/config.ign" ]; then
+    say "there is no last good config on this machine yet: it could not go back"
+  elif [ "$good" != "$CONFIG_ID" ]; then
+    echo "last_good=$good"
+    echo "last_good_content=$(base64 -w0 "$folder/config.ign")"
+  fi
+}
+
 stage() {
-  say "staging lifecycle $LIFECYCLE"
-  case $LIFECYCLE in
-  reset) flatcar-reset --keep-machine-id --keep-paths "${KEEP[@]}" >&2 ;;
-  reformat)
-    # The root file system goes: the host keys wait on the OEM partition for flatcar-restore-host-keys.service.
-    rm -rf /oem/.flatcar-host-keys.new
-    install -d -m 700 /oem/.flatcar-host-keys.new
-    cp /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /oem/.flatcar-host-keys.new/
-    chmod 600 /oem/.flatcar-host-keys.new/*
-    rm -rf /oem/.flatcar-host-keys
-    mv /oem/.flatcar-host-keys.new /oem/.flatcar-host-keys
-    flatcar-reset --keep-machine-id >&2
-    ;;
-  flag)
-    flatcar-reset --stop >&2 # an earlier staged reset must not run along
-    touch "$FLAG"
-    ;;
-  *) refuse "unknown lifecycle $LIFECYCLE" "use reset, reformat or flag" ;;
-  esac
-  [ -e "$FLAG" ] || refuse "the first_boot flag is not there after staging" "look at /boot on the machine"
+  if [ "$WAY_BACK_WANTED" = yes ]; then
+    (umask 077 && mkdir -p "$WAY_BACK" && printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/staged.keep")
+    rm -f "$WAY_BACK/went-back"
+    tell_last_good
+  else
+    rm -rf "$WAY_BACK" # an older config must not come back by itself
+  fi
+  stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
+    flatcar-reset --stop >&2 || true
+    refuse "staging did not get to its end" "mend what the lines above complain about"
+  }
   sync
 }
 
@@ -115,6 +129,7 @@ main() {
       say "unstaging a re-run that an interrupted update had staged"
       flatcar-reset --stop >&2
     fi
+    [ "$WAY_BACK_WANTED" != yes ] || tell_last_good
     echo "staged=no"
     return
   fi

@@ -15,6 +15,8 @@ main() {
     echo "complete=1"
     return
   fi
+  echo "last_good=$(sed -n 1p /oem/.flatcar-reprovision/last-good 2>/dev/null)"
+  echo "went_back_from=$(cat /oem/.flatcar-reprovision/went-back 2>/dev/null)"
   echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"
   echo "os_version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')"
   echo "host_key=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null)"

@@ -36,6 +36,9 @@ class StoredObject:
     resource: pulumi.Resource
     """What must be done before the machine is switched on or told to re-provision."""
 
+    place: pulumi.Output[dict[str, str]] | None = None
+    """Fields of `commands.object_place.ObjectPlace` where the deployer can write the object; else None."""
+
 
 class Store(Protocol):
     """What keeps one object per machine."""

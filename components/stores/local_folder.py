@@ -65,7 +65,10 @@ class LocalFolder:
         )
         # a time is no secret, even when it is the time a secret was written
         version = pulumi.Output.unsecret(stdin.apply(lambda text: str(json.loads(text)["written"])))
-        return StoredObject(source_url=pulumi.Output.from_input(SOURCE_URL), version=version, resource=command)
+        place = version.apply(lambda written: {"path": str(path), "written": written})
+        return StoredObject(
+            source_url=pulumi.Output.from_input(SOURCE_URL), version=version, resource=command, place=place
+        )
 
 
 def time_of_write(path: Path, content: str) -> str:

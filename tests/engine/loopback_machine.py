@@ -13,6 +13,7 @@ import getpass
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -52,6 +53,8 @@ class LoopbackMachine:
     boots: int = 0
     failed_units_after_boot: str = ""
     ignores_flag: bool = False
+    emergency_seconds: float = 1
+    hangs_on_shutdown: float = 0
 
     def __post_init__(self) -> None:
         self.root = self.folder / "root"
@@ -59,6 +62,7 @@ class LoopbackMachine:
         self.user = getpass.getuser()
         self.console = self.folder / "console.log"
         self._sshd: subprocess.Popen[bytes] | None = None
+        self._booted = 0.0
         self._stop = threading.Event()
         for name in (
             "usr",
@@ -80,7 +84,7 @@ class LoopbackMachine:
         shutil.copytree(PARTS / "bin", self.root / "opt/bin")
         (self.root / "boot/flatcar/first_boot").touch()
         (self.root / "run/cmdline").write_text("BOOT_IMAGE=/flatcar/vmlinuz-a\n")
-        for name in ("failed-units", "jobs"):
+        for name in ("failed-units", "jobs", "active-units"):
             (self.root / "run" / name).touch()
         (self.root / "run/system-state").write_text("running\n")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key_file)], check=True)
@@ -103,8 +107,10 @@ class LoopbackMachine:
     def _live(self) -> None:
         self._boot()
         while not self._stop.wait(0.05):
+            self._rollback_timer()
             if self.path("/run/reboot-requested").exists():
                 self.path("/run/reboot-requested").unlink()
+                self._stop.wait(self.hangs_on_shutdown)
                 self._power_off()
                 self._stop.wait(self.seconds_down)
                 self._boot()
@@ -120,7 +126,8 @@ class LoopbackMachine:
         self._log(f"boot {self.boots} {boot_id}")
         if self.path("/boot/flatcar/first_boot").exists() and not self.ignores_flag:
             while not self._ignition(boot_id):
-                if self._stop.wait(1):
+                self._log("Entering emergency mode (stand-in).")
+                if self._stop.wait(self.emergency_seconds):
                     return
         # bind mounts of running sessions hold the old file: a new one comes in its place
         new = self.path("/run/boot_id.new")
@@ -128,24 +135,51 @@ class LoopbackMachine:
         new.replace(self.path("/run/boot_id"))
         self.path("/run/failed-units").write_text(self.failed_units_after_boot)
         self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
+        self.path("/run/flatcar-going-back").unlink(missing_ok=True)
+        self._booted = time.monotonic()
         self._start_sshd()
+
+    def _rollback_timer(self) -> None:
+        """flatcar-rollback.timer, as the unit in the config has it."""
+        timer = self.path("/etc/systemd/system/flatcar-rollback.timer")
+        if self._booted and timer.exists():
+            seconds = re.search(r"^OnBootSec=([0-9.]+)$", timer.read_text(), re.MULTILINE)
+            if seconds and time.monotonic() > self._booted + float(seconds[1]):
+                self._booted = 0
+                self.inside("bash /etc/flatcar/rollback.sh")
+
+    def inside(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a shell command on the machine, not over SSH."""
+        enter = [str(PARTS / "enter"), str(self.root), command]
+        return subprocess.run(enter, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
     def _ignition(self, boot_id: str) -> bool:
         """Fetch first; only a good config lets the wipe happen, as on Flatcar. False: stuck, try again later."""
+        own = self.path("/oem/config.ign")
         try:
-            with urllib.request.urlopen(self.source, timeout=5) as response:
-                config: dict[str, Any] = json.loads(response.read())
+            if own.exists():
+                config: dict[str, Any] = json.loads(own.read_text())
+            else:
+                with urllib.request.urlopen(self.source, timeout=5) as response:
+                    config = json.loads(response.read())
         except (urllib.error.URLError, ValueError, OSError) as error:
             self._log(f"ignition (stand-in): failed to fetch config: {error}")
             return False
         if self.path("/selective-os-reset").exists():
             self.path("/run/boot_id").touch()
             wipe = shutil.copy(PARTS / "wipe", self.path("/opt/bin/wipe"))
-            subprocess.run([str(PARTS / "enter"), str(self.root), "/opt/bin/" + Path(wipe).name], check=False)
+            self.inside("/opt/bin/" + Path(wipe).name)
         for file in config.get("storage", {}).get("files", []):
             target = self.path(file["path"])
+            if target.is_dir() or (target.exists() and not file.get("overwrite")):
+                self._log(f"ignition (stand-in): failed to write {file['path']}: it exists")
+                return False
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(decode_data_url(file["contents"]["source"]))
+        for unit in config.get("systemd", {}).get("units", []):
+            target = self.path("/etc/systemd/system") / unit["name"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(unit.get("contents", ""))
         result = {"provisioningBootID": boot_id, "userConfigProvided": True}
         self.path("/etc").mkdir(exist_ok=True)
         self.path("/etc/.ignition-result.json").write_text(json.dumps(result))
@@ -159,6 +193,11 @@ class LoopbackMachine:
         if not key.exists():
             key.parent.mkdir(parents=True, exist_ok=True)
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+        told = subprocess.run(["ssh-keygen", "-l", "-f", f"{key}.pub"], capture_output=True, text=True, check=True)
+        self._log(f"SSH host key: {told.stdout.split()[1]} (ED25519)")
+        if self.path("/etc/ssh/sshd_config").exists():
+            self._log("sshd (stand-in): the config's sshd_config is taken for a broken one")
+            return
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
@@ -168,8 +207,7 @@ class LoopbackMachine:
             f"SetEnv HOME={self.folder}\n"  # the login shell must not read this account's start-up files
         )
         self._sshd = subprocess.Popen(
-            ["/usr/sbin/sshd", "-D", "-e", "-f", str(config)],
-            stderr=(self.folder / "sshd.log").open("ab"),
+            ["/usr/sbin/sshd", "-D", "-f", str(config), "-E", str(self.folder / "sshd.log")],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

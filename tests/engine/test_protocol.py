@@ -2,90 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from components.commands.ssh_session import SshTarget, answers
-from components.ignition_object import STAMP
+from tests.engine.lab import PROJECT, Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.engine
-PROJECT = Path(__file__).parents[2]
-KEEP = ["/etc/ssh/ssh_host_.*", "/var/log"]
-
-
-class Lab:
-    """A machine, its object, and the Command's program."""
-
-    def __init__(self, machine: LoopbackMachine, server: ObjectServer) -> None:
-        self.machine, self.server = machine, server
-
-    def publish(self, name: str) -> str:
-        """Put a config called `name` at the pointer; returns its config id."""
-        config_id = hashlib.sha512(name.encode()).hexdigest()
-        files = [{"path": f"/etc/only-{name}", "contents": {"source": "data:,x"}}]
-        files.append({"path": STAMP, "contents": {"source": f"data:,{config_id}%0A"}})
-        (self.server.folder / "web.ign").write_text(json.dumps({"storage": {"files": files}}))
-        return config_id
-
-    def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
-        machine = self.machine
-        request = {
-            "machine": "web",
-            "config_id": config_id,
-            "source": machine.source,
-            "object_sha512": hashlib.sha512((self.server.folder / "web.ign").read_bytes()).hexdigest(),
-            "lifecycle": "reset",
-            "keep": KEEP,
-            "target": {
-                "host": "127.0.0.1",
-                "port": machine.port,
-                "user": machine.user,
-                "known_hosts": str(machine.folder / "known hosts"),
-                "host_key_alias": "web-1",
-                "identity_file": str(machine.key_file),
-                "jump_host": "",
-            },
-            "health": [],
-            "allow_degraded": False,
-            "timeout": 40,
-            "console_log": str(machine.console),
-            "console_hint": "",
-        }
-        return {**request, **changes}
-
-    def start(self, config_id: str, **changes: Any) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "components.commands.reprovision"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=PROJECT,
-        )
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(self.request(config_id, **changes)))
-        process.stdin.close()
-        process.stdin = None
-        return process
-
-    def run(self, config_id: str, **changes: Any) -> tuple[int, dict[str, Any], str]:
-        """Exit code, outputs, progress."""
-        process = self.start(config_id, **changes)
-        stdout, stderr = process.communicate(timeout=120)
-        return process.returncode, json.loads(stdout) if stdout else {}, stderr
 
 
 @pytest.fixture
@@ -184,7 +118,7 @@ def test_a_pointer_that_cannot_be_fetched_is_refused(lab: Lab) -> None:
 
 def test_a_pointer_that_serves_another_config_is_refused(lab: Lab) -> None:
     lab.run(lab.publish("a"))
-    code, _, progress = lab.run(lab.publish("b"), object_sha512="0" * 128)
+    code, _, progress = lab.run(lab.publish("b"), content="another", place=None)
     assert code == 1
     assert "serves another config" in progress
     assert lab.machine.boots == 1
@@ -214,8 +148,8 @@ def test_a_failed_unit_fails_the_proof_until_it_is_allowed(lab: Lab) -> None:
 
 def test_a_health_check_that_fails_is_named_and_one_that_comes_late_passes(lab: Lab) -> None:
     wanted = lab.publish("a")
-    late = {"name": "late", "command": "test -e /tmp/now || { touch /tmp/now; false; }", "seconds": 10}
-    never = {"name": "never", "command": "echo it is broken; false", "seconds": 1}
+    late = {"name": "late", "subject": "test -e /tmp/now || { touch /tmp/now; false; }", "seconds": 10}
+    never = {"name": "never", "subject": "echo it is broken; false", "seconds": 1}
     assert lab.run(wanted, health=[late])[0] == 0
     code, _, progress = lab.run(wanted, health=[late, never])
     assert code == 1
@@ -237,7 +171,7 @@ def test_a_broken_object_leaves_the_disk_and_the_repaired_one_heals(lab: Lab) ->
     lab.publish("b")
     broken = lab.server.folder / "web.ign"
     broken.write_text("{not json")
-    code, _, progress = lab.run("b" * 128, timeout=8)
+    code, _, progress = lab.run("b" * 128, timeout=8, content="{not json")
     assert code == 1
     assert "not back within 8 s" in progress
     assert "ignition (stand-in): failed to fetch config" in progress  # the console's last lines

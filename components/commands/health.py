@@ -1,0 +1,99 @@
+"""Running a machine's health checks, on the machine and from this computer. Standard library only."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from components.commands.request import NotProvenError
+from components.commands.ssh_session import UNREACHABLE, run_script
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.commands.request import HealthCheck, Progress, Request
+
+POLL_SECONDS = 0.25
+_ADVICE = {
+    "command": "log in and run the command by hand; mend the config, or the check",
+    "http": "see whether the service listens, and at that address; a container may still be pulling its image",
+    "tcp": "see with 'ss -ltn' whether the service listens, and at which address",
+    "unit": "see 'systemctl status' and 'journalctl --boot --unit' of it on the machine",
+}
+
+
+def check_health(request: Request, progress: Progress) -> None:
+    """Run all checks: those on the machine in one session, then those from here. Raises `NotProvenError`."""
+    inside = [check for check in request.health if check.vantage == "machine"]
+    outside = [check for check in request.health if check.vantage != "machine"]
+    if not request.health:
+        return
+    progress.say(f"running {len(request.health)} health checks")
+    failed = _on_the_machine(inside, request, progress) if inside else []
+    failed += [(check, why) for check in outside if (why := _from_here(check, request.target.host))]
+    if failed:
+        raise NotProvenError(
+            "the config was applied, but health checks failed: "
+            + "; ".join(f"{check.name} ({check.kind}: {why})" for check, why in failed),
+            "; ".join(dict.fromkeys(_ADVICE[check.kind] for check, _ in failed)),
+        )
+
+
+def _on_the_machine(
+    checks: Sequence[HealthCheck], request: Request, progress: Progress
+) -> list[tuple[HealthCheck, str]]:
+    values = {
+        "KINDS": [check.kind for check in checks],
+        "SUBJECTS": [check.subject.replace("{address}", "127.0.0.1") for check in checks],
+        "EXPECTED": [check.expected for check in checks],
+        "SECONDS_EACH": [str(check.seconds) for check in checks],
+    }
+    allowed = sum(check.seconds for check in checks) * 2 + 30
+    for _ in range(3):
+        finished = run_script(
+            request.target, "health.sh", values, timeout=allowed, root=False, on_error_line=progress.say
+        )
+        if finished.code != UNREACHABLE:
+            break
+        progress.say("the connection broke during the health checks, running them again")
+    if finished.code != 0:
+        raise NotProvenError(
+            f"the health checks could not be run (exit code {finished.code})", "run 'pulumi up' again; nothing is lost"
+        )
+    indexes = [int(index) for index in finished.values("failed")]
+    return [(checks[index], why) for index, why in zip(indexes, finished.values("why"), strict=True)]
+
+
+def _from_here(check: HealthCheck, address: str) -> str:
+    """What is wrong when the check's time is over, or ""."""
+    deadline = time.monotonic() + check.seconds
+    ask = _http if check.kind == "http" else _tcp
+    while (why := ask(check, address)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return why
+
+
+def _http(check: HealthCheck, address: str) -> str:
+    host = f"[{address}]" if ":" in address else address
+    try:
+        # the scheme was checked with the settings
+        with urllib.request.urlopen(check.subject.replace("{address}", host), timeout=10) as response:  # noqa: S310
+            status = str(response.status)
+    except urllib.error.HTTPError as error:
+        status = str(error.code)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return str(getattr(error, "reason", error))
+    return "" if status == check.expected else f"status {status}, wanted {check.expected}"
+
+
+def _tcp(check: HealthCheck, address: str) -> str:
+    host, _, port = check.subject.rpartition(":")
+    try:
+        with socket.create_connection((host or address, int(port)), timeout=5):
+            return ""
+    except OSError as error:
+        return f"{host or address} port {port}: {error.strerror or error}"

@@ -1,0 +1,85 @@
+"""Knowing a machine's SSH host key before the first connection, where its console tells it. Standard library only.
+
+Flatcar prints `SSH host key: SHA256:… (ED25519)` above its login prompt, and the console of a local machine is a file
+that nobody but QEMU writes. Elsewhere the first connection pins the key (`StrictHostKeyChecking=accept-new`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.commands.request import NotProvenError
+from components.commands.ssh_session import answers
+
+if TYPE_CHECKING:
+    from components.commands.request import Progress, Request
+
+_FINGERPRINT = re.compile(rb"SSH host key: (SHA256:[A-Za-z0-9+/]{43})")
+
+
+def pin_from_console(request: Request, progress: Progress) -> None:
+    """Pin the machine's host key if the console names it and none is pinned yet.
+
+    Raises `NotProvenError` when the server that answers has a key that the console does not name.
+    """
+    target = request.target
+    pins = Path(target.known_hosts)
+    if target.jump_host or _is_pinned(pins, target.host_key_alias) or not answers(target):
+        return
+    told = console_fingerprints(Path(request.console_log)) if request.console_log else set()
+    if not told:
+        return
+    key = _offered_key(target.host, target.port)
+    if not key:
+        return  # it went down again
+    if fingerprint(key) not in told:
+        raise NotProvenError(
+            f"the SSH host key at {target.host} port {target.port} is not the one that the machine's console names",
+            "another server listens there; see which: the machine's port is in its state",
+            goes_back=False,
+        )
+    with pins.open("a", encoding="ascii") as file:
+        file.write(f"{target.host_key_alias} {key}\n")
+    progress.say(f"SSH host key {fingerprint(key)} known from the console")
+
+
+def console_fingerprints(console: Path) -> set[str]:
+    """The fingerprints that the console has named so far."""
+    try:
+        return {found.decode() for found in _FINGERPRINT.findall(console.read_bytes())}
+    except OSError:
+        return set()
+
+
+def fingerprint(key: str) -> str:
+    """OpenSSH's fingerprint of a public key of the form `ssh-ed25519 AAAA…`; "" when it is not one."""
+    try:
+        blob = base64.b64decode(key.split()[1], validate=True)
+    except (IndexError, binascii.Error):
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def _is_pinned(pins: Path, alias: str) -> bool:
+    try:
+        return any(line.split(" ", 1)[0] == alias for line in pins.read_text(encoding="utf-8").splitlines())
+    except OSError:
+        return False
+
+
+def _offered_key(host: str, port: int) -> str:
+    scan = subprocess.run(
+        ["ssh-keyscan", "-q", "-T", "10", "-t", "ed25519", "-p", str(port), "--", host],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = [line.split(" ", 1)[1].strip() for line in scan.stdout.splitlines() if " ssh-ed25519 " in line]
+    return lines[0] if lines else ""

@@ -1,0 +1,119 @@
+"""What the program asks of one run of `commands.reprovision`, and what that run answers. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.commands.object_place import ObjectPlace
+from components.commands.ssh_session import SshTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """Something that has to hold within `seconds`, asked again and again.
+
+    | kind    | subject                                   | holds when                                               |
+    |---------|-------------------------------------------|----------------------------------------------------------|
+    | command | shell text, run as the login user         | its exit code is 0                                       |
+    | http    | a URL; `{address}` is the machine's       | the status is `expected`                                 |
+    | tcp     | a port, or host:port                      | the connection is accepted                               |
+    | unit    | a systemd unit                            | `systemctl is-active` says so                            |
+    `vantage`: "machine" asks on the machine itself, "operator" (http and tcp) from this computer.
+    """
+
+    name: str
+    subject: str
+    seconds: int
+    kind: str = "command"
+    expected: str = "200"
+    vantage: str = "machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What stdin holds.
+
+    `content` is the object, `place` where it is kept as far as this computer can write there. `timeout` is in seconds,
+    for the first answer and again for the way through the reboot. `rollback_after` (seconds after a boot; 0: never) is
+    when a machine goes back to its last good config by itself. `pause` is waited before a machine is taken down,
+    `drain` runs on this computer before that, `restore` after the proof.
+    """
+
+    machine: str
+    config_id: str
+    source: str
+    content: str
+    place: ObjectPlace | None
+    lifecycle: str
+    keep: tuple[str, ...]
+    target: SshTarget
+    health: tuple[HealthCheck, ...]
+    allow_degraded: bool
+    timeout: float
+    rollback_after: float
+    pause: float
+    drain: str
+    restore: str
+    console_log: str
+    console_hint: str
+
+    @property
+    def object_sha512(self) -> str:
+        """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
+        return hashlib.sha512(self.content.encode()).hexdigest()
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Request:
+        """The request in a decoded JSON document. Raises KeyError or TypeError when it is not one."""
+        fields = dict(document)
+        fields["target"] = SshTarget(**fields["target"])
+        fields["place"] = ObjectPlace(**fields["place"]) if fields["place"] is not None else None
+        fields["keep"] = tuple(fields["keep"])
+        fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What stdout holds at the end. `downtime_seconds` is 0 when the machine did not have to reboot."""
+
+    config_id: str
+    boot_id: str
+    os_version: str
+    host_key: str
+    downtime_seconds: float
+    failed_units: tuple[str, ...]
+
+
+class NotProvenError(Exception):
+    """The machine is not proven to run the wanted config: what is wrong, and what to do about it.
+
+    `goes_back` is False where the machine did not leave its old config: there is nothing to go back from.
+    """
+
+    def __init__(self, message: str, advice: str, *, goes_back: bool = True) -> None:
+        super().__init__(message)
+        self.advice = advice
+        self.goes_back = goes_back
+
+
+class Progress:
+    """Lines on stderr with seconds since the start: one for each change of state, none for standing still."""
+
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+        self._start = time.monotonic()
+        self._last = ""
+
+    def say(self, text: str) -> None:
+        """Print `text`, unless it was the last thing said."""
+        if text != self._last:
+            print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
+            self._last = text

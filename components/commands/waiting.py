@@ -1,0 +1,139 @@
+"""Waiting for a machine that reboots, with an end, and with the refusals that waiting won't change.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.commands.proof import MachineState, read_state, short
+from components.commands.request import NotProvenError
+from components.commands.ssh_session import Finished, answers, run_script
+
+if TYPE_CHECKING:
+    from components.commands.request import Progress, Request
+
+POLL_SECONDS = 0.3
+LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
+CONSOLE_LINES = 25
+# Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
+_EMERGENCY = re.compile(r"Press Enter for emergency shell|Entering emergency mode")
+
+
+class Console:
+    """The machine's serial console where a file on this computer has it; `shows_…` looks at what is new since."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path) if path else None
+        self._start = self._size()
+
+    def shows_emergency(self) -> bool:
+        """Whether the initramfs has given up since."""
+        return _EMERGENCY.search(self._text()) is not None
+
+    def tail(self) -> list[str]:
+        """The last lines, without control characters; [] where there is no such file."""
+        lines = deque(self._text(since=0).splitlines(), maxlen=CONSOLE_LINES)
+        return ["".join(c for c in line.rstrip() if c.isprintable()) for line in lines]
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size if self._path else 0
+        except OSError:
+            return 0
+
+    def _text(self, since: int | None = None) -> str:
+        if self._path is None:
+            return ""
+        try:
+            with self._path.open("rb") as console:
+                console.seek(self._start if since is None else since)
+                return console.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+def await_boot(
+    request: Request,
+    progress: Progress,
+    *,
+    old_boot: str,
+    config_id: str,
+    seconds: float,
+    console: Console | None = None,
+) -> MachineState:
+    """The state of the machine once it answers in another boot than `old_boot` ("": in any).
+
+    With the stamp `config_id` it also has to have settled; without it there is nothing to wait for, and a machine whose
+    start-up hangs must still be open for a better config. With a `console`, an emergency on it ends the waiting.
+    Raises `NotProvenError` after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    refused_since: float | None = None
+    seen = "it never answered"
+    while (remaining := deadline - time.monotonic()) > 0:
+        if not answers(request.target):
+            if console is not None and console.shows_emergency():
+                raise NotProvenError(
+                    "Ignition failed in the initramfs: its last lines are on the console",
+                    "mend the config; the console's lines above say what Ignition could not do",
+                )
+            seen = "no answer" if not old_boot else "rebooting, no answer"
+            progress.say(seen)
+            time.sleep(POLL_SECONDS)
+            continue
+        finished = run_script(
+            request.target,
+            "state.sh",
+            {"OLD_BOOT": old_boot, "CONFIG_ID": config_id, "SETTLE": str(max(1, int(min(remaining, 120))))},
+            timeout=min(remaining, 150),
+        )
+        state = read_state(finished)
+        if state is None:
+            refused_since = _look_at_refusal(finished, request, refused_since)
+            seen = "answers, but no session yet"
+        elif state.boot_id == old_boot:
+            seen = "still in the old boot, shutting down"
+        elif state.system == "stopping":
+            seen = "shutting down"
+        elif state.stamp == config_id and not state.is_settled:
+            seen = f"up, {state.system or 'starting'}" + (
+                f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
+            )
+        else:
+            progress.say(f"up on {short(state.stamp)}, {state.system}")
+            return state
+        progress.say(seen)
+        time.sleep(POLL_SECONDS)
+    raise NotProvenError(
+        f"the machine was not back within {seconds:.0f} s; last seen: {seen}",
+        "a machine that can't fetch or parse its config retries by itself: mend the config and run 'pulumi up' again",
+    )
+
+
+def _look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
+    """Raise for refusals that waiting won't change; else when the login was first refused, None for other troubles."""
+    if "HOST IDENTIFICATION HAS CHANGED" in finished.stderr or "Host key verification failed" in finished.stderr:
+        raise NotProvenError(
+            f"the SSH host key of {request.target.host} is not the pinned one: another machine, or someone in between",
+            f"compare it with the machine's console; only if it is right, remove {request.target.known_hosts}",
+        )
+    if "a password is required" in finished.stderr:
+        raise NotProvenError(
+            f"{request.target.user} can't become root by sudo without a password",
+            "log in as 'core', or give the user a sudoers entry in the config",
+        )
+    if "Permission denied" not in finished.stderr:
+        return None
+    since = time.monotonic() if since is None else since
+    if time.monotonic() - since > LOGIN_REFUSED_SECONDS:
+        raise NotProvenError(
+            f"the machine refuses the login of {request.target.user}: {finished.stderr.strip().splitlines()[-1]}",
+            "the SSH key in the machine's running config is not one of those offered here (flatcar:ssh, ssh-agent)",
+        )
+    return since

@@ -1,0 +1,128 @@
+"""The way back to the last good config: noting it after a proof, and taking it after a failure. Standard library only.
+
+A machine that has booted goes back by `scripts/rollback.sh`, by itself after its deadline or told so from here; one
+that is stuck in the initramfs fetches the object again at its next try, and finds the last good config there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.commands.proof import missing_proof, short
+from components.commands.request import NotProvenError
+from components.commands.ssh_session import UNREACHABLE, Finished, run_script
+from components.commands.waiting import await_boot
+
+if TYPE_CHECKING:
+    from components.commands.proof import MachineState
+    from components.commands.request import Progress, Request
+
+TOO_LATE = 4  # confirm.sh's exit code
+SESSION_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGood:
+    """A config that the machine has proven before."""
+
+    config_id: str
+    content: str
+
+
+def last_good(finished: Finished) -> LastGood | None:
+    """What stage.sh found on the machine, if anything."""
+    config_id, encoded = finished.value("last_good"), finished.value("last_good_content")
+    try:
+        content = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return LastGood(config_id=config_id, content=content) if config_id and content else None
+
+
+def confirm(request: Request, progress: Progress) -> None:
+    """Tell the machine that its config is proven: from now on it is the last good one. Raises `NotProvenError`."""
+    if not request.rollback_after:
+        return
+    _confirm(request, progress, request.config_id, base64.b64encode(request.content.encode()).decode())
+
+
+def go_back(request: Request, progress: Progress, good: LastGood, failure: NotProvenError, *, old_boot: str) -> str:
+    """Bring the machine back to `good`, wait for it there and prove that; the sentence to report.
+
+    `old_boot` is the boot that the re-run was staged in, "" when nothing was staged. Raises `NotProvenError` that names
+    both troubles when the machine does not get there.
+    """
+    progress.say(f"not proven: {failure}")
+    progress.say(f"going back to the last good {short(good.config_id)}")
+    object_text = _put_object_back(request, progress, good)
+    try:
+        state = _await_last_good(request, progress, good, old_boot)
+    except NotProvenError as second:
+        raise NotProvenError(
+            f"{failure}; and the machine did not come back on its last good {short(good.config_id)}: {second}",
+            f"look at the machine's console; {object_text}",
+        ) from None
+    missing = missing_proof(state, good.config_id, rebooted=False, allow_degraded=True)
+    if missing is not None:
+        raise NotProvenError(f"{failure}; back on {short(good.config_id)}, but {missing.message}", missing.advice)
+    _confirm(request, progress, good.config_id, "")
+    return f"the machine is back on its last good {short(good.config_id)}; wanted was {short(request.config_id)}"
+
+
+def _await_last_good(request: Request, progress: Progress, good: LastGood, old_boot: str) -> MachineState:
+    deadline = time.monotonic() + request.rollback_after + request.timeout
+    while True:
+        remaining = max(1.0, deadline - time.monotonic())
+        state = await_boot(request, progress, old_boot=old_boot, config_id=good.config_id, seconds=remaining)
+        if state.stamp == good.config_id:
+            return state
+        # a boot that failed its proof, and can be talked to: no need to wait for its own deadline
+        told = run_script(request.target, "go-back.sh", {}, timeout=SESSION_SECONDS, on_error_line=progress.say)
+        if told.code == 0:
+            old_boot = state.boot_id
+        elif told.code != UNREACHABLE:
+            raise NotProvenError("its flatcar-rollback.service could not be started", "look at it on the machine")
+
+
+def _confirm(request: Request, progress: Progress, config_id: str, content: str) -> None:
+    # a machine that was always replaced may be changed in place later: a reset brings it back from there
+    lifecycle = request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset"
+    values = {"CONFIG_ID": config_id, "LIFECYCLE": lifecycle, "CONTENT": content, "KEEP": request.keep}
+    for _ in range(5):
+        finished = run_script(
+            request.target,
+            ("staging.sh", "confirm.sh"),
+            values,
+            timeout=SESSION_SECONDS,
+            on_error_line=progress.say,
+        )
+        if finished.code == 0:
+            return
+        if finished.code == TOO_LATE:
+            raise NotProvenError(
+                f"the proof of {short(config_id)} came too late, the machine was going back by itself",
+                "raise rollback_after, or look for what makes the machine slow",
+            )
+        if finished.code != UNREACHABLE:
+            break
+    raise NotProvenError(
+        f"the machine could not note {short(config_id)} as its last good one (exit code {finished.code})",
+        "see that /oem can be written and has space; without the note the machine goes back by itself",
+    )
+
+
+def _put_object_back(request: Request, progress: Progress, good: LastGood) -> str:
+    if request.place is None:
+        progress.say("the object can't be put back from here; it still holds the config that failed")
+        return "its object still holds the config that failed"
+    try:
+        request.place.put_back(good.content)
+    except OSError as error:
+        progress.say(f"the object could not be put back: {error}")
+        return "its object still holds the config that failed"
+    progress.say("the object holds the last good config again")
+    return "its object holds the last good config"

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Notes that the running config has been proven: it is the last good one from now on, and the machine won't go back.
+# Put in front of this text, quoted, by the deployer: CONFIG_ID LIFECYCLE CONTENT (the object, base64; '' to leave the
+# noted one as it is) and the array KEEP. Runs as root. Exit: 0 noted; 4 too late, the machine is on its way back.
+set -euo pipefail
+
+main() {
+  local good folder
+  exec 9>"$LOCK"
+  if ! flock --wait 10 9 || [ -e "$GOING_BACK" ] || [ "$(cat /etc/flatcar/config-id)" != "$CONFIG_ID" ]; then
+    say "the machine is already going back to its last good config"
+    exit 4
+  fi
+  if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+    say "unstaging a re-run that did not happen"
+    flatcar-reset --stop >&2
+  fi
+  good=$(last_good 1)
+  if [ -e /oem/config.ign ] && [ "$good" = "$CONFIG_ID" ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
+    say "removing /oem/config.ign, the last good config that the machine went back to"
+    rm -f /oem/config.ign
+  fi
+  if [ -n "$CONTENT" ]; then
+    umask 077
+    folder=$(printf '%s\n' "$CONTENT" "$LIFECYCLE" "${KEEP[@]}" | sha256sum | cut -c1-16)
+    if [ "$good" != "$CONFIG_ID" ] || [ "$(last_good 2)" != "$folder" ]; then
+      rm -rf "${WAY_BACK:?}/$folder"
+      mkdir -p "$WAY_BACK/$folder"
+      base64 -d <<<"$CONTENT" >"$WAY_BACK/$folder/config.ign"
+      echo "$LIFECYCLE" >"$WAY_BACK/$folder/lifecycle"
+      printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/$folder/keep"
+      printf '%s\n' "$CONFIG_ID" "$folder" >"$WAY_BACK/last-good.new"
+      sync
+      mv "$WAY_BACK/last-good.new" "$WAY_BACK/last-good"
+      find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
+    fi
+  fi
+  rm -f "$WAY_BACK/went-back" "$WAY_BACK/staged.keep"
+  sync
+  echo "confirmed=$CONFIG_ID"
+}
+
+main </dev/null

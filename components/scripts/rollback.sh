@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Goes back to the last good config when the running one has not been confirmed by the deployer. Lies in every machine as
+# /etc/flatcar/rollback.sh (components/way_back.py); flatcar-rollback.timer starts it some time after each boot, the
+# deployer starts it at once when a proof failed. Does nothing on a confirmed machine. Runs as root.
+set -euo pipefail
+
+main() {
+  exec 9>"$LOCK"
+  flock 9
+  local stamp good folder lifecycle keep
+  stamp=$(cat /etc/flatcar/config-id 2>/dev/null || true)
+  good=$(last_good 1)
+  folder=$WAY_BACK/$(last_good 2)
+  if [ -z "$good" ]; then
+    say "config id ${stamp:0:12} is not confirmed, but there is no last good config to go back to"
+    return
+  fi
+  [ "$stamp" != "$good" ] || return 0
+  [ -s "$folder/config.ign" ]
+  say "config id ${stamp:0:12} was not confirmed: going back to the last good one, ${good:0:12}"
+  echo "flatcar-rollback: going back from config id ${stamp:0:12} to ${good:0:12}" >/dev/console || true
+  lifecycle=$(cat "$folder/lifecycle")
+  mapfile -t keep < <(sort -u "$folder/keep" "$WAY_BACK/staged.keep" 2>/dev/null)
+  touch "$GOING_BACK"
+  install -m 600 "$folder/config.ign" /oem/config.ign
+  stage_lifecycle "$lifecycle" "${keep[@]}"
+  echo "$stamp" >"$WAY_BACK/went-back"
+  sync
+  systemctl --no-block reboot
+}
+
+main </dev/null

@@ -1,0 +1,99 @@
+"""A loopback machine, its object, and the program of its Command: where tests of the protocol and of faults start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from components.ignition_object import STAMP
+from components.way_back import with_way_back
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+
+PROJECT = Path(__file__).parents[2]
+KEEP = ["/etc/ssh/ssh_host_.*", "/var/log"]
+
+
+class Lab:
+    """A machine, its object, and the Command's program. `rollback_after` 0: no way back."""
+
+    def __init__(self, machine: LoopbackMachine, server: ObjectServer, rollback_after: int = 0) -> None:
+        self.machine, self.server, self.rollback_after = machine, server, rollback_after
+        self.contents: dict[str, str] = {}
+
+    @property
+    def object(self) -> Path:
+        """What the pointer leads to."""
+        return self.server.folder / "web.ign"
+
+    def publish(self, name: str, *files: str) -> str:
+        """Put a config called `name` at the pointer, with more `files` of its own; returns its config id."""
+        config_id = hashlib.sha512(name.encode()).hexdigest()
+        contents = {f"/etc/only-{name}": "x", **dict.fromkeys(files, "x"), STAMP: f"{config_id}%0A"}
+        nodes = [
+            {"path": path, "overwrite": True, "contents": {"source": f"data:,{text}"}}
+            for path, text in contents.items()
+        ]
+        config: dict[str, Any] = {"storage": {"files": nodes}}
+        if self.rollback_after:
+            config = with_way_back(config, self.rollback_after)
+        self.contents[config_id] = json.dumps(config)
+        self.object.write_text(self.contents[config_id])
+        return config_id
+
+    def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
+        """What the program gets for `config_id`, which has been published before."""
+        machine = self.machine
+        request = {
+            "machine": "web",
+            "config_id": config_id,
+            "source": machine.source,
+            "content": self.contents.get(config_id, "{}"),
+            "place": {"path": str(self.object), "written": "2025-01-31T12:00:00.000000Z"},
+            "lifecycle": "reset",
+            "keep": KEEP,
+            "target": {
+                "host": "127.0.0.1",
+                "port": machine.port,
+                "user": machine.user,
+                "known_hosts": str(machine.folder / "known hosts"),
+                "host_key_alias": "web-1",
+                "identity_file": str(machine.key_file),
+                "jump_host": "",
+            },
+            "health": [],
+            "allow_degraded": False,
+            "timeout": 40,
+            "rollback_after": self.rollback_after,
+            "pause": 0,
+            "drain": "",
+            "restore": "",
+            "console_log": str(machine.console),
+            "console_hint": "",
+        }
+        return {**request, **changes}
+
+    def start(self, config_id: str, **changes: Any) -> subprocess.Popen[str]:
+        """The program, running."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", "components.commands.reprovision"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(self.request(config_id, **changes)))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def run(self, config_id: str, **changes: Any) -> tuple[int, dict[str, Any], str]:
+        """Exit code, outputs, progress."""
+        process = self.start(config_id, **changes)
+        stdout, stderr = process.communicate(timeout=180)
+        return process.returncode, json.loads(stdout) if stdout else {}, stderr
