@@ -98,7 +98,8 @@ class Reprovision(local.Command):
 
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
         """One field of the Command's outputs (`commands.reprovision.Outputs`)."""
-        return self.stdout.apply(_reader(field, default))
+        # the request is secret as the config in it may be; the outputs never hold any of it
+        return pulumi.Output.unsecret(self.stdout.apply(_reader(field, default)))
 
 
 def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:
