@@ -148,3 +148,11 @@ def load_dialect(name: Literal["butane", "clc", "ignition"]) -> Dialect:
 def detect(root: Node | None) -> Literal["butane", "clc"]:
     """The dialect of a composed source: Butane configs have a top-level `variant`."""
     return "butane" if isinstance(root, MappingNode) and root.child("variant") is not None else "clc"
+
+
+def detect_text(source: str) -> Literal["butane", "clc"]:
+    """The dialect that "auto" means for a text."""
+    try:
+        return detect(compose(source))
+    except YamlError:
+        return "clc"
