@@ -134,6 +134,10 @@ class Findings:
         entry = Diagnostic(severity=severity, path=where, message=message, line=line, column=column, hint=hint)
         self._entries.append((entry, path))
 
+    def add_at(self, severity: Severity, where: str, message: str, *, hint: str | None = None) -> None:
+        """Record a finding whose place is known by a text alone, as in a config written in Python."""
+        self._entries.append((Diagnostic(severity=severity, path=where, message=message, hint=hint), ()))
+
     def error(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
         self.add("error", path, message, hint=hint, place=place)
 

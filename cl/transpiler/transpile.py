@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from cl.transpiler import gojson
 from cl.transpiler.dialect import Dialect, Source
@@ -15,6 +15,9 @@ from cl.transpiler.snippets import Part, Snippet, merge_parts
 from cl.transpiler.variables import Variables
 from cl.transpiler.yamlnode import Mapping as MappingNode
 from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose
+
+if TYPE_CHECKING:
+    from cl.transpiler.butane.schema import Butane
 
 DialectName = Literal["auto", "clc", "butane", "ignition"]
 SpecName = Literal["native", "3"]
@@ -43,7 +46,7 @@ class Transpiled:
 
 
 def transpile(
-    source: str,
+    source: str | Butane,
     *,
     dialect: DialectName = "auto",
     filename: str = "<config>",
@@ -51,16 +54,18 @@ def transpile(
     platform: str = "",
     strict: bool = False,
     variables: Mapping[str, str] | None = None,
-    snippets: Sequence[str] = (),
+    snippets: Sequence[str | Butane] = (),
     spec: SpecName = "native",
 ) -> Transpiled:
     """Turn a Butane config or a Container Linux Config into an Ignition config, or check an Ignition config.
 
     `dialect` "auto": JSON with an `ignition.version` is Ignition, a top-level `variant` key means Butane, else
-    it is CLC. `filename` is what the report calls the source. `files_dir` is where `local` paths start; without it they are errors. `platform` is ct's
-    `-platform`. `strict` makes any finding fatal. `variables` fill `${name}` in values; None leaves `${…}`
+    it is CLC. `filename` is what the report calls the source. `files_dir` is where `local` paths start; without
+    it they are errors. `platform` is ct's `-platform`. `strict` makes any finding fatal. `variables` fill `${name}` in values; None leaves `${…}`
     alone. `snippets` are further configs, merged over the source in order (a `Snippet` knows the name of its
-    file). `spec` "3" converts a CLC's 2.3.0 to 3.1.0, as Flatcar does while it boots.
+    file). `spec` "3" converts a CLC's 2.3.0 to 3.1.0, as Flatcar does while it boots. A source or snippet may
+    also be a `butane.Butane`, written in Python: findings then name the field (`storage.files[0].mode`), and
+    variables are not filled in.
 
     Never raises for bad input: everything wrong with a config is in the report. Raises ValueError for a
     `dialect` or `spec` that doesn't exist.
@@ -71,21 +76,25 @@ def transpile(
         raise ValueError(f"spec is one of {', '.join(get_args(SpecName))}, not {spec!r}")
     values = None if variables is None else Variables(variables)
     options = _Options(dialect, files_dir, platform, strict, spec, values)
-    texts = [(filename, source)]
+    sources = [(filename, source)]
     for number, snippet in enumerate(snippets, start=1):
-        texts.append((snippet.filename if isinstance(snippet, Snippet) else f"<snippet {number}>", snippet))
-    translated = [_translate(text, name, options) for name, text in texts]
+        sources.append((snippet.filename if isinstance(snippet, Snippet) else f"<snippet {number}>", snippet))
+    translated = [
+        _translate(text, name, options) if isinstance(text, str) else _translate_code(text, name, options)
+        for name, text in sources
+    ]
     entries = [entry for _, found in translated for entry in found]
     parts = [part for part, _ in translated if part is not None]
     config = parts[0].config if parts else None
-    if len(texts) > 1 and len(parts) == len(texts):
+    if len(sources) > 1 and len(parts) == len(sources):
         config, found = merge_parts(parts)
         entries += found
     if values is not None:
         findings = Findings()
         values.report_unused(findings)
         entries += findings.located(NodeLocator(None), filename)
-    report = Report(tuple(entries), sources=tuple(texts), strict=strict)
+    texts = tuple((name, text) for name, text in sources if isinstance(text, str))
+    report = Report(tuple(entries), sources=texts, strict=strict)
     if config is None or report.is_fatal:
         return Transpiled(None, report)
     return Transpiled(gojson.dumps(config), report)
@@ -128,6 +137,16 @@ def _translate(text: str, filename: str, options: _Options) -> tuple[Part | None
         findings.error((), error.message, place=place)
     part = Part(filename, root, config) if config is not None and not findings.is_fatal else None
     return part, findings.located(NodeLocator(root), filename)
+
+
+def _translate_code(config: Butane, filename: str, options: _Options) -> tuple[Part | None, tuple[Diagnostic, ...]]:
+    """A config written in Python, on its own."""
+    from cl.transpiler.butane.code import translate_code
+
+    findings = Findings()
+    translated = translate_code(config, options.files_dir, findings)
+    part = Part(filename, None, translated) if translated is not None else None
+    return part, findings.located(NodeLocator(None), filename)
 
 
 def load_dialect(name: Literal["butane", "clc", "ignition"]) -> Dialect:

@@ -1,0 +1,174 @@
+"""What goes wrong with a valid Ignition config when it is run again on a machine that lives.
+
+Ignition and Butane check a config for a first boot. A config that re-provisions meets the disks and files of the
+run before; the rules in here are about that. An error is about lost data or a machine that can't be reached any
+more, a warning about the rest; `allow` takes a rule back where it is meant so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cl.transpiler.ignition.checks import CheckError, decode_data_url
+from cl.transpiler.report import Diagnostic, Severity
+
+ROOT_DEVICES = ("/dev/disk/by-partlabel/ROOT", "/dev/disk/by-label/ROOT")
+"""The file system that re-provisioning replaces: wiping it loses nothing that was to be kept."""
+
+_UPDATE_CONF = ("/etc/flatcar/update.conf", "/etc/coreos/update.conf")
+_STRATEGY = re.compile(r"^\s*REBOOT_STRATEGY\s*=", re.MULTILINE)
+
+
+class Rule(StrEnum):
+    """The rules by name, for `allow`."""
+
+    KEPT = "kept"
+    WIPE = "wipe"
+    REMOTE = "remote"
+    REPLACE = "replace"
+    LOGIN = "login"
+    REBOOT = "reboot"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What the rules have to know about the machine.
+
+    `is_kept` tells of a whole path whether it survives the wipe. `ssh_user` is who logs in; None when the
+    platform itself brings that user's keys. `managed_rollouts`: reboots are this program's business. `limit` is
+    the largest config, in bytes, that `limit_of` (a store, a platform) takes.
+    """
+
+    is_kept: Callable[[str], bool] = lambda _path: False
+    ssh_user: str | None = None
+    managed_rollouts: bool = False
+    limit: int | None = None
+    limit_of: str = "the store"
+
+
+def lint(
+    config: dict[str, Any],
+    situation: Situation,
+    *,
+    size: int = 0,
+    allow: Collection[Rule] = (),
+    filename: str = "<config>",
+) -> tuple[Diagnostic, ...]:
+    """Findings about a decoded Ignition 3 config that is `size` bytes long as it is stored.
+
+    Each has a hint with the way out. `allow` leaves rules out. Paths are those of the Ignition config.
+    """
+    out = []
+    for rule, severity, path, message, hint in _findings(config, situation, size):
+        if rule not in allow:
+            where = f"$.{path}" if path else "$"
+            out.append(Diagnostic(severity=severity, path=where, message=message, hint=hint, filename=filename))
+    return tuple(out)
+
+
+Finding = tuple[Rule, Severity, str, str, str]
+
+
+def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterator[Finding]:
+    storage = config.get("storage", {})
+    yield from _kept(storage, situation.is_kept)
+    yield from _wipes(storage)
+    yield from _remote(storage, config.get("ignition", {}))
+    yield from _login(config, situation.ssh_user)
+    if situation.managed_rollouts:
+        yield from _reboots(config)
+    if situation.limit is not None and size > situation.limit:
+        message = f"the config has {size} bytes, {situation.limit_of} takes {situation.limit}"
+        yield Rule.SIZE, "error", "", message, "move large contents to a place that the machine fetches them from"
+
+
+def _kept(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iterator[Finding]:
+    """Ignition refuses to write contents over a file that is there, and does so after the wipe."""
+    for kind in ("files", "links"):
+        for index, node in enumerate(storage.get(kind, [])):
+            writes = kind == "links" or "source" in node.get("contents", {})
+            if writes and not node.get("overwrite") and is_kept(node["path"]):
+                message = f"{node['path']} is kept and written by the config: the next run fails, after the wipe"
+                yield Rule.KEPT, "error", f"storage.{kind}.{index}", message, "set overwrite: true, or keep less"
+
+
+def _wipes(storage: dict[str, Any]) -> Iterator[Finding]:
+    for index, filesystem in enumerate(storage.get("filesystems", [])):
+        if filesystem.get("wipeFilesystem") and filesystem["device"] not in ROOT_DEVICES:
+            message = f"the file system on {filesystem['device']} is erased each time the config runs again"
+            hint = "without wipe_filesystem, one that fits (format, label, UUID) is used as it is"
+            yield Rule.WIPE, "error", f"storage.filesystems.{index}", message, hint
+    for index, disk in enumerate(storage.get("disks", [])):
+        if disk.get("wipeTable"):
+            message = f"the partition table of {disk['device']} is erased each time the config runs again"
+            hint = "without wipe_table, partitions that fit are used as they are"
+            yield Rule.WIPE, "error", f"storage.disks.{index}", message, hint
+    for index, luks in enumerate(storage.get("luks", [])):
+        if luks.get("wipeVolume"):
+            message = f"the encrypted volume {luks['name']} is erased each time the config runs again"
+            yield Rule.WIPE, "error", f"storage.luks.{index}", message, "leave wipe_volume out"
+
+
+def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Finding]:
+    """What is fetched while Ignition runs is fetched after the wipe: if that fails, the machine waits in its initrd."""
+    section = ignition.get("config", {})
+    if section.get("replace", {}).get("source") is not None:
+        message = "the config replaces itself by another one: what is checked here never runs, nor is it proven to run"
+        yield Rule.REPLACE, "error", "ignition.config.replace", message, "point the machine at that config itself"
+    places = [(f"ignition.config.merge.{i}", resource) for i, resource in enumerate(section.get("merge", []))]
+    for index, file in enumerate(storage.get("files", [])):
+        places.append((f"storage.files.{index}.contents", file.get("contents", {})))
+        places += [(f"storage.files.{index}.append.{i}", resource) for i, resource in enumerate(file.get("append", []))]
+    for index, luks in enumerate(storage.get("luks", [])):
+        places.append((f"storage.luks.{index}.keyFile", luks.get("keyFile", {})))
+    for path, resource in places:
+        source = resource.get("source") or ""
+        if source and not source.lower().startswith("data:"):
+            message = f"{_shown(source)} is fetched after the wipe: if it can't be, the machine stays down"
+            yield Rule.REMOTE, "warning", path, message, "put the contents into the config (local:, inline:)"
+
+
+def _shown(source: str) -> str:
+    """A URL without what may be secret in it."""
+    return re.sub(r"//[^/@]*@", "//", source.partition("?")[0])
+
+
+def _login(config: dict[str, Any], user: str | None) -> Iterator[Finding]:
+    if user is None:
+        return
+    users = config.get("passwd", {}).get("users", [])
+    has_keys = any(entry["name"] == user and entry.get("sshAuthorizedKeys") for entry in users)
+    files = config.get("storage", {}).get("files", [])
+    if not has_keys and not any(file["path"].startswith(f"/home/{user}/.ssh/") for file in files):
+        message = f"{user} has no SSH key in the config: after the wipe nobody can log in"
+        yield Rule.LOGIN, "error", "passwd.users", message, f"give {user} ssh_authorized_keys"
+
+
+def _reboots(config: dict[str, Any]) -> Iterator[Finding]:
+    """Flatcar reboots after an update, by itself, unless it is told otherwise."""
+    units = config.get("systemd", {}).get("units", [])
+    masked = {unit["name"] for unit in units if unit.get("mask")}
+    files = config.get("storage", {}).get("files", [])
+    if masked & {"locksmithd.service", "update-engine.service"}:
+        return
+    if any(file["path"] in _UPDATE_CONF and _STRATEGY.search(_text(file)) for file in files):
+        return
+    message = "nothing says when the machine reboots after an update: it may do so in the middle of a rollout"
+    yield Rule.REBOOT, "warning", "storage.files", message, f"write REBOOT_STRATEGY=off into {_UPDATE_CONF[0]}"
+
+
+def _text(file: dict[str, Any]) -> str:
+    """The contents of a text file of the config; "" when they are elsewhere."""
+    contents = file.get("contents", {})
+    try:
+        data = decode_data_url(contents.get("source") or "")
+        return (gzip.decompress(data) if contents.get("compression") == "gzip" else data).decode("utf-8", "replace")
+    except (CheckError, OSError, EOFError, zlib.error):
+        return ""
