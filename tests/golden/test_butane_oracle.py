@@ -1,0 +1,209 @@
+"""Our findings and JSON against those of the original butane, built from its Go module."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cl.transpiler import Snippet, transpile
+from tests.conftest import missing
+from tests.golden.test_butane import CASES, FILES, source_of
+from tests.support.butane import compare
+from tests.support.butane_configs import butane_config, mutate
+from toolchain import oracles
+from toolchain.steps import SetupError
+
+GENERATED = int(os.environ.get("GENERATED") or 1500)
+SEED = int(os.environ.get("SEED") or 0)
+
+
+def build(package: str, name: str) -> Path:
+    try:
+        return oracles.ensure("butane", package, name)
+    except SetupError as error:
+        missing(f"{name}: {error}")
+        raise AssertionError from None
+
+
+@pytest.fixture(scope="module")
+def butane() -> Path:
+    return build("github.com/coreos/butane/internal", "butane")
+
+
+@pytest.fixture(scope="module")
+def merger() -> Path:
+    return build("./merge", "butane-merge")
+
+
+@pytest.fixture(scope="module")
+def files_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the generated configs name as local files."""
+    folder = tmp_path_factory.mktemp("files")
+    for name, data in {
+        "hello.txt": b"hello\n",
+        "big.txt": b"a line of text\n" * 300,
+        "bin.dat": bytes(range(256)),
+        "id.pub": b"ssh-ed25519 AAAA a\nssh-ed25519 BBBB b\n",
+        "id2.pub": b"ssh-rsa CCCC c\r\n",
+        "u.service": b"[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+        "tree/f": b"f",
+        "tree/sub/x.sh": b"#!/bin/sh\n",
+        "tree2/etc/hosts": b"h\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    (folder / "tree/sub/x.sh").chmod(0o755)
+    (folder / "tree/l").symlink_to("f")
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_recorded_cases_agree(butane: Path, case: Path) -> None:
+    assert compare(butane, source_of(case), FILES) is None
+
+
+def agree(butane: Path, texts: list[str], files_dir: Path) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        wrong = [answer for answer in pool.map(lambda text: compare(butane, text, files_dir), texts) if answer]
+    assert not wrong, f"{len(wrong)} of {len(texts)} differ, the first:\n{wrong[0]}"
+
+
+def test_generated_configs_agree(butane: Path, files_dir: Path) -> None:
+    texts = [butane_config(seed) for seed in range(SEED, SEED + GENERATED)]
+    refused = sum(transpile(text, dialect="butane", files_dir=files_dir).json is None for text in texts)
+    assert len(texts) / 5 < refused < len(texts) * 4 / 5, "a fair share of them is invalid, and of them is valid"
+    agree(butane, texts, files_dir)
+
+
+def test_mutated_configs_agree(butane: Path, files_dir: Path) -> None:
+    seeds = range(SEED, SEED + GENERATED // 2)
+    agree(butane, [mutate(butane_config(seed), random.Random(seed)) for seed in seeds], files_dir)
+
+
+def test_the_corpus_agrees(butane: Path, tmp_path: Path) -> None:
+    corpus = Path(__file__).parents[3] / "shared" / "corpus"
+    if not (corpus / "butane.jsonl").exists():
+        pytest.skip("the corpus is not beside the checkout")
+    files = tmp_path / "files"
+    shutil.copytree(corpus / "files", files)
+    cases = [json.loads(line) for line in (corpus / "butane.jsonl").read_text().splitlines()]
+    texts = [case["yaml"] for case in cases if supported(case["yaml"], files)]
+    assert len(texts) > 600
+    agree(butane, texts, files)
+
+
+def supported(text: str, files: Path) -> bool:
+    report = transpile(text, dialect="butane", files_dir=files).report
+    return not any("is not supported" in entry.message or "has no version" in entry.message for entry in report)
+
+
+BASE = """\
+variant: flatcar
+version: 1.1.0
+"""
+SNIPPETS = {
+    "files by path": (
+        "storage: {files: [{path: /a, mode: 0600, contents: {inline: a}}, {path: /b}]}",
+        "storage: {files: [{path: /c}, {path: /a, overwrite: true, contents: {inline: b}, append: [{inline: c}]}]}",
+    ),
+    "kinds of nodes replace each other": (
+        "storage: {files: [{path: /a}], directories: [{path: /b}], links: [{path: /c, target: x}]}",
+        "storage: {links: [{path: /a, target: y}], files: [{path: /b}], directories: [{path: /c}]}",
+    ),
+    "units and drop-ins by name": (
+        "systemd: {units: [{name: a.service, enabled: true, dropins: [{name: a.conf, contents: ''}]}]}",
+        "systemd: {units: [{name: b}, {name: a.service, mask: true, dropins: [{name: b.conf}, {name: a.conf}]}]}".replace(
+            "name: b}", "name: b.service}"
+        ),
+    ),
+    "users and groups by name, their keys and groups once": (
+        "passwd: {users: [{name: core, ssh_authorized_keys: [a, b], groups: [g]}], groups: [{name: g, gid: 1}]}",
+        "passwd: {users: [{name: core, ssh_authorized_keys: [b, c], uid: 0, groups: [h]}], groups: [{name: g}]}",
+    ),
+    "disks by device, partitions by number or label": (
+        "storage: {disks: [{device: /dev/a, partitions: [{number: 1, label: x}, {label: y, size_mib: 5}]}]}",
+        "storage: {disks: [{device: /dev/a, wipe_table: true, partitions: [{number: 1}, {label: y}, {label: z}]}]}",
+    ),
+    "file systems by device, options are joined": (
+        "storage: {filesystems: [{device: /dev/a, format: ext4, options: [a], mount_options: [b]}]}",
+        "storage: {filesystems: [{device: /dev/a, format: xfs, options: [a], mount_options: [b]}, {device: /dev/b}]}",
+    ),
+    "luks and raid by name": (
+        (
+            "storage: {luks: [{name: a, device: /dev/a, options: [x], open_options: [y]}],"
+            " raid: [{name: r, level: raid1, devices: [/dev/b], options: [z]}]}"
+        ),
+        (
+            "storage: {luks: [{name: a, device: /dev/b, options: [x], open_options: [y, w]}],"
+            " raid: [{name: r, level: raid5, devices: [/dev/b, /dev/c], options: [z]}]}"
+        ),
+    ),
+    "configs and certificates by source, headers by name": (
+        (
+            "ignition: {config: {merge: [{source: https://a, http_headers: [{name: A, value: a}, {name: B, value: b}]}]},"
+            " security: {tls: {certificate_authorities: [{source: https://c}]}}, proxy: {no_proxy: [a]}}"
+        ),
+        (
+            "ignition: {config: {merge: [{source: https://a, http_headers: [{name: A}, {name: B, value: c}]},"
+            " {source: https://b}], replace: {source: https://d}}, timeouts: {http_total: 1},"
+            " security: {tls: {certificate_authorities: [{source: https://c}, {source: https://e}]}},"
+            " proxy: {http_proxy: http://p, no_proxy: [a, b]}}"
+        ),
+    ),
+    "kernel arguments change sides": (
+        "kernel_arguments: {should_exist: [a, b], should_not_exist: [c]}",
+        "kernel_arguments: {should_exist: [c], should_not_exist: [b, d]}",
+    ),
+}
+
+
+def without_empty(value: Any) -> Any:
+    """The JSON without its empty objects, which plain Go JSON prints and butane leaves out."""
+    if isinstance(value, dict):
+        kept = {key: without_empty(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in ({}, None)}
+    return [without_empty(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("name", SNIPPETS)
+@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
+def test_snippets_merge_as_terraform_provider_ct_merges(merger: Path, tmp_path: Path, name: str, turned: bool) -> None:
+    texts = [BASE + text + "\n" for text in SNIPPETS[name]]
+    check_merge(merger, tmp_path, texts[::-1] if turned else texts)
+
+
+def test_generated_snippets_merge_as_terraform_provider_ct_merges(merger: Path, tmp_path: Path) -> None:
+    valid = []
+    for seed in range(SEED, SEED + 600):
+        text = butane_config(seed)
+        if "local" not in text and transpile(text, dialect="butane").json is not None and "experimental" not in text:
+            valid.append(text)
+    merged = sum(check_merge(merger, tmp_path, list(pair)) for pair in itertools.pairwise(valid))
+    assert merged > len(valid) / 4
+
+
+def check_merge(merger: Path, tmp_path: Path, texts: list[str]) -> bool:
+    """Compare; False when the merged config is no valid one, which the original doesn't look at."""
+    paths = []
+    for number, text in enumerate(texts):
+        paths.append(tmp_path / f"{number}.yaml")
+        paths[-1].write_text(text)
+    theirs = subprocess.run([merger, *paths], capture_output=True, text=True, check=True).stdout
+    snippets = [Snippet(text, f"{number}.yaml") for number, text in enumerate(texts[1:], start=1)]
+    ours = transpile(texts[0], snippets=snippets, dialect="butane")
+    if ours.json is None:
+        return False
+    expected, found = json.loads(theirs), json.loads(ours.json)
+    expected["ignition"].pop("version")  # the original's is always that of the newest spec it knows
+    found["ignition"].pop("version")
+    assert without_empty(found) == without_empty(expected), "\n---\n".join(texts)
+    return True
