@@ -36,16 +36,20 @@ def run_ct(ct: Path, text: str, *, platform: str = "", files_dir: Path | None = 
         [str(ct), *flags], input=text.encode("utf-8", "surrogateescape"), capture_output=True, check=False
     )
     stderr = done.stderr.decode("utf-8", "replace")
-    entries = Counter(
-        (match[1], int(match[2]) if match[2] else None, int(match[3]) if match[3] else None)
-        for match in _ENTRY.finditer(stderr)
-    )
     accepted = done.returncode == 0
     return Run(
         json=done.stdout.decode("utf-8") if accepted else None,
-        entries=entries,
+        entries=entries_of(stderr),
         stderr=stderr,
         crashed=done.returncode not in (0, 1),
+    )
+
+
+def entries_of(report: str) -> Counter[Entry]:
+    """The findings in a report that ct has printed."""
+    return Counter(
+        (match[1], int(match[2]) if match[2] else None, int(match[3]) if match[3] else None)
+        for match in _ENTRY.finditer(report)
     )
 
 

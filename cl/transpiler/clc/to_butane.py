@@ -162,7 +162,7 @@ def _existing(path: Path, tree: dict[str, Tree]) -> Path:
         inside = name in node if isinstance(node, dict) else isinstance(node, list) and int(str(name)) < len(node)
         if not inside:
             return path[:depth]
-        node = node[name]  # type: ignore[index,call-overload]  # a key of a mapping, an index of a list
+        node = node[name]  # type: ignore[index]  # a key of a mapping, an index of a list
     return path
 
 
