@@ -62,10 +62,10 @@ def transpile(
     `dialect` "auto": JSON with an `ignition.version` is Ignition, a top-level `variant` key means Butane, else
     it is CLC. `filename` is what the report calls the source. `files_dir` is where `local` paths start; without
     it they are errors. `platform` is ct's `-platform`. `strict` makes any finding fatal. `variables` fill
-    `${name}` in values; None leaves `${…}` alone. `snippets` are further configs, merged over the source in order (a `Snippet` knows the name of its
-    file). `spec` "3" converts a CLC's 2.3.0 to 3.1.0, as Flatcar does while it boots. A source or snippet may
-    also be a `butane.Butane`, written in Python: findings then name the field (`storage.files[0].mode`), and
-    variables are not filled in.
+    `${name}` in values; None leaves `${…}` alone. `snippets` are further configs, merged over the source in order
+    (a `Snippet` knows the name of its file). `spec` "3" converts a CLC's 2.3.0 to 3.1.0, as Flatcar does while
+    it boots. A source or snippet may also be a `butane.Butane`, written in Python: findings then name the field
+    (`storage.files[0].mode`), and variables are not filled in.
 
     Never raises for bad input: everything wrong with a config is in the report. Raises ValueError for a
     `dialect` or `spec` that doesn't exist.

@@ -18,9 +18,7 @@ CASES = case_paths("clc")
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
     case = read_case(path)
-    result = transpile(
-        case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, strict=case.strict
-    )
+    result = transpile(case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, strict=case.strict)
     assert (result.json or "") == case.json
     assert shown_report(result) == case.report
 
@@ -28,9 +26,7 @@ def test_case(path: Path) -> None:
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_rewritten_as_butane_it_makes_the_same_machine(path: Path) -> None:
     case = read_case(path)
-    direct = transpile(
-        case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, spec="3"
-    )
+    direct = transpile(case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, spec="3")
     butane = to_butane(case.config, platform=case.platform, files_dir=case.files_dir)
     assert (butane.text is None) == (direct.json is None)
     if butane.text is not None and direct.json is not None:

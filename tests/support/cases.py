@@ -1,12 +1,12 @@
 """Golden cases: one file each, whose name is the sentence that it proves.
 
-    flags: -platform ec2
-    --- config
-    …the config as it is
-    --- json
-    …what it becomes, one line; empty when it is refused
-    --- report
-    warning 3:7 the message (the hint)
+flags: -platform ec2
+--- config
+…the config as it is
+--- json
+…what it becomes, one line; empty when it is refused
+--- report
+warning 3:7 the message (the hint)
 """
 
 from __future__ import annotations

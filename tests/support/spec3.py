@@ -21,6 +21,8 @@ def plain(config: Any) -> Any:
         if config.get("compression") == "gzip" and data.startswith(b"\x1f\x8b"):
             data = gzip.decompress(data)
             del config["compression"]
+        elif config.get("compression") == "":
+            del config["compression"]
         config["source"] = data
     cleaned = {key: plain(value) for key, value in config.items()}
     return {key: value for key, value in cleaned.items() if value not in ({}, [], None)}

@@ -123,7 +123,7 @@ def _inline(resource: v3.Resource) -> str | None:
 
 
 def _placed(found: list[Comment], tree: dict[str, Tree], generated: Generated) -> Comments:
-    """The comments by the path in `tree` that they stand before; without a path, before everything."""
+    """The comments by the path in `tree` that they stand before; without one, behind everything."""
     comments: Comments = {}
     for comment in found:
         path = _existing(_butane_path(comment.path, generated), tree) if comment.path is not None else None

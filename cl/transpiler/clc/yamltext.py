@@ -10,7 +10,7 @@ from cl.transpiler.yamlnode import resolve
 
 Tree = str | int | bool | list["Tree"] | dict[str, "Tree"]
 Comments = dict[Path, list[str]]
-"""Lines to write before the entry at a path; those of () come first of all."""
+"""Lines to write before the entry at a path; those of () come last of all."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./@%+$=(){}-]*(?:[ :][A-Za-z0-9_./@%+$=(){}-]+)*")
 _BLOCK = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff\t]+")
@@ -23,8 +23,9 @@ _WORDS = frozenset(("y", "n", "yes", "no", "on", "off"))
 
 def write_yaml(tree: dict[str, Tree], comments: Comments) -> str:
     """The tree as a YAML document with a newline at its end."""
-    lines = list(comments.get((), []))
+    lines: list[str] = []
     _mapping(tree, (), comments, lines)
+    lines += comments.get((), [])
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,232 @@
+"""Ignition JSON as a source: what is checked, where findings stand, what passes through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cl.transpiler import transpile
+
+V2 = '{"ignition": {"version": "2.3.0"}'
+V3 = '{"ignition": {"version": "3.3.0"}'
+
+
+def storage(section: str, version: str = "2.3.0") -> str:
+    return f'{{"ignition": {{"version": "{version}"}}, "storage": {section}}}'
+
+
+@pytest.mark.parametrize(
+    "text", [V2 + "}", V3 + "}", "\n" + V2 + ', "x": [1, -2.5e3, true, false, null, "\\ud83d\\ude00"]}']
+)
+def test_a_config_passes_through(text: str) -> None:
+    result = transpile(text)
+    assert result.json is not None
+    assert json.loads(result.json) == json.loads(text)
+
+
+def test_spec_2_becomes_3_when_it_is_asked_for() -> None:
+    result = transpile(storage('{"files": [{"path": "/a", "filesystem": "root", "mode": 420}]}'), spec="3")
+    assert result.json is not None
+    assert json.loads(result.json) == {
+        "ignition": {"version": "3.1.0"},
+        "storage": {"files": [{"path": "/a", "mode": 420, "overwrite": True, "contents": {"source": ""}}]},
+    }
+
+
+def test_what_older_versions_took_for_given_is_said() -> None:
+    text = """{"ignition": {"version": "2.0.0", "config": {"append": [{"source": "HTTP://A/b c"}], "replace": {}}},
+      "storage": {"files": [{"path": "/a", "filesystem": "root", "user": {"id": 5}}]}}"""
+    result = transpile(text, spec="3")
+    assert result.json is not None
+    config = json.loads(result.json)
+    assert config["storage"]["files"][0]["mode"] == 0
+    assert (config["storage"]["files"][0]["user"], config["storage"]["files"][0]["group"]) == ({"id": 5}, {"id": 0})
+    assert config["ignition"]["config"]["merge"] == [{"source": "http://A/b%20c"}]
+    directories = storage('{"directories": [{"path": "/a", "filesystem": "root"}]}', "2.1.0")
+    assert '"mode":0' in (transpile(directories, spec="3").json or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "severity", "path", "line"),
+    [
+        ('{"ignition":\n {"version": "2.9.0"}}', "error", "$.ignition.version", 2),
+        ('{"ignition":\n {"version": "x"}}', "error", "$.ignition.version", 2),
+        ('{"ignition":\n {"version": "4.0.0"}}', "error", "$.ignition.version", 2),
+        ('{"ignition":\n {"version": "2.3.1"}}', "error", "$.ignition.version", 2),
+        (V2 + ',\n "foo": 1}', "warning", "$.foo", 2),
+        (V2 + ',\n "systemd": {},\n "systemd": {}}', "warning", "$.systemd", 3),
+        (V2 + ',\n "systemd": []}', "error", "$.systemd", 2),
+        (V2 + ',\n "systemd": {"units": {}}}', "error", "$.systemd.units", 2),
+        (V2 + ',\n "systemd": {"units": ["a"]}}', "error", "$.systemd.units.0", 2),
+        (V2 + ',\n "systemd": {"units": [{"name": 5}]}}', "error", "$.systemd.units.0.name", 2),
+        (
+            V2 + ',\n "systemd": {"units": [{"name": "a.service", "mask": "true"}]}}',
+            "error",
+            "$.systemd.units.0.mask",
+            2,
+        ),
+        (V2 + ',\n "passwd": {"users": [{"name": "a", "uid": 1.0}]}}', "error", "$.passwd.users.0.uid", 2),
+        (
+            V2 + ',\n "passwd": {"users": [{"name": "a", "uid": 99999999999999999999}]}}',
+            "error",
+            "$.passwd.users.0.uid",
+            2,
+        ),
+        (
+            V2 + ',\n "passwd": {"users": [{"name": "' + "a" * 30 + '", "uid": "' + "b" * 30 + '"}]}}',
+            "error",
+            "$.passwd.users.0.uid",
+            2,
+        ),
+        (V2 + ',\n "passwd": {"users": [{"uid": {}}]}}', "error", "$.passwd.users.0.uid", 2),
+        (V2 + ',\n "systemd": {"units": [{"name": "a"}]}}', "error", "$.systemd.units.0.name", 2),
+        (V3 + ',\n "systemd": {"units": [{"name": "a"}]}}', "error", "$.systemd.units.0.name", 2),
+        (V3 + ',\n "systemd": {"units": 5}}', "error", "$.systemd.units", 2),
+        (V3 + ',\n "passwd": {"users": [{"name": "a"},\n {"name": "a"}]}}', "error", "$.passwd.users.1", 3),
+        (storage('{"files": [{"path": "/a"}]}'), "error", "$.storage.files.0.filesystem", 1),
+        (storage('{"files": [{"path": "/a", "filesystem": "root"}]}'), "warning", "$.storage.files.0.mode", 1),
+        (
+            storage(
+                '{"disks": [{"device": "/a", "partitions": [{"size": 1, "start": 2048}, {"size": 0, "start": 2048}]}]}'
+            ),
+            "error",
+            "$.storage.disks.0.partitions",
+            1,
+        ),
+        (
+            storage('{"disks": [{"device": "/a", "partitions": [{"start": 1}]}]}'),
+            "error",
+            "$.storage.disks.0.partitions",
+            1,
+        ),
+        (
+            storage('{"disks": [{"device": "/a", "partitions": [{"start": 2048}]}]}'),
+            "warning",
+            "$.storage.disks.0.partitions.0.start",
+            1,
+        ),
+        (
+            storage('{"disks": [{"device": "/a", "partitions": [{"size": 5, "sizeMiB": 5}]}]}'),
+            "error",
+            "$.storage.disks.0.partitions.0",
+            1,
+        ),
+        (
+            storage('{"disks": [{"device": "/a", "partitions": [{"shouldExist": false}]}]}'),
+            "error",
+            "$.storage.disks.0.partitions",
+            1,
+        ),
+        (
+            storage('{"disks": [{"device": "/a", "partitions": [{"number": 1, "shouldExist": false, "guid": "x"}]}]}'),
+            "error",
+            "$.storage.disks.0.partitions.0",
+            1,
+        ),
+        (
+            storage(
+                '{"files": [{"path": "/a", "filesystem": "root", "mode": 1, "contents": {"source": "data:,",'
+                ' "httpHeaders": [{"name": "", "value": "a"}, {"name": "", "value": "b"}]}}]}',
+                "2.4.0",
+            ),
+            "error",
+            "$.storage.files.0.contents.httpHeaders",
+            1,
+        ),
+        (
+            storage('{"files": [{"path": "/a", "filesystem": "root", "contents": {"source": "s3://a/b"}}]}', "2.0.0"),
+            "error",
+            "$.storage.files.0.contents.source",
+            1,
+        ),
+        (
+            '{"ignition": {"version": "2.2.0", "config": {"replace": {"verification": {"hash": "x"}}}}}',
+            "error",
+            "$.ignition.config.replace.verification",
+            1,
+        ),
+        (
+            '{"ignition": {"version": "2.0.0", "config": {"append": [{"source": "http://[a"}]}}}',
+            "error",
+            "$.ignition.config.append.0.source",
+            1,
+        ),
+    ],
+)
+def test_a_finding_stands_at_its_key(text: str, severity: str, path: str, line: int) -> None:
+    result = transpile(text)
+    assert (severity, path) in [(entry.severity, entry.path) for entry in result.report.entries]
+    entry = next(entry for entry in result.report.entries if entry.path == path)
+    assert entry.line == line
+    assert (result.json is None) == any(entry.severity == "error" for entry in result.report.entries)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"a" 1}',
+        "{1: 2}",
+        '{"a": 1,}',
+        '{"a": "\\x"}',
+        "[1 2]",
+        "{} x",
+        "nope",
+        '"\t"',
+        "[" * 500,
+        '{"ignition": 5}',
+    ],
+)
+def test_what_is_no_ignition_config_is_refused(text: str) -> None:
+    assert transpile(text, dialect="ignition").json is None
+
+
+def test_what_only_looks_like_json_is_read_as_yaml() -> None:
+    assert transpile("{docker: {flags: [a]}}").json is not None
+
+
+def test_a_wrong_url_of_2_0_is_left_to_the_rules() -> None:
+    text = '{"ignition": {"version": "2.0.0", "config": {"replace": {"source": "http://[a"}}}}'
+    assert transpile(text).json is None
+
+
+def test_variables_are_filled_into_texts_and_nulls_are_absent() -> None:
+    text = V2 + ', "passwd": {"users": [{"name": "${who}", "uid": null}]}, "storage": null, "networkd": {"units": []}}'
+    assert '"name":"me"' in (transpile(text, variables={"who": "me"}).json or "")
+
+
+@pytest.mark.parametrize(
+    ("section", "path"),
+    [
+        ('{"disks": [{"device": "/a", "partitions": [{"start": 2048}]}]}', "$.storage.disks.0.partitions.0"),
+        (
+            '{"files": [{"path": "/a", "filesystem": "root", "mode": 1, "contents": {"source": "oem:///a"}}]}',
+            "$.storage.files.0.contents.source",
+        ),
+    ],
+)
+def test_what_spec_3_refuses_stands_at_its_key(section: str, path: str) -> None:
+    result = transpile(storage(section), spec="3")
+    assert result.json is None
+    assert path in [entry.path for entry in result.report.entries if entry.severity == "error"]
+
+
+def test_partitions_of_older_versions_are_in_sectors_which_spec_3_refuses() -> None:
+    text = storage('{"disks": [{"device": "/a", "partitions": [{"number": 1}]}]}', "2.2.0")
+    assert transpile(text).json is not None
+    assert transpile(text, spec="3").json is None
+
+
+def test_a_proxy_and_headers_are_converted() -> None:
+    text = """{"ignition": {"version": "2.4.0", "proxy": {"httpProxy": "http://p", "noProxy": ["a"]}, "config":
+      {"replace": {"source": "http://a", "httpHeaders": [{"name": "a", "value": "b"}]}}}}"""
+    result = transpile(text, spec="3")
+    assert result.json is not None
+    assert json.loads(result.json)["ignition"] == {
+        "version": "3.1.0",
+        "proxy": {"httpProxy": "http://p", "noProxy": ["a"]},
+        "config": {"replace": {"source": "http://a", "httpHeaders": [{"name": "a", "value": "b"}]}},
+    }
