@@ -30,8 +30,9 @@ Turns a Butane config or a Container Linux Config into an Ignition config. Reads
   -d, --files-dir DIR     where `local` paths start
       --in-file FILE      read FILE (ct)
       --platform NAME     the platform for {PLACEHOLDERS} of a Container Linux Config (ct)
-      --dialect NAME      auto (a `variant` key means Butane), butane or clc
+      --dialect NAME      auto (a `variant` key means Butane), butane, clc, or ignition for Ignition JSON
       --spec NAME         native, or 3: a Container Linux Config becomes Ignition 3 as well
+      --to butane         write a Container Linux Config as Butane, which makes the same machine
       --snippet FILE      merge FILE over the config; may be given again
       --variables FILE    fill ${NAME} from FILE, a JSON object of texts ("-": standard input)
       --raw-errors        one line per finding
@@ -48,7 +49,7 @@ _SWITCHES = {
 }  # fmt: skip
 _VALUES = {
     "output": "o", "out-file": "", "files-dir": "d", "in-file": "", "input": "", "platform": "", "dialect": "",
-    "spec": "", "variables": "", "snippet": "",
+    "spec": "", "to": "", "variables": "", "snippet": "",
 }  # fmt: skip
 _COLORS = {"always": True, "yes": True, "never": False, "no": False}
 _SHORT = {short: name for name, short in {**_SWITCHES, **_VALUES}.items() if short}
@@ -171,7 +172,7 @@ def _run(given: Arguments) -> None:
     if len(given.files) + ("in-file" in values) > 1:
         raise UsageError("one config at a time; more of them are --snippet FILE")
     name = values.get("in-file") or (given.files[0] if given.files else "")
-    dialect = _choice(values, "dialect", ("auto", "butane", "clc"))
+    dialect = _choice(values, "dialect", ("auto", "butane", "clc", "ignition"))
     spec = _choice(values, "spec", ("native", "3"))
     if values.get("variables") == "-" and not name:
         raise UsageError("the config and its variables can't both come from standard input")
@@ -182,9 +183,12 @@ def _run(given: Arguments) -> None:
 
     filename = name or "<stdin>"
     source = _read_text(name)
+    if _choice(values, "to", ("ignition", "butane")) == "butane":
+        _to_butane(source, filename, given)
+        return
     result = transpile(
         source,
-        dialect=cast(Literal["auto", "butane", "clc"], dialect),
+        dialect=cast(Literal["auto", "butane", "clc", "ignition"], dialect),
         filename=filename,
         files_dir=Path(values["files-dir"]) if values.get("files-dir") else None,
         platform=values.get("platform", ""),
@@ -208,6 +212,28 @@ def _run(given: Arguments) -> None:
     elif (detect_text(source) if dialect == "auto" else dialect) == "clc":
         end = ""  # as ct does
     _write(values.get("output", ""), text + end)
+
+
+def _to_butane(source: str, filename: str, given: Arguments) -> None:
+    from cl.transpiler.clc.to_butane import to_butane
+
+    if given.snippets or "variables" in given.values:
+        raise UsageError("--to butane rewrites one config as it is, without snippets and variables")
+    files_dir = given.values.get("files-dir")
+    rewritten = to_butane(
+        source,
+        filename=filename,
+        files_dir=Path(files_dir) if files_dir else None,
+        platform=given.values.get("platform", ""),
+        strict="strict" in given.switches,
+    )
+    report = rewritten.report.render(pretty="raw-errors" not in given.switches, color=_wants_color(given.color))
+    if report:
+        _say(report + "\n")
+    if rewritten.text is None:
+        raise FailedError(_reason(rewritten.report))
+    if "check" not in given.switches:
+        _write(given.values.get("output", ""), rewritten.text)
 
 
 def _choice(values: dict[str, str], name: str, choices: tuple[str, ...]) -> str:

@@ -169,8 +169,10 @@ def detect(root: Node | None) -> Literal["butane", "clc"]:
     return "butane" if isinstance(root, MappingNode) and root.child("variant") is not None else "clc"
 
 
-def detect_text(source: str) -> Literal["butane", "clc"]:
+def detect_text(source: str) -> Literal["butane", "clc", "ignition"]:
     """The dialect that "auto" means for a text."""
+    if is_ignition(source):
+        return "ignition"
     try:
         return detect(compose(source))
     except YamlError:

@@ -35,7 +35,12 @@ class Rewritten:
 
 
 def to_butane(
-    source: str, *, filename: str = "<config>", files_dir: FilePath | None = None, platform: str = ""
+    source: str,
+    *,
+    filename: str = "<config>",
+    files_dir: FilePath | None = None,
+    platform: str = "",
+    strict: bool = False,
 ) -> Rewritten:
     """The Container Linux Config `source` as Butane; local files are written into it.
 
@@ -49,7 +54,8 @@ def to_butane(
         place = (error.line, error.column or 1) if error.line is not None else None
         findings.error((), error.message, place=place)
     entries = findings.located(NodeLocator(root), filename)
-    return Rewritten(text, Report(entries, sources=((filename, source),)))
+    report = Report(entries, sources=((filename, source),), strict=strict)
+    return Rewritten(None if report.is_fatal else text, report)
 
 
 def _rewrite(

@@ -1,0 +1,112 @@
+"""Container Linux Configs held against the original ct and ign-converter, built from their Go modules."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from cl.transpiler import transpile
+from tests.conftest import missing
+from tests.support.cases import FILES, case_paths, read_case
+from tests.support.clc_configs import Case, generate, mutate
+from tests.support.ct import disagreement, run_converter, run_ct
+from tests.support.spec3 import plain
+from toolchain import oracles
+from toolchain.steps import SetupError
+
+GENERATED = int(os.environ.get("GENERATED") or 5000)
+SEED = int(os.environ.get("SEED") or 0)
+CASES = case_paths("clc")
+
+
+def build(module: str, package: str) -> Path:
+    try:
+        return oracles.ensure(module, package, module)
+    except SetupError as error:
+        missing(f"{module}: {error}")
+        raise AssertionError from None
+
+
+@pytest.fixture(scope="module")
+def ct() -> Path:
+    return build("ct", "github.com/flatcar/container-linux-config-transpiler/internal")
+
+
+@pytest.fixture(scope="module")
+def converter() -> Path:
+    return build("ign-converter", "github.com/coreos/ign-converter/internal")
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_a_golden_case_is_what_ct_makes_of_it(ct: Path, path: Path) -> None:
+    case = read_case(path)
+    theirs = run_ct(ct, case.config, platform=case.platform, files_dir=case.files_dir, strict=case.strict)
+    ours = transpile(case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, strict=case.strict)
+    assert not theirs.crashed
+    assert disagreement(theirs, ours) is None
+
+
+def compare(ct: Path, case: Case) -> tuple[str, str | None]:
+    """(ct's verdict, what differs) for one config. ct has crashes of its own; we have none."""
+    files_dir = FILES if case.files_dir else None
+    theirs = run_ct(ct, case.text, platform=case.platform, files_dir=files_dir, strict=case.strict)
+    ours = transpile(case.text, dialect="clc", platform=case.platform, files_dir=files_dir, strict=case.strict)
+    if theirs.crashed:
+        return "crashed", None
+    return "accepted" if theirs.json is not None else "refused", disagreement(theirs, ours)
+
+
+def test_generated_configs_agree_with_ct(ct: Path) -> None:
+    print(f"seeds {SEED} to {SEED + GENERATED - 1}")
+    cases = [generate(Random(seed)) for seed in range(SEED, SEED + GENERATED)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = list(pool.map(lambda case: compare(ct, case), cases))
+    wrong = [f"seed {SEED + at}: {answer}" for at, (_, answer) in enumerate(answers) if answer is not None]
+    verdicts = Counter(verdict for verdict, _ in answers)
+    print(verdicts)
+    assert not wrong, f"{len(wrong)} differ, the first: {wrong[0]}"
+    assert verdicts["refused"] > GENERATED / 3
+    assert verdicts["accepted"] > GENERATED / 3
+    assert verdicts["crashed"] < GENERATED / 100
+
+
+def convert(converter: Path, case: Case) -> tuple[str, str | None]:
+    """(ign-converter's verdict, what differs) for the Ignition 2 config that a config makes."""
+    native = transpile(case.text, dialect="clc", platform=case.platform, files_dir=FILES)
+    ours = transpile(case.text, dialect="clc", platform=case.platform, files_dir=FILES, spec="3")
+    if native.json is None:
+        return "never an Ignition config", None if ours.json is None else "accepted"
+    with TemporaryDirectory() as folder:
+        theirs = run_converter(converter, native.json, Path(folder))
+    if theirs is None or ours.json is None:
+        return "refused", None if (theirs is None) == (ours.json is None) else f"ours: {ours.report.render()}"
+    same = plain(theirs) == plain(json.loads(ours.json))
+    return "converted", None if same else f"theirs {json.dumps(theirs)}\nours   {ours.json}"
+
+
+def test_configs_are_converted_to_spec_3_as_ign_converter_does(converter: Path) -> None:
+    golden = [read_case(path) for path in CASES]
+    cases = [Case(case.config, case.platform, files_dir=True, strict=False) for case in golden]
+    cases += [generate(Random(seed)) for seed in range(SEED, SEED + GENERATED // 4)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        answers = list(pool.map(lambda case: convert(converter, case), cases))
+    wrong = [f"{cases[at].text}\n{answer}" for at, (_, answer) in enumerate(answers) if answer is not None]
+    assert not wrong, f"{len(wrong)} differ, the first:\n{wrong[0]}"
+    verdicts = Counter(verdict for verdict, _ in answers)
+    assert min(verdicts["refused"], verdicts["converted"]) > 20
+
+
+def test_mutated_texts_end_in_a_report() -> None:
+    for seed in range(SEED, SEED + GENERATED // 2):
+        random = Random(seed)
+        case = generate(random)
+        text = mutate(case.text, random)
+        result = transpile(text, platform=case.platform, files_dir=FILES)
+        assert result.json is not None or result.report.render()

@@ -1,0 +1,48 @@
+"""`python -m cl.transpiler --to butane`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cl.transpiler.cli import main
+
+
+def test_a_config_is_written_as_butane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "old.yaml"
+    source.write_text("# flags\ndocker: {flags: [-d]}\n")
+    assert main(["--to", "butane", str(source)]) == 0
+    written = capsys.readouterr().out
+    assert written.startswith("variant: flatcar\nversion: 1.0.0\n")
+    assert "# flags" in written
+    target = tmp_path / "new.yaml"
+    assert main(["--to=butane", "-o", str(target), str(source)]) == 0
+    assert target.read_text() == written
+    assert main(["--to=butane", "--check", str(source)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_what_can_not_be_said_in_butane_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "old.yaml"
+    source.write_text("networkd: {units: [{name: a.network}]}\n")
+    assert main(["--to", "butane", str(source)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "networkd" in captured.err
+    source.write_text("storage: {files: [{path: /a}]}\n")
+    assert main(["--to", "butane", "--strict", str(source)]) == 1
+
+
+def test_snippets_and_variables_have_no_place_in_a_rewrite(tmp_path: Path) -> None:
+    source = tmp_path / "old.yaml"
+    source.write_text("{}\n")
+    assert main(["--to", "butane", "--snippet", str(source), str(source)]) == 2
+
+
+def test_ignition_json_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "a.ign"
+    source.write_text('{"ignition": {"version": "3.3.0"}}')
+    assert main([str(source)]) == 0
+    assert capsys.readouterr().out == '{"ignition":{"version":"3.3.0"}}\n'
+    assert main(["--dialect", "ignition", "--spec", "3", str(source)]) == 0
