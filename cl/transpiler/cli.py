@@ -291,11 +291,11 @@ def _write(name: str, text: str) -> None:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
             return
-        target = Path(os.path.realpath(name))
-        if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-            target.write_bytes(data)  # a pipe or a device can't be replaced
+        given = Path(name)
+        if given.exists() and not stat.S_ISREG(given.stat().st_mode):
+            given.write_bytes(data)  # a pipe or a device can't be replaced
             return
-        _replace(target, data)
+        _replace(Path(os.path.realpath(name)), data)
     except BrokenPipeError:
         _stop_quietly()
     except (OSError, ValueError) as error:

@@ -121,9 +121,7 @@ SNIPPETS = {
     ),
     "units and drop-ins by name": (
         "systemd: {units: [{name: a.service, enabled: true, dropins: [{name: a.conf, contents: ''}]}]}",
-        "systemd: {units: [{name: b}, {name: a.service, mask: true, dropins: [{name: b.conf}, {name: a.conf}]}]}".replace(
-            "name: b}", "name: b.service}"
-        ),
+        "systemd: {units: [{name: b.path}, {name: a.service, mask: true, dropins: [{name: b.conf}, {name: a.conf}]}]}",
     ),
     "users and groups by name, their keys and groups once": (
         "passwd: {users: [{name: core, ssh_authorized_keys: [a, b], groups: [g]}], groups: [{name: g, gid: 1}]}",
@@ -149,7 +147,8 @@ SNIPPETS = {
     ),
     "configs and certificates by source, headers by name": (
         (
-            "ignition: {config: {merge: [{source: https://a, http_headers: [{name: A, value: a}, {name: B, value: b}]}]},"
+            "ignition: {config: {merge: [{source: https://a, http_headers: [{name: A, value: a}, {name: B, value: b}]}"
+            "]},"
             " security: {tls: {certificate_authorities: [{source: https://c}]}}, proxy: {no_proxy: [a]}}"
         ),
         (
@@ -176,12 +175,12 @@ def without_empty(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", SNIPPETS)
 @pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
-def test_snippets_merge_as_terraform_provider_ct_merges(merger: Path, tmp_path: Path, name: str, turned: bool) -> None:
+def test_snippets_merge_as_in_terraform(merger: Path, tmp_path: Path, name: str, turned: bool) -> None:
     texts = [BASE + text + "\n" for text in SNIPPETS[name]]
     check_merge(merger, tmp_path, texts[::-1] if turned else texts)
 
 
-def test_generated_snippets_merge_as_terraform_provider_ct_merges(merger: Path, tmp_path: Path) -> None:
+def test_generated_snippets_merge_as_well(merger: Path, tmp_path: Path) -> None:
     valid = []
     for seed in range(SEED, SEED + 600):
         text = butane_config(seed)
