@@ -10,6 +10,7 @@ It is the one that comes with PyYAML: ruamel's is older and refuses `[http://a]`
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from math import inf, nan
 from typing import Any
@@ -26,6 +27,7 @@ from yaml.events import (  # type: ignore[import-untyped]
     SequenceStartEvent,
 )
 from yaml.reader import ReaderError  # type: ignore[import-untyped]
+from yaml.tokens import BlockEndToken  # type: ignore[import-untyped]
 
 from cl.transpiler.report import Key, Locator, Path
 
@@ -116,7 +118,10 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
     """
     try:
         parser = CParser(text.encode("utf-8"))
-        return _compose(parser.get_event, fill)
+        root, end = _compose(parser.get_event, fill)
+        if text[end:].strip():
+            _look_ahead(text, end)
+        return root
     except UnicodeEncodeError as error:
         raise YamlError("the text holds characters that are not Unicode", *_place(text, error.start)) from None
     except MarkedYAMLError as error:
@@ -141,8 +146,19 @@ def _place_of_byte(text: str, offset: object) -> tuple[int, int]:
     return _place(text, index)
 
 
-def _compose(next_event: Callable[[], Any], fill: Callable[[str, int, int], str] | None) -> Node | None:
-    """Builds the tree without recursion, so that deep nesting is an error and not a crash."""
+def _look_ahead(text: str, end: int) -> None:
+    """Scan what yaml.v3 scans before it is content with the first document: the token at its end and two more."""
+    parser = CParser(text.encode("utf-8"))
+    left = 3
+    while left and (token := parser.get_token()) is not None:
+        left -= token.start_mark.index >= end and type(token) is not BlockEndToken
+
+
+def _compose(next_event: Callable[[], Any], fill: Callable[[str, int, int], str] | None) -> tuple[Node | None, int]:
+    """The root of the first document and where it ends, by characters.
+
+    Works without recursion, so that deep nesting is an error and not a crash.
+    """
     anchors: dict[str, Node] = {}
     stack: list[Sequence | Mapping] = []
     keys: list[Node | None] = []  # the pending key of each mapping on the stack
@@ -167,7 +183,7 @@ def _compose(next_event: Callable[[], Any], fill: Callable[[str, int, int], str]
             flow -= flow > 0
             continue
         elif kind is DocumentEndEvent:
-            return root
+            return root, event.start_mark.index
         else:
             continue
         anchor = None if kind is AliasEvent else event.anchor
@@ -189,7 +205,7 @@ def _compose(next_event: Callable[[], Any], fill: Callable[[str, int, int], str]
                 raise YamlError(f"nested more than {MAX_DEPTH} levels deep", node.line, node.column)
             stack.append(node)
             keys.append(None)
-    return root
+    return root, sys.maxsize
 
 
 def _short(tag: str) -> str:

@@ -1,0 +1,1 @@
+"""Benchmarks: programs that measure and print. No test runs them."""
