@@ -8,6 +8,7 @@ Source: flatcar/ignition v0.36.2, config/validate/validate.go; ct v0.9.4, config
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -47,12 +48,12 @@ class _Walk:
         if own is not None and own(value, path, self._findings):
             return
         mapping = node if isinstance(node, Mapping) else None
-        for name, key, inner, is_list in _fields_to_visit(noun):
+        for name, key, inner, is_list, default in _fields_to_visit(noun):
             rule = _FIELD_RULES.get((noun.cls, name))
             if rule is not None:
                 rule(value, (*path, key), self._findings)
-            child = getattr(value, name) if inner is not None else None
-            if inner is None or child is None or child == ():
+            child = getattr(value, name)
+            if inner is None or child is None or child is default:
                 continue
             pair = mapping.child(key) if mapping is not None else None
             below = pair[1] if pair is not None else None
@@ -80,13 +81,14 @@ class _Walk:
 
 
 @cache
-def _fields_to_visit(noun: Noun) -> tuple[tuple[str, str, Noun | None, bool], ...]:
-    """(attribute, key, noun inside, is a list of them) of the fields that have a rule or a noun inside."""
+def _fields_to_visit(noun: Noun) -> tuple[tuple[str, str, Noun | None, bool, object], ...]:
+    """(attribute, key, noun inside, is a list of them, default) of the fields that have a rule or a noun inside."""
     out = []
+    defaults = {field.name: field.default for field in dataclasses.fields(noun.cls)}
     for field in noun.fields.values():
         inner = field.type.item.noun if field.type.item is not None else field.type.noun
         if inner is not None or (noun.cls, field.name) in _FIELD_RULES:
-            out.append((field.name, field.key, inner, field.type.kind == "list"))
+            out.append((field.name, field.key, inner, field.type.kind == "list", defaults[field.name]))
     return tuple(out)
 
 
