@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -13,6 +14,7 @@ from cl.transpiler.gojson import Json
 from cl.transpiler.report import Findings, Path
 from cl.transpiler.schema import Noun, Type
 
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # U+DC80 to U+DCFF stand for single bytes
 _PYTHON = {"str": str, "int": int, "uint": int, "bool": bool}
 
 
@@ -63,5 +65,7 @@ def _check_value(kind: Type, value: Any, path: Path, findings: Findings) -> None
             return
         for index, item in enumerate(value):
             _check_value(kind.item, item, (*path, index), findings)
+    elif isinstance(value, str) and _LONE_SURROGATE.search(value):
+        findings.error(path, "the text holds characters that are not Unicode")
     elif type(value) is not _PYTHON[kind.kind] and not (kind.kind == "str" and isinstance(value, str)):
         findings.error(path, f"expected {kind.describe()}, found {type(value).__name__}")

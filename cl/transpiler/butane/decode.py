@@ -108,7 +108,7 @@ def _unused_keys(noun: Noun, value: Any, node: Node | None, path: Path, findings
         field = fields.get(name)
         if field is None:
             findings.warning((*path, Key(name)), f"unused key {name!r}", hint=did_you_mean(name, fields))
-        elif node.child(name) == (key, child):
+        else:
             _unused_in_field(field, getattr(value, field.name), child, (*path, name), findings)
 
 

@@ -42,14 +42,15 @@ class Origins:
     def merged(self, child: Origins, steps: Sequence[Step]) -> Origins:
         """The origins after a child config was merged over a generated parent, whose origins these are.
 
-        Only what these note is known of the parent. Where both took part, the child's origin counts.
+        Only what these note is known of the parent. Where both took part, the child's origin counts: its step
+        comes after the parent's.
         """
         out = Origins()
         for step in steps:
             if step.from_child:
                 out.note(step.target, child(step.source))
-            elif step.target not in out._paths and step.source in self._paths:
-                out.note(step.target, self._paths[step.source])
+            else:
+                out.note(step.target, self._paths.get(step.source, step.target))
         return out
 
     def located(self, findings: Findings) -> Findings:

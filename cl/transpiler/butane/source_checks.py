@@ -28,7 +28,7 @@ def check_source(noun: Noun, value: object, path: Path, findings: Findings) -> N
         if many:
             for index, entry in enumerate(item):
                 check_source(inner, entry, (*path, name, index), findings)
-        elif item is not None:
+        else:  # no noun that may be None has a check
             check_source(inner, item, (*path, name), findings)
 
 

@@ -43,6 +43,7 @@ class Trees(Nodes):
         try:
             status = os.lstat(local)
             names = sorted(os.listdir(local), key=os.fsencode) if stat.S_ISDIR(status.st_mode) else []
+            leads_to = os.readlink(local) if stat.S_ISLNK(status.st_mode) else ""
         except OSError as error:
             self._fail(path, describe_os_error(local, error))
             return
@@ -53,7 +54,7 @@ class Trees(Nodes):
         elif stat.S_ISREG(status.st_mode):
             self._regular(tree, local, clean(target), status.st_mode, path)
         elif stat.S_ISLNK(status.st_mode):
-            self._link(tree, local, clean(target), path)
+            self._link(tree, leads_to, clean(target), path)
         else:
             self._fail(path, f"{local}: a tree holds files, directories and links only")
 
@@ -82,17 +83,12 @@ class Trees(Nodes):
         mode = tree.file_mode if tree.file_mode is not None else 0o755 if bits & 0o111 else 0o644
         self._fill(index, data, mode, path)
 
-    def _link(self, tree: schema.Tree, local: FilePath, target: str, path: Path) -> None:
+    def _link(self, tree: schema.Tree, leads_to: str, target: str, path: Path) -> None:
         index = self._link_at.get(target)
         if self._links[index].target if index is not None else self._exists(target):
             self._fail(path, f"{target}: {TAKEN}")
             return
         if index is None:
             index = self._add_link(v3.Link(path=target, user=tree.user, group=tree.group), path)
-        try:
-            leads_to = os.readlink(local)
-        except OSError as error:
-            self._fail(path, describe_os_error(local, error))
-            return
         self._links[index] = dataclasses.replace(self._links[index], target=leads_to)
         self._origins.note(("storage", "links", index, "target"), path)

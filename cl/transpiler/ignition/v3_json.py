@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, cast
 
 from cl.transpiler.ignition import v3
 from cl.transpiler.schema import Noun, Type, noun_of
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -22,12 +24,23 @@ def parse(text: str) -> Any:
         raise NotAnIgnitionConfigError(f"no JSON: {constant} is no number")
 
     try:
-        return json.loads(text, parse_constant=refuse)
+        return _with_unicode_only(json.loads(text, parse_constant=refuse))
     except json.JSONDecodeError as error:
         reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise NotAnIgnitionConfigError(f"no JSON: {reason}") from None
     except (ValueError, RecursionError) as error:
         raise NotAnIgnitionConfigError(f"no JSON: {error}") from None
+
+
+def _with_unicode_only(value: Any) -> Any:
+    """Half of a surrogate pair, or a byte that is no UTF-8, becomes U+FFFD, as in Go."""
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_with_unicode_only(item) for item in value]
+    if isinstance(value, dict):
+        return {_with_unicode_only(key): _with_unicode_only(item) for key, item in value.items()}
+    return value
 
 
 def member(document: Any, key: str) -> Any:

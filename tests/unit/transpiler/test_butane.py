@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,9 @@ def test_compressed_contents_have_no_time_in_them() -> None:
 def test_modes_that_people_write_are_plausible() -> None:
     assert all(plausible_mode(mode, directory=False) for mode in (0o644, 0o600, 0o755, 0o400, 0o4755, 0))
     assert all(plausible_mode(mode, directory=True) for mode in (0o755, 0o700, 0o1777, 0o2775, 0))
-    assert not any(plausible_mode(mode, directory=False) for mode in (644, 755, 0o1644, 0o666 | 0o4000, 0o004, 0o200))
+    assert not any(
+        plausible_mode(mode, directory=False) for mode in (644, 755, 0o1644, 0o666 | 0o4000, 0o004, 0o200, 0o1000)
+    )
     assert not any(plausible_mode(mode, directory=True) for mode in (755, 0o644, 0o4755, 0o1555))
 
 
@@ -100,6 +104,13 @@ def test_fields_of_a_later_version_are_warned_of() -> None:
     assert "discard" not in result.unwrap()
 
 
+def test_text_that_is_not_unicode_is_a_finding_or_replaced() -> None:
+    result = transpile(Butane(storage=Storage(files=[File(path="/\ud800")])))
+    assert [entry.path for entry in result.report] == ["storage.files[0].path"]
+    inline = '{"ignition":{"version":"3.4.0"},"storage":{"luks":[{"name":"a","device":"/dev/a","label":"\\ud800"}]}}'
+    assert butane(f"ignition: {{config: {{merge: [{{inline: '{inline}'}}]}}}}\n").json is not None
+
+
 # --- snippets
 
 
@@ -129,6 +140,27 @@ def test_sources_that_contradict_each_other_are_refused_where_it_happens() -> No
     assert [(entry.filename, entry.line) for entry in turned] == [("base.yaml", 5)]
 
 
+def test_everything_of_two_sources_has_its_place() -> None:
+    base = HEAD + (
+        "passwd: {users: [{name: core, groups: [a], ssh_authorized_keys: [k]}]}\n"
+        "storage: {filesystems: [{device: /dev/a, format: ext4, options: [x]}], links: [{path: /a, target: x}],"
+        " files: [{path: /f, user: {id: 0}}]}\n"
+        "ignition: {config: {merge: [{source: https://a, http_headers: [{name: A, value: a}]}]}}\n"
+    )
+    extra = Snippet(
+        HEAD + "passwd: {users: [{name: core, groups: [a, b], uid: 5}]}\n"
+        "storage: {filesystems: [{device: /dev/a, format: xfs, options: [y]}],"
+        " files: [{path: /f, user: {name: core}}, {path: /a/b}]}\n"
+        "ignition: {config: {merge: [{source: https://a, http_headers: [{name: A}]}]}, timeouts: {http_total: 1}}\n",
+        "extra.yaml",
+    )
+    found = transpile(base, snippets=[extra], filename="base.yaml").report
+    assert [(entry.filename, entry.path) for entry in found] == [
+        ("extra.yaml", "$.storage.files.1"),
+        ("extra.yaml", "$.storage.files.0.user"),
+    ]
+
+
 def test_the_newest_version_of_the_parts_is_that_of_the_whole() -> None:
     result = transpile("variant: flatcar\nversion: 1.0.0\n", snippets=[HEAD])
     assert result.json == '{"ignition":{"version":"3.4.0"}}'
@@ -153,12 +185,28 @@ def test_the_two_dialects_merge_in_spec_3_only() -> None:
 # --- local files
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_a_finding(tmp_path: Path) -> None:
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "secret").write_text("x")
-    (tmp_path / "tree" / "secret").chmod(0)
-    found = butane("storage: {trees: [{local: tree}]}\n", tmp_path).report
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder that all may read, and, for root, the rights of somebody else."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+        if os.getuid() == 0:
+            os.seteuid(0)
+
+
+@pytest.mark.parametrize("text", ["trees: [{local: tree}]", "files: [{path: /a, contents: {local: tree/secret}}]"])
+@pytest.mark.parametrize("shut", ["tree", "tree/secret"])
+def test_what_may_not_be_read_is_a_finding(nobody: Path, text: str, shut: str) -> None:
+    (nobody / "tree").mkdir()
+    (nobody / "tree" / "secret").write_text("x")
+    (nobody / shut).chmod(0)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+    found = butane(f"storage: {{{text}}}\n", nobody).report
+    if os.getuid() == 0:
+        os.seteuid(0)
+    (nobody / shut).chmod(0o700)
     assert "Permission denied" in found.render()
 
 
