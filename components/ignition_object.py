@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pulumi
 
-from cl.transpiler import transpile
+from cl.transpiler import Snippet, transpile
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, overwrite_problems, with_lifecycle
 from components.summary import MASK
@@ -68,7 +68,7 @@ def machine_config(
     """
     try:
         source = path.read_text(encoding="utf-8")
-        snippet_texts = [snippet.read_text(encoding="utf-8") for snippet in snippets]
+        snippet_texts = [Snippet(snippet.read_text(encoding="utf-8"), str(snippet)) for snippet in snippets]
     except (OSError, UnicodeDecodeError) as error:
         raise pulumi.RunError(f"{path}: can't be read: {error}") from None
     named = _named_variables([source, *snippet_texts])
