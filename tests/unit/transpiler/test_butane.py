@@ -234,3 +234,20 @@ def test_impossible_names_are_findings(tmp_path: Path, kind: str, name: str) -> 
 def test_bytes_that_are_not_utf8_pass_through_contents_unchanged() -> None:
     config = json.loads(butane("storage: {files: [{path: /a, contents: {inline: !!binary /w==}}]}\n").unwrap())
     assert decode_data_url(config["storage"]["files"][0]["contents"]["source"]) == b"\xff"
+
+
+# --- embedded configs and headers
+
+
+@pytest.mark.parametrize(
+    "inline", ["[]", "null", '{"storage":{"files":{}}}', '{"ignition":[]}', '{"ignition":{"version":3}}', "5", '"x"']
+)
+def test_an_inline_config_of_the_wrong_shape_is_refused(inline: str) -> None:
+    assert butane(f"ignition: {{config: {{replace: {{inline: '{inline}'}}}}}}\n").json is None
+
+
+def test_a_header_without_value_takes_the_header_of_the_parent_away() -> None:
+    merge = "ignition: {config: {merge: [{source: https://a, http_headers: [HEADERS]}]}}\n"
+    base = HEAD + merge.replace("HEADERS", "{name: A, value: a}, {name: B, value: b}")
+    result = json.loads(transpile(base, snippets=[HEAD + merge.replace("HEADERS", "{name: A}")]).unwrap())
+    assert result["ignition"]["config"]["merge"][0]["httpHeaders"] == [{"name": "B", "value": "b"}]

@@ -1,4 +1,4 @@
-"""How long a Butane config takes, beside one process of the original: `python -m bench.transpiler`.
+"""How long a Butane config takes, beside one process of the original: `python -m bench.butane`.
 
 Needs Go the first time, to build butane from its module.
 """
