@@ -193,9 +193,15 @@ def test_a_root_that_ignition_formats_is_clean(vm: VM) -> None:
     fresh = {"device": "/dev/disk/by-label/ROOT", "format": "ext4", "label": "ROOT", "wipeFilesystem": True}
     before = identity(vm)
     vm.put(config(vm, "four", filesystems=[fresh]))
-    vm.ssh("sudo touch /boot/flatcar/first_boot /srv/kept/b")
-    vm.known_hosts.unlink()
-    vm.reboot()
+    booted = vm.boot_id()
+    said = len(vm.console())
+    vm.ssh(
+        "sudo touch /boot/flatcar/first_boot /root/handmade; sudo systemd-run --quiet --on-active=1s systemctl reboot"
+    )
+    vm.wait_for_console(r"SSH host key: ", after=said)
+    vm.known_hosts.unlink()  # the new key is right, and the old boot can't answer any more
+    vm.wait_for_ssh(other_than=booted)
     assert exists(vm, "/etc/only-four") and exists(vm, "/run/four")
-    assert not exists(vm, "/etc/only-three") and not exists(vm, "/srv/kept")
+    for gone in ("/etc/only-three", "/srv/kept", "/root/handmade"):
+        assert not exists(vm, gone), gone
     assert identity(vm)[1] != before[1], "a new SSH host key"
