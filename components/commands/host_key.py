@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.commands.request import NotProvenError
-from components.commands.ssh_session import answers
 
 if TYPE_CHECKING:
     from components.commands.request import Progress, Request
@@ -24,13 +23,13 @@ _FINGERPRINT = re.compile(rb"SSH host key: (SHA256:[A-Za-z0-9+/]{43})")
 
 
 def pin_from_console(request: Request, progress: Progress) -> None:
-    """Pin the machine's host key if the console names it and none is pinned yet.
+    """Pin the machine's host key if the console names it and none is pinned yet; the machine has to answer.
 
     Raises `NotProvenError` when the server that answers has a key that the console does not name.
     """
     target = request.target
     pins = Path(target.known_hosts)
-    if target.jump_host or _is_pinned(pins, target.host_key_alias) or not answers(target):
+    if target.jump_host or _is_pinned(pins, target.host_key_alias):
         return
     told = console_fingerprints(Path(request.console_log)) if request.console_log else set()
     if not told:
@@ -75,7 +74,7 @@ def _is_pinned(pins: Path, alias: str) -> bool:
 
 def _offered_key(host: str, port: int) -> str:
     scan = subprocess.run(
-        ["ssh-keyscan", "-q", "-T", "10", "-t", "ed25519", "-p", str(port), "--", host],
+        ["ssh-keyscan", "-T", "10", "-t", "ed25519", "-p", str(port), host],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import service, way_back
 from components.commands.health import check_health
-from components.commands.host_key import pin_from_console
 from components.commands.proof import MachineState, missing_proof, short
 from components.commands.request import NotProvenError, Outputs, Progress, Request
 from components.commands.ssh_session import UNREACHABLE, answers, run_script
@@ -45,7 +44,6 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
     """Walk the steps of the module's docstring. Raises `NotProvenError`."""
     progress.say(f"wanted {short(request.config_id)}")
     if request.lifecycle in STAYS:
-        pin_from_console(request, progress)
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         if state.stamp != request.config_id:
             return _pending(request, progress, state)
@@ -144,7 +142,6 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
     }
     drained = False
     for _ in range(3):
-        pin_from_console(request, progress)
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         if state.stamp != request.config_id and not drained:
             service.drain(request, progress)

@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.commands.host_key import pin_from_console
 from components.commands.proof import MachineState, read_state, short
 from components.commands.request import NotProvenError
 from components.commands.ssh_session import Finished, answers, run_script
@@ -76,6 +77,7 @@ def await_boot(
     deadline = time.monotonic() + seconds
     refused_since: float | None = None
     seen = "it never answered"
+    going_down = False
     while (remaining := deadline - time.monotonic()) > 0:
         if not answers(request.target):
             if console is not None and console.shows_emergency():
@@ -84,9 +86,11 @@ def await_boot(
                     "mend the config; the console's lines above say what Ignition could not do",
                 )
             seen = "no answer" if not old_boot else "rebooting, no answer"
+            going_down = False
             progress.say(seen)
             time.sleep(POLL_SECONDS)
             continue
+        pin_from_console(request, progress)
         finished = run_script(
             request.target,
             "state.sh",
@@ -99,6 +103,7 @@ def await_boot(
             seen = "answers, but no session yet"
         elif state.boot_id == old_boot:
             seen = "still in the old boot, shutting down"
+            going_down = True
         elif state.system == "stopping":
             seen = "shutting down"
         elif state.stamp == config_id and not state.is_settled:
@@ -110,6 +115,11 @@ def await_boot(
             return state
         progress.say(seen)
         time.sleep(POLL_SECONDS)
+    if going_down:
+        raise NotProvenError(
+            f"the machine was still going down after {seconds:.0f} s",
+            "see what hangs with 'systemctl list-jobs' there; it reboots in the end, into what its object holds",
+        )
     raise NotProvenError(
         f"the machine was not back within {seconds:.0f} s; last seen: {seen}",
         "a machine that can't fetch or parse its config retries by itself: mend the config and run 'pulumi up' again",

@@ -23,6 +23,7 @@ class Lab:
     def __init__(self, machine: LoopbackMachine, server: ObjectServer, rollback_after: int = 0) -> None:
         self.machine, self.server, self.rollback_after = machine, server, rollback_after
         self.contents: dict[str, str] = {}
+        self.good = ""
 
     @property
     def object(self) -> Path:

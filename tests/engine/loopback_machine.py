@@ -55,6 +55,7 @@ class LoopbackMachine:
     ignores_flag: bool = False
     emergency_seconds: float = 1
     hangs_on_shutdown: float = 0
+    is_plugged_in: bool = True
 
     def __post_init__(self) -> None:
         self.root = self.folder / "root"
@@ -107,6 +108,11 @@ class LoopbackMachine:
     def _live(self) -> None:
         self._boot()
         while not self._stop.wait(0.05):
+            if not self.is_plugged_in:
+                self._power_off()
+                while not (self.is_plugged_in or self._stop.wait(0.05)):
+                    pass
+                self._boot()
             self._rollback_timer()
             if self.path("/run/reboot-requested").exists():
                 self.path("/run/reboot-requested").unlink()
@@ -147,6 +153,30 @@ class LoopbackMachine:
             if seconds and time.monotonic() > self._booted + float(seconds[1]):
                 self._booted = 0
                 self.inside("bash /etc/flatcar/rollback.sh")
+
+    def pull_the_plug(self) -> None:
+        """Power off, without a shutdown, until `plug_in`."""
+        self.is_plugged_in = False
+        wait_until(lambda: self._sshd is None)
+
+    def plug_in(self) -> None:
+        """Power on: the next boot."""
+        self.is_plugged_in = True
+
+    def cut_the_network(self, seconds: float) -> None:
+        """Every connection ends and none is accepted for a time; the machine itself goes on."""
+        sshd = self._sshd
+        assert sshd is not None
+        os.kill(sshd.pid, signal.SIGSTOP)
+        for child in _children(sshd.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGSTOP)
+        threading.Timer(seconds, self._mend_the_network, [sshd]).start()
+
+    def _mend_the_network(self, sshd: subprocess.Popen[bytes]) -> None:
+        for process in [*_children(sshd.pid), sshd.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
 
     def inside(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a shell command on the machine, not over SSH."""
