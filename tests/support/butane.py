@@ -17,7 +17,7 @@ from cl.transpiler import Transpiled, transpile
 Entry = tuple[str, str, int | None, int | None]
 """(severity, path, line, column) of one finding."""
 
-_ENTRY = re.compile(r"^(error|warning|info)(?: at (\$.*?))?(?:,? (?:at )?line (\d+) col (\d+))?: ", re.MULTILINE)
+_ENTRY = re.compile(r"^(error|warning|info)(?: at (?:(\$.*?), )?line (\d+) col (\d+)| at (\$.*?))?: ", re.MULTILINE)
 _NOT_JSON = re.compile(r"^error at line \d+ col \d+: ", re.MULTILINE)
 
 
@@ -40,10 +40,10 @@ def run_butane(butane: Path, text: str, files_dir: Path) -> Run:
     )
     stderr = done.stderr.decode("utf-8", "replace")
     entries = Counter(
-        (kind, path, int(line) if line else None, int(column) if column else None)
-        for kind, path, line, column in _ENTRY.findall(stderr)
+        (kind, path or bare, int(line) if line else None, int(column) if column else None)
+        for kind, path, line, column, bare in _ENTRY.findall(stderr)
         # For an inline config that is no JSON, butane has a second entry, without a path.
-        if path or not _NOT_JSON.search(stderr)
+        if path or bare or not _NOT_JSON.search(stderr)
     )
     accepted = done.returncode == 0
     return Run(json=done.stdout.decode("utf-8") if accepted else None, entries=entries, stderr=stderr)
