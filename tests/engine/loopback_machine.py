@@ -56,10 +56,12 @@ class LoopbackMachine:
     emergency_seconds: float = 1
     hangs_on_shutdown: float = 0
     is_plugged_in: bool = True
+    login: Path | None = None
+    went_down: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root = self.folder / "root"
-        self.key_file = self.folder / "login"
+        self.key_file = self.login or self.folder / "login"
         self.user = getpass.getuser()
         self.console = self.folder / "console.log"
         self._sshd: subprocess.Popen[bytes] | None = None
@@ -88,7 +90,8 @@ class LoopbackMachine:
         for name in ("failed-units", "jobs", "active-units"):
             (self.root / "run" / name).touch()
         (self.root / "run/system-state").write_text("running\n")
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key_file)], check=True)
+        if self.login is None:
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key_file)], check=True)
         (self.folder / "enter").write_text(f'#!/bin/bash\nexec "{PARTS}/enter" "{self.root}" "$SSH_ORIGINAL_COMMAND"\n')
         (self.folder / "enter").chmod(0o755)
 
@@ -118,6 +121,7 @@ class LoopbackMachine:
                 self.path("/run/reboot-requested").unlink()
                 self._stop.wait(self.hangs_on_shutdown)
                 self._power_off()
+                self.went_down.append(time.time())
                 self._stop.wait(self.seconds_down)
                 self._boot()
         self._power_off()

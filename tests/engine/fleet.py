@@ -1,0 +1,143 @@
+"""A stack of many loopback machines, and the record of when each was away: for tests and measurements of rollouts.
+
+The machines are `loopback_machine`s: real SSH servers, stand-in systems. All between `pulumi up` and them is real.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+PROGRAM = '''
+import dataclasses, json, os
+from pathlib import Path
+import pulumi
+from pulumi_command import local
+from components.commands.request import HealthCheck
+from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
+from components.platforms import PlatformMachine
+from components.rollout import Member, RolloutSettings, plan
+from components.ssh import SshSettings
+from components.stores.local_folder import LocalFolder
+
+fleet = json.loads(Path(os.environ["TEST_FLEET"]).read_text())
+known = pulumi.Output.from_input
+
+class Loopback:
+    """A platform whose machines the test has started already."""
+    ignition_platform = "qemu"
+
+    def create(self, name, *, user_data, opts=None):
+        made = local.Command(name, create="true", triggers=[user_data], opts=opts)
+        machine = fleet["machines"][name]
+        return PlatformMachine(
+            resource=made, ssh_host=known("127.0.0.1"), ssh_port=known(machine["port"]),
+            console_log=known(machine["console"]), console_hint=known(""),
+        )
+
+class Http:
+    """The local folder, which the test serves over http."""
+    def secrets_problem(self, secrets):
+        return None
+
+    def put(self, name, content, opts=None):
+        stored = LocalFolder(directory=Path(fleet["objects"])).put(name, content, opts)
+        return dataclasses.replace(stored, source_url=known(f"{fleet['address']}/{name}/config.ign"))
+
+ssh = SshSettings(**fleet["ssh"])
+members = [Member(name=name, config="config.yaml") for name in fleet["machines"]]
+made = {}
+for place in plan(RolloutSettings(**fleet["rollout"]), members):
+    made[place.name] = FlatcarMachine(place.name, FlatcarMachineArgs(
+        config=Path("config.yaml"), files_dir=Path("."), platform=Loopback(), store=Http(), ssh=ssh,
+        health=[HealthCheck(name="not sick", subject="! test -e /etc/sick", seconds=1)],
+        generation=fleet["generation"].get(place.name, 0), timeout=300, rollback_after=300,
+        after=[made[name] for name in place.after], pause=place.pause,
+    ))
+    pulumi.export(place.name, made[place.name].config_id)
+'''
+CONFIG = """\
+variant: flatcar
+version: 1.0.0
+storage:
+  files:
+    - path: FILE
+      contents: {inline: "x"}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """When a machine went down and when its new config was confirmed, in seconds since the epoch."""
+
+    name: str
+    down: float
+    proven: float
+
+
+class Fleet:
+    """The machines by name, and the files that the program reads."""
+
+    def __init__(self, folder: Path, machines: dict[str, LoopbackMachine], address: str) -> None:
+        self.folder, self.machines = folder, machines
+        first = next(iter(machines.values()))
+        self.settings: dict[str, Any] = {
+            "address": address,
+            "objects": str(folder / "objects"),
+            "machines": {
+                name: {"port": machine.port, "console": str(machine.console)} for name, machine in machines.items()
+            },
+            "ssh": {"user": first.user, "private_key_file": str(first.key_file), "public_key": "ssh-ed25519 AAAA"},
+            "rollout": {},
+            "generation": {},
+        }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the program needs to find the fleet."""
+        return {"TEST_FLEET": str(self.folder / "fleet.json"), "MACHINES_DIR": str(self.folder / "state")}
+
+    def write(self, project: Path, file: str) -> None:
+        """The config for the next `up`: one that writes `file`. Settings are written as well."""
+        (project / "config.yaml").write_text(CONFIG.replace("FILE", file))
+        (self.folder / "fleet.json").write_text(json.dumps(self.settings))
+
+    def absences(self) -> list[Absence]:
+        """The last absence of each machine that has been away, in the order in which they went."""
+        found = []
+        for name, machine in self.machines.items():
+            if machine.went_down:
+                note = machine.path("/oem/.flatcar-reprovision/last-good")
+                found.append(Absence(name=name, down=machine.went_down[-1], proven=note.stat().st_mtime))
+        return sorted(found, key=lambda absence: absence.down)
+
+    def forget(self) -> None:
+        """Start a new record."""
+        for machine in self.machines.values():
+            machine.went_down.clear()
+
+
+@contextlib.contextmanager
+def running_fleet(folder: Path, names: Sequence[str]) -> Iterator[Fleet]:
+    """Machines that wait in their initramfs until their objects are there."""
+    (folder / "objects").mkdir(parents=True)
+    key = folder / "login"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    with ObjectServer(folder / "objects").running() as address, contextlib.ExitStack() as on:
+        machines = {}
+        for name in names:
+            (folder / name).mkdir()
+            machine = LoopbackMachine(
+                folder / name, f"{address}/{name}/config.ign", login=key, seconds_down=0.3, emergency_seconds=0.5
+            )
+            machines[name] = on.enter_context(machine)
+        yield Fleet(folder, machines, address)
