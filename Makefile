@@ -6,7 +6,7 @@ ARGS ?=
 
 toolchain := .venv/bin/python -m toolchain
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy test lint env clean lock help
+.PHONY: up preview destroy audit test lint env clean lock help
 
 up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff")
 	@toolchain/bootstrap run
@@ -19,6 +19,10 @@ preview: ## set up, then `pulumi preview`
 destroy: ## take everything down that the stack has
 	@toolchain/bootstrap run
 	@$(toolchain) destroy --stack '$(STACK)' -- $(ARGS)
+
+audit: ## tell what has drifted on a stack's machines; changes nothing (ARGS="--json")
+	@toolchain/bootstrap run
+	@$(toolchain) audit --stack '$(STACK)' -- $(ARGS)
 
 test: ## all checks and tests (TIERS="unit engine", ARGS="-k name")
 	@toolchain/bootstrap dev

@@ -10,13 +10,13 @@ from toolchain import places
 from toolchain.clean import clean
 from toolchain.steps import SetupError, alone, say
 
-EPILOG = "What follows `--` goes to pulumi (up, preview, destroy) or pytest (test)."
+EPILOG = "What follows `--` goes to pulumi (up, preview, destroy), the audit, or pytest (test)."
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; the exit code: 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
-    parser.add_argument("verb", choices=("up", "preview", "destroy", "test", "env", "clean"))
+    parser.add_argument("verb", choices=("up", "preview", "destroy", "audit", "test", "env", "clean"))
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
     parser.add_argument("--tiers", default="", help="test: which tiers, in one word")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
@@ -46,6 +46,8 @@ def _do(verb: str, stack: str, tiers: Sequence[str], rest: Sequence[str]) -> int
         return 0 if tests.run(tiers or tests.NAMES, rest) else 1
     from toolchain import stack as stacks
 
+    if verb == "audit":
+        stacks.audit(stack, rest)
     with alone():
         stacks.set_up(stack)
     stacks.pulumi(verb, stack, rest)

@@ -1,4 +1,4 @@
-"""`make up`, `preview`, `destroy`: set up what a stack needs, then hand over to `pulumi`."""
+"""`make up`, `preview`, `destroy`, `audit`: set up what a stack needs, then hand over to `pulumi` or the audit."""
 
 from __future__ import annotations
 
@@ -68,3 +68,12 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execvpe("pulumi", ["pulumi", verb, "--stack", stack, *agreed, *arguments], env)  # noqa: S606
+
+
+def audit(stack: str, arguments: Sequence[str]) -> None:
+    """Replace this process by the audit of a stack, which needs Pulumi to read its state and nothing else."""
+    pulumi_cli.ensure()
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    argv = [sys.executable, "-m", "components.audit", "--stack", stack, *arguments]
+    os.execve(sys.executable, argv, environment(stack))  # noqa: S606

@@ -57,7 +57,7 @@ def read_state(finished: Finished) -> MachineState | None:
         stamp=finished.value("stamp").strip(),
         last_good=finished.value("last_good").strip(),
         went_back_from=finished.value("went_back_from").strip(),
-        provisioning_boot_id=_provisioning_boot_id(finished.value("ignition_result")),
+        provisioning_boot_id=provisioning_boot_id(finished.value("ignition_result")),
         os_version=finished.value("os_version"),
         host_key=finished.value("host_key"),
         system=finished.value("system").split()[0] if finished.value("system").split() else "",
@@ -110,7 +110,8 @@ def _bare(boot_id: str) -> str:
     return boot_id.replace("-", "")
 
 
-def _provisioning_boot_id(encoded: str) -> str:
+def provisioning_boot_id(encoded: str) -> str:
+    """The boot that Ignition last ran in, by its result file (base64); "" when that is missing or broken."""
     try:
         result = json.loads(base64.b64decode(encoded))
     except (binascii.Error, ValueError):

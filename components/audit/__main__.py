@@ -1,0 +1,176 @@
+"""`python -m components.audit [MACHINE…]`: look at the machines of a stack, side by side, and tell their drift.
+
+Exit: 0 all machines are as declared, 1 some are not or could not be looked at, 2 there is nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.audit.declared import read_declared
+from components.audit.drift import Finding, compare
+from components.audit.records import NoRecordsError, Record, export_state, read_records
+from components.audit.seen import read_seen
+from components.commands.ssh_session import answers, run_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SESSION_SECONDS = 120
+SIDE_BY_SIDE = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One machine's result. `trouble` says why it could not be looked at, "" when it was."""
+
+    machine: str
+    trouble: str = ""
+    config_id: str = ""
+    os_version: str = ""
+    up_seconds: int = 0
+    compared: int = 0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the machine was seen to be as declared."""
+        return not self.trouble and not any(finding.is_drift for finding in self.findings)
+
+    @property
+    def verdict(self) -> str:
+        """A few words."""
+        if self.trouble:
+            return f"not looked at: {self.trouble}"
+        drift = sum(finding.is_drift for finding in self.findings)
+        return f"{drift} drift{'s' if drift > 1 else ''}" if drift else "clean"
+
+
+def look(record: Record, ignored: Sequence[str] = ()) -> Report:
+    """Audit one machine in one read-only session. Never raises for what a machine does or says."""
+    target = record.request.target
+    try:
+        declared = read_declared(record.ignition)
+        if not answers(target, timeout=5):
+            return Report(machine=record.name, trouble=f"no SSH server answers at {target.host} port {target.port}")
+        finished = run_script(
+            target,
+            ("staging.sh", "audit.sh"),
+            {
+                "PATHS": [path.path for path in declared.paths],
+                "TAILS": ["" if path.tail is None else str(path.tail) for path in declared.paths],
+                "UNITS": [unit.name for unit in declared.units],
+            },
+            timeout=SESSION_SECONDS,
+        )
+        seen = read_seen(finished)
+        if seen is None:
+            said = finished.stderr.strip().splitlines()
+            return Report(
+                machine=record.name,
+                trouble=said[-1] if said else f"the session ended early (exit code {finished.code})",
+            )
+        findings = compare(record, declared, seen, ignored)
+    except (ValueError, KeyError, OSError) as error:
+        return Report(machine=record.name, trouble=f"{type(error).__name__}: {error}")
+    return Report(
+        machine=record.name,
+        config_id=seen.stamp,
+        os_version=seen.os_version,
+        up_seconds=seen.up_seconds,
+        compared=declared.count + len(seen.etc) + len(seen.unit_files) + len(seen.accounts),
+        findings=tuple(findings),
+    )
+
+
+def look_at_all(records: Sequence[Record], ignored: Sequence[str] = ()) -> list[Report]:
+    """Audit machines side by side, with a line on stderr as each is done; reports in the order of `records`."""
+    reports: dict[str, Report] = {}
+    with ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
+        jobs = [pool.submit(look, record, ignored) for record in records]
+        for done in as_completed(jobs):
+            report = done.result()
+            reports[report.machine] = report
+            print(f"[{len(reports)}/{len(records)}] {report.machine}: {report.verdict}", file=sys.stderr, flush=True)
+    return [reports[record.name] for record in records]
+
+
+def table(reports: Iterable[Report]) -> str:
+    """What a person reads: a head line per machine, and a line per finding under it."""
+    lines = []
+    for report in reports:
+        facts = f"config id {report.config_id[:12] or '(none)'}, {report.os_version}, up {_span(report.up_seconds)}"
+        tail = "" if report.trouble else f"  ({facts}, {report.compared} things compared)"
+        lines.append(f"{report.machine}: {report.verdict}{tail}")
+        widths = [
+            max((len(text) for text in column), default=0)
+            for column in zip(*map(_columns, report.findings), strict=True)
+        ]
+        for finding in sorted(report.findings, key=lambda finding: not finding.is_drift):
+            mark = "!" if finding.is_drift else "-"
+            kind, subject = _columns(finding)
+            lines.append(f"  {mark} {kind:<{widths[0]}}  {subject:<{min(widths[1], 60)}}  {finding.problem}")
+    return "\n".join(lines)
+
+
+def _columns(finding: Finding) -> tuple[str, str]:
+    return finding.kind, finding.subject
+
+
+def _span(seconds: int) -> str:
+    for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {name}"
+    return f"{seconds} s"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m components.audit", description="What has drifted; changes nothing."
+    )
+    parser.add_argument("machines", nargs="*", metavar="MACHINE", help="these alone, by name")
+    parser.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
+    parser.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    parser.add_argument(
+        "--export", default="", metavar="FILE", help="a `pulumi stack export --show-secrets`, - for stdin"
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="EXPRESSION",
+        help="whole paths under /etc that may be undeclared",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        for expression in options.ignore:
+            re.compile(expression)
+        if options.export:
+            text = sys.stdin.read() if options.export == "-" else Path(options.export).read_text(encoding="utf-8")
+        else:
+            text = export_state(options.stack)
+        records = read_records(text, options.machines)
+    except (NoRecordsError, OSError, UnicodeDecodeError, re.error) as error:
+        print(f"audit: {error}", file=sys.stderr)
+        return 2
+    reports = look_at_all(records, options.ignore)
+    if options.json:
+        print(json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2))
+    else:
+        print(table(reports))
+    return 0 if all(report.is_clean for report in reports) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,255 @@
+"""Where a machine differs from what was declared. Pure. No finding holds content or a hash."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.audit.declared import Declared
+from components.audit.os_made import OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
+from components.lifecycle import is_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from components.audit.declared import Path, Unit, User
+    from components.audit.records import Record
+    from components.audit.seen import Seen, SeenPath
+
+_ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked", "linked-runtime", "generated")
+_NO_LOGIN = ("nologin", "false")
+_LONG_RUNNING = ("simple", "exec", "forking", "notify", "notify-reload", "dbus", "idle")
+_EXITED = "1"  # CLD_EXITED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One difference. A note (`is_drift` False) tells what happened, and is nothing that was declared otherwise."""
+
+    kind: str
+    subject: str
+    problem: str
+    is_drift: bool = True
+
+
+def compare(record: Record, declared: Declared, seen: Seen, ignored: Sequence[str] = ()) -> list[Finding]:
+    """All findings on one machine. `ignored` are expressions over whole paths under /etc that may be undeclared."""
+    return [
+        *_identity(record, seen),
+        *_pointer(seen),
+        *_paths(declared, seen),
+        *_etc(declared, seen, [*OS_MADE, *record.request.keep, *ignored]),
+        *_units(declared, seen),
+        *_users(declared, seen),
+    ]
+
+
+def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
+    wanted = record.request.config_id
+    if seen.stamp != wanted:
+        runs = f"runs {seen.stamp[:12]}" if seen.stamp else "has no stamp"
+        pending = " (lifecycle 'ignore' leaves it there)" if record.request.lifecycle == "ignore" else ""
+        yield Finding(kind="stamp", subject="config id", problem=f"{runs}, declared is {wanted[:12]}{pending}")
+    if seen.went_back_from:
+        yield Finding(
+            kind="stamp",
+            subject="config id",
+            problem=f"the machine went back by itself from {seen.went_back_from[:12]}",
+        )
+    if record.proven_boot_id and seen.boot_id != record.proven_boot_id:
+        if _bare(seen.provisioning_boot_id) == _bare(seen.boot_id):
+            yield Finding(kind="boot", subject="boot id", problem="Ignition ran in this boot, and not by `pulumi up`")
+        else:
+            yield Finding(kind="boot", subject="boot id", problem="has restarted since it was proven", is_drift=False)
+    if record.proven_os_version and seen.os_version != record.proven_os_version:
+        yield Finding(
+            kind="os",
+            subject="version",
+            problem=f"is {seen.os_version}, was {record.proven_os_version} when it was proven",
+            is_drift=False,
+        )
+
+
+def _pointer(seen: Seen) -> Iterator[Finding]:
+    if seen.oem_config == "last-good":
+        yield Finding(
+            kind="pointer", subject="/oem/config.ign", problem="is the last good config, which shadows the pointer"
+        )
+    elif seen.oem_config:
+        yield Finding(kind="pointer", subject="/oem/config.ign", problem="shadows the pointer in the user data")
+    for place in seen.config_urls:
+        yield Finding(
+            kind="pointer", subject=place, problem="ignition.config.url= shadows the pointer in the user data"
+        )
+    for place in seen.staged:
+        yield Finding(kind="staged", subject=place, problem="a re-run of Ignition is staged for the next boot")
+
+
+def _paths(declared: Declared, seen: Seen) -> Iterator[Finding]:
+    by_path = {wanted.path: found for wanted, found in zip(declared.paths, seen.paths, strict=True)}
+    for wanted in declared.paths:
+        found = by_path[wanted.path]
+        for problem in _path_problems(wanted, found, by_path.get(wanted.target)):
+            yield Finding(kind=wanted.kind, subject=wanted.path, problem=problem)
+
+
+def _path_problems(wanted: Path, found: SeenPath, target: SeenPath | None) -> Iterator[str]:
+    if found.kind == "missing":
+        yield "is missing"
+    elif wanted.kind == "link" and wanted.hard:
+        if target is not None and target.inode != found.inode:
+            yield f"is another file than {wanted.target}, declared as a hard link to it"
+    elif wanted.kind != found.kind:
+        yield f"is a {found.kind}, declared as a {wanted.kind}"
+    elif wanted.kind == "link":
+        if found.target != wanted.target:
+            yield f"leads to {_printable(found.target)}, declared is {wanted.target}"
+    else:
+        if wanted.sha512 is not None and found.sha512 != wanted.sha512:
+            yield "has other content" if wanted.tail is None else "does not end in the content to append"
+        if wanted.mode is not None:
+            # Ignition leaves out special bits in the specs that this program writes
+            mask = 0o777 if wanted.mode & 0o7000 else 0o7777
+            if found.mode & mask != wanted.mode & mask:
+                yield f"has mode {found.mode:04o}, declared is {wanted.mode:04o}"
+        for what, owner, names in (
+            ("user", wanted.user, (found.user, found.uid)),
+            ("group", wanted.group, (found.group, found.gid)),
+        ):
+            if owner is not None and owner not in names:
+                yield f"belongs to {what} {names[0]}, declared is {'root' if owner == '0' else owner}"
+
+
+def _etc(declared: Declared, seen: Seen, allowed: Sequence[str]) -> Iterator[Finding]:
+    known = {path.path for path in declared.paths}
+    for kind, path, target in sorted(seen.etc, key=lambda entry: entry[1]):
+        if path in known or is_kept(path, allowed):
+            continue
+        if kind == "c":
+            yield Finding(kind="etc", subject=_printable(path), problem="was deleted; the image ships it")
+        elif kind == "l" and path.startswith("/etc/systemd/") and _wanted_by_preset(path, target, seen):
+            continue
+        else:
+            what = f"a link to {_printable(target)}" if kind == "l" else "a file"
+            yield Finding(kind="etc", subject=_printable(path), problem=f"is {what} that nobody declared")
+
+
+def _wanted_by_preset(path: str, target: str, seen: Seen) -> bool:
+    """Whether a link is what `systemctl preset` makes: to a unit that is enabled by the image or by the config."""
+    if target == "/dev/null":
+        return False
+    names = {_template(name.rpartition("/")[2]) for name in (target, path)}
+    return any(seen.unit_files.get(name, ("", ""))[1] == "enabled" for name in names)
+
+
+def _template(unit: str) -> str:
+    return re.sub(r"@[^.]*(?=\.)", "@", unit)
+
+
+def _units(declared: Declared, seen: Seen) -> Iterator[Finding]:
+    known: set[str] = set()
+    for unit, shown in zip(declared.units, seen.units, strict=True):
+        known.update((unit.name, _template(unit.name)))
+        state = seen.unit_files.get(_template(unit.name), (shown.get("UnitFileState", ""), ""))[0]
+        for problem in _unit_problems(unit, state, shown):
+            yield Finding(kind="unit", subject=unit.name, problem=problem)
+    for name in seen.failed_units:
+        yield Finding(kind="unit", subject=_printable(name), problem="has failed")
+    for name, (state, preset) in sorted(seen.unit_files.items()):
+        if state == "disabled" and preset == "enabled" and name not in known:
+            yield Finding(kind="unit", subject=name, problem="is disabled; the image enables it")
+
+
+def _unit_problems(unit: Unit, state: str, shown: Mapping[str, str]) -> Iterator[str]:
+    if unit.masked != state.startswith("masked"):
+        yield "is not masked, declared as masked" if unit.masked else "is masked by hand"
+        return
+    if unit.enabled and state not in _ENABLED:
+        yield f"is {state or 'not there'}, declared as enabled"
+    elif unit.enabled is False and state == "enabled":
+        yield "is enabled, declared as disabled"
+    if shown.get("NeedDaemonReload") == "yes":
+        yield "was changed on disk since systemd read it"
+    if unit.enabled and not unit.masked and _is_stopped(unit.name, shown):
+        yield "is stopped, declared as enabled"
+
+
+def _is_stopped(name: str, shown: Mapping[str, str]) -> bool:
+    """Whether a unit that would still be active by itself is not. A service that ran to its end is fine."""
+    if shown.get("ActiveState") != "inactive" or shown.get("ConditionResult") == "no":
+        return False
+    if not name.endswith(".service"):
+        return name.endswith((".socket", ".timer", ".path", ".mount"))
+    ended = shown.get("ExecMainCode") == _EXITED and shown.get("ExecMainStatus") == "0"
+    return shown.get("Type") in _LONG_RUNNING and not (ended and shown.get("Restart") == "no")
+
+
+def _users(declared: Declared, seen: Seen) -> Iterator[Finding]:
+    known = {user.name for user in declared.users}
+    for user in declared.users:
+        for problem in _user_problems(user, seen):
+            yield Finding(kind="user", subject=user.name, problem=problem)
+    for name, gid in declared.groups.items():
+        if name not in seen.groups:
+            yield Finding(kind="group", subject=name, problem="is missing")
+        elif gid is not None and seen.groups[name][0] != gid:
+            yield Finding(kind="group", subject=name, problem=f"has id {seen.groups[name][0]}, declared is {gid}")
+    for name, account in seen.accounts.items():
+        if name in known:
+            continue
+        login = account.shell.rpartition("/")[2] not in _NO_LOGIN and name not in SYSTEM_LOGINS
+        if (account.uid == 0 and name != "root") or login or 1000 <= account.uid < 65534:
+            yield Finding(kind="user", subject=_printable(name), problem="is an account that nobody declared")
+    passworded = {user.name for user in declared.users if user.password_sha512}
+    for name in seen.passwords:
+        if name not in passworded:
+            yield Finding(kind="user", subject=_printable(name), problem="has a password that nobody declared")
+    for name, files in seen.keys.items():
+        wanted = {key for user in declared.users if user.name == name for key in map(_key, user.keys)}
+        wanted |= {_key(key) for file in PLATFORM_KEYS for key in files.get(file, ())}
+        present = {_key(key) for lines in files.values() for key in lines}
+        if present - wanted:
+            yield Finding(
+                kind="user",
+                subject=_printable(name),
+                problem=f"can log in with {len(present - wanted)} SSH keys that nobody declared",
+            )
+
+
+def _user_problems(user: User, seen: Seen) -> Iterator[str]:
+    account = seen.accounts.get(user.name)
+    if account is None:
+        yield "is missing"
+        return
+    for what, wanted, found in (
+        ("id", user.uid, account.uid),
+        ("home directory", user.home, account.home),
+        ("shell", user.shell, account.shell),
+    ):
+        if wanted is not None and wanted != found:
+            yield f"has {what} {found}, declared is {wanted}"
+    for group in user.groups:
+        gid, members = seen.groups.get(group, (-1, ()))
+        if user.name not in members and account.gid != gid:
+            yield f"is not in group {group}"
+    if user.password_sha512 is not None and seen.passwords.get(user.name) != user.password_sha512:
+        yield "has another password than the declared one"
+    present = {_key(key) for lines in seen.keys.get(user.name, {}).values() for key in lines}
+    missing = {_key(key) for key in user.keys} - present
+    if missing:
+        yield f"lacks {len(missing)} of {len(user.keys)} declared SSH keys"
+
+
+def _key(line: str) -> str:
+    """A key without its comment: options, type and the key itself."""
+    match = re.search(r"((?:ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+)", line)
+    return line[: match.end()] if match else line
+
+
+def _bare(boot_id: str) -> str:
+    return boot_id.replace("-", "")
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)

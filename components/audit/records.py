@@ -1,0 +1,114 @@
+"""The machines of a stack as the last `pulumi up` left them in Pulumi's state: what each should be, and the way to it.
+
+The state has both in one place, the input of each machine's `Reprovision`: no settings to read again, no address to
+guess, and the same pinned host key. What was edited since is `pulumi preview`'s to tell, not the audit's.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.commands.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SUFFIX = "-reprovision"
+COMMAND_TYPE = "command:local:Command"
+_SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the key that marks a secret in Pulumi's JSON
+
+
+class NoRecordsError(Exception):
+    """The stack's state can't be read, or tells nothing of the machines that were asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One machine: what was declared, and what was proven at the end of its last `Reprovision` ("" where unknown)."""
+
+    request: Request
+    proven_boot_id: str
+    proven_os_version: str
+
+    @property
+    def name(self) -> str:
+        """The machine's name."""
+        return self.request.machine
+
+    @property
+    def ignition(self) -> dict[str, Any]:
+        """The Ignition config that was declared, decoded."""
+        config: dict[str, Any] = json.loads(self.request.content)
+        return config
+
+
+def export_state(stack: str) -> str:
+    """What `pulumi stack export --show-secrets` prints for the stack ("" means the selected one).
+
+    Raises `NoRecordsError` with Pulumi's own words.
+    """
+    command = ["pulumi", "stack", "export", "--show-secrets", "--non-interactive"]
+    try:
+        done = subprocess.run(
+            [*command, *(["--stack", stack] if stack else [])],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise NoRecordsError("there is no pulumi on the PATH; `make audit` finds this checkout's own") from None
+    if done.returncode != 0:
+        raise NoRecordsError(f"the state of stack {stack or '(selected)'} can't be read: {done.stderr.strip()}")
+    return done.stdout
+
+
+def read_records(exported: str, names: Iterable[str] = ()) -> list[Record]:
+    """The records in an exported state, in order of name; of all machines, or of those in `names`.
+
+    Raises `NoRecordsError` when there are none, when a name is unknown, or when secrets are still encrypted.
+    """
+    try:
+        resources = json.loads(exported)["deployment"].get("resources", [])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise NoRecordsError("this is not what `pulumi stack export` prints") from None
+    found = {record.name: record for record in map(_record, resources) if record is not None}
+    wanted = list(names) or sorted(found)
+    if not wanted:
+        raise NoRecordsError("the stack has no machines yet: `pulumi up` makes them")
+    unknown = [name for name in wanted if name not in found]
+    if unknown:
+        raise NoRecordsError(
+            f"the stack has no machine {', '.join(unknown)}; it has {', '.join(sorted(found)) or 'none'}"
+        )
+    return [found[name] for name in wanted]
+
+
+def _record(resource: dict[str, Any]) -> Record | None:
+    if resource.get("type") != COMMAND_TYPE or not resource["urn"].endswith(SUFFIX) or resource.get("delete"):
+        return None
+    stdin = _shown(resource.get("inputs", {}).get("stdin"))
+    lines = str(_shown(resource.get("outputs", {}).get("stdout")) or "").strip().splitlines()
+    try:
+        request = Request.from_json(json.loads(str(stdin)))
+        proven = json.loads(lines[-1]) if lines else {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise NoRecordsError(
+            f"the record of {resource['urn'].rsplit('::', 1)[-1]} can't be read ({error}): "
+            "export with --show-secrets, and let this version of the program run `pulumi up` once"
+        ) from None
+    return Record(
+        request=request,
+        proven_boot_id=str(proven.get("boot_id", "")),
+        proven_os_version=str(proven.get("os_version", "")),
+    )
+
+
+def _shown(value: object) -> object:
+    """The plain value of a property; Pulumi exports a shown secret as an object with its JSON text."""
+    if isinstance(value, dict) and _SECRET in value and "plaintext" in value:
+        return json.loads(value["plaintext"])
+    return value

@@ -1,0 +1,336 @@
+"""What the audit takes as declared, reads as seen, and calls drift. The machine's side is in tests/vm/test_audit.py."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from components.audit.__main__ import Report, main, table
+from components.audit.declared import PRESETS, read_declared
+from components.audit.drift import Finding, compare
+from components.audit.records import NoRecordsError, Record, read_records
+from components.audit.seen import Account, Seen, SeenPath, read_seen
+from components.commands.request import Request
+from components.commands.ssh_session import Finished, SshTarget
+
+ID = "a" * 128
+REQUEST = Request(
+    machine="web",
+    config_id=ID,
+    source="",
+    content="{}",
+    place=None,
+    lifecycle="reset",
+    keep=("/etc/kept",),
+    target=SshTarget(host="127.0.0.1", port=9, user="core", known_hosts="/nowhere", host_key_alias="web"),
+    health=(),
+    allow_degraded=False,
+    timeout=10,
+    rollback_after=0,
+    pause=0,
+    drain="",
+    restore="",
+    console_log="",
+    console_hint="",
+)
+RECORD = Record(request=REQUEST, proven_boot_id="b-1", proven_os_version="1.0")
+SEEN = Seen(
+    boot_id="b-1",
+    up_seconds=60,
+    stamp=ID,
+    os_version="1.0",
+    provisioning_boot_id="b1",
+    oem_config="",
+    config_urls=(),
+    staged=(),
+    went_back_from="",
+    paths=(),
+    etc=(),
+    units=(),
+    unit_files={},
+    failed_units=(),
+    accounts={"root": Account(uid=0, gid=0, home="/root", shell="/bin/bash")},
+    groups={},
+    passwords={},
+    keys={},
+)
+
+
+def findings(config: dict[str, Any], seen: Seen, record: Record = RECORD) -> list[tuple[str, str, str]]:
+    return [(found.kind, found.subject, found.problem) for found in compare(record, read_declared(config), seen)]
+
+
+def of_file(content: bytes = b"hello", **changes: Any) -> SeenPath:
+    digest = hashlib.sha512(content).hexdigest()
+    same = SeenPath(kind="file", mode=0o644, user="root", uid="0", group="root", gid="0", sha512=digest)
+    return replace(same, **changes)
+
+
+FILE = {"storage": {"files": [{"path": "/etc/a", "contents": {"source": "data:,hello"}}]}}
+
+
+def test_what_is_as_declared_gives_no_finding() -> None:
+    assert findings(FILE, replace(SEEN, paths=(of_file(),))) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (of_file(b"other"), "has other content"),
+        (of_file(mode=0o600), "has mode 0600, declared is 0644"),
+        (of_file(user="core", uid="500"), "belongs to user core, declared is root"),
+        (of_file(group="core", gid="500"), "belongs to group core, declared is root"),
+        (SeenPath(kind="missing"), "is missing"),
+        (of_file(kind="link"), "is a link, declared as a file"),
+    ],
+)
+def test_each_way_in_which_a_file_can_differ(found: SeenPath, problem: str) -> None:
+    assert findings(FILE, replace(SEEN, paths=(found,))) == [("file", "/etc/a", problem)]
+
+
+def test_what_ignition_leaves_as_it_finds_it_is_not_compared() -> None:
+    storage = {
+        "directories": [{"path": "/srv"}],
+        "files": [
+            {"path": "/etc/profile", "append": [{"source": "data:,more"}]},
+            {"path": "/r", "contents": {"source": "https://x/y"}},
+        ],
+    }
+    folder, appended, remote = (
+        read_declared({"storage": storage}).paths[2],
+        *read_declared({"storage": storage}).paths[:2],
+    )
+    assert (folder.mode, folder.user) == (None, None)
+    assert (appended.mode, appended.user, appended.tail) == (None, None, 4)
+    assert appended.sha512 == hashlib.sha512(b"more").hexdigest()
+    assert (remote.mode, remote.sha512) == (0o644, None)
+
+
+def test_remote_content_with_a_declared_hash_is_compared_with_that() -> None:
+    contents = {"source": "https://x/y", "verification": {"hash": "sha512-" + "c" * 128}}
+    assert read_declared({"storage": {"files": [{"path": "/r", "contents": contents}]}}).paths[0].sha512 == "c" * 128
+
+
+def test_units_are_files_presets_and_states() -> None:
+    units = [
+        {
+            "name": "a.service",
+            "enabled": True,
+            "contents": "[Service]\n",
+            "dropins": [{"name": "1.conf", "contents": "#"}],
+        },
+        {"name": "b.service", "mask": True},
+    ]
+    declared = read_declared({"systemd": {"units": units}})
+    paths = {path.path: path.kind for path in declared.paths}
+    assert paths == {
+        "/etc/systemd/system/a.service": "file",
+        "/etc/systemd/system/a.service.d/1.conf": "file",
+        "/etc/systemd/system/b.service": "link",
+        PRESETS: "file",
+    }
+
+
+def unit(state: str, preset: str = "enabled", **shown: str) -> list[tuple[str, str, str]]:
+    config = {"systemd": {"units": [{"name": "a@x.service", "enabled": True}]}}
+    seen = replace(SEEN, paths=(of_file(),), units=(shown,), unit_files={"a@.service": (state, preset)})
+    return findings(config, seen)
+
+
+@pytest.mark.parametrize(
+    ("shown", "problem"),
+    [
+        (
+            {"ActiveState": "inactive", "Type": "simple", "ExecMainCode": "2", "Restart": "no"},
+            "is stopped, declared as enabled",
+        ),
+        (
+            {"ActiveState": "inactive", "Type": "simple", "ExecMainCode": "1", "ExecMainStatus": "0", "Restart": "no"},
+            None,
+        ),
+        ({"ActiveState": "inactive", "Type": "oneshot", "ExecMainCode": "1", "ExecMainStatus": "0"}, None),
+        ({"ActiveState": "inactive", "Type": "simple", "ConditionResult": "no"}, None),
+        ({"ActiveState": "active", "Type": "simple"}, None),
+        ({"NeedDaemonReload": "yes"}, "was changed on disk since systemd read it"),
+    ],
+)
+def test_a_unit_that_would_still_run_by_itself_is_stopped(shown: dict[str, str], problem: str | None) -> None:
+    assert unit("enabled", **shown) == ([("unit", "a@x.service", problem)] if problem else [])
+
+
+def test_enablement_masks_and_presets() -> None:
+    assert unit("disabled") == [("unit", "a@x.service", "is disabled, declared as enabled")]
+    assert unit("masked") == [("unit", "a@x.service", "is masked by hand")]
+    seen = replace(SEEN, unit_files={"sshd.socket": ("disabled", "enabled")})
+    assert findings({}, seen) == [("unit", "sshd.socket", "is disabled; the image enables it")]
+
+
+def test_links_that_presets_make_are_declared_and_others_are_not() -> None:
+    wants = "/etc/systemd/system/multi-user.target.wants"
+    seen = replace(
+        SEEN,
+        etc=(
+            ("l", f"{wants}/a.service", "/usr/lib/systemd/system/a.service"),
+            ("l", f"{wants}/getty@tty1.service", "/usr/lib/systemd/system/getty@.service"),
+            ("l", f"{wants}/b.service", "/usr/lib/systemd/system/b.service"),
+            ("l", "/etc/systemd/system/a.service", "/dev/null"),
+        ),
+        unit_files={
+            "a.service": ("enabled", "enabled"),
+            "getty@.service": ("enabled", "enabled"),
+            "b.service": ("enabled", "disabled"),
+        },
+    )
+    assert [subject for _, subject, _ in findings({}, seen)] == ["/etc/systemd/system/a.service", f"{wants}/b.service"]
+
+
+def test_kept_paths_and_what_the_system_makes_need_no_declaration() -> None:
+    paths = ("/etc/kept/deep/file", "/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key", "/etc/mine\x1b")
+    assert findings({}, replace(SEEN, etc=tuple(("f", path, "") for path in paths))) == [
+        ("etc", "/etc/mine?", "is a file that nobody declared")
+    ]
+
+
+def test_a_plain_restart_is_a_note_and_a_strange_run_of_ignition_is_drift() -> None:
+    restarted = compare(RECORD, read_declared({}), replace(SEEN, boot_id="b-2"))
+    assert [(found.problem, found.is_drift) for found in restarted] == [("has restarted since it was proven", False)]
+    again = compare(RECORD, read_declared({}), replace(SEEN, boot_id="b-2", provisioning_boot_id="b2"))
+    assert [found.is_drift for found in again] == [True]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"stamp": ""}, "stamp"),
+        ({"went_back_from": "c" * 128}, "stamp"),
+        ({"oem_config": "other"}, "pointer"),
+        ({"oem_config": "last-good"}, "pointer"),
+        ({"config_urls": ("/proc/cmdline",)}, "pointer"),
+        ({"staged": ("/selective-os-reset",)}, "staged"),
+        ({"failed_units": ("x.service",)}, "unit"),
+        ({"accounts": {"toor": Account(uid=0, gid=0, home="/", shell="/sbin/nologin")}}, "user"),
+        ({"passwords": {"root": "d" * 128}}, "user"),
+        ({"keys": {"root": {"authorized_keys": ("ssh-ed25519 AAAA me",)}}}, "user"),
+    ],
+)
+def test_each_kind_of_drift_of_a_machine_as_a_whole(change: dict[str, Any], kind: str) -> None:
+    assert [found[0] for found in findings({}, replace(SEEN, **change))] == [kind]
+
+
+def test_users_and_groups() -> None:
+    config = {
+        "passwd": {
+            "users": [
+                {
+                    "name": "deploy",
+                    "uid": 5,
+                    "groups": ["crew"],
+                    "passwordHash": "$6$",
+                    "sshAuthorizedKeys": ["ssh-rsa AA x"],
+                }
+            ],
+            "groups": [{"name": "crew", "gid": 7}],
+        }
+    }
+    account = Account(uid=6, gid=6, home="/home/deploy", shell="/bin/bash")
+    assert findings(config, replace(SEEN, accounts={"deploy": account})) == [
+        ("user", "deploy", "has id 6, declared is 5"),
+        ("user", "deploy", "is not in group crew"),
+        ("user", "deploy", "has another password than the declared one"),
+        ("user", "deploy", "lacks 1 of 1 declared SSH keys"),
+        ("group", "crew", "is missing"),
+    ]
+    right = replace(
+        SEEN,
+        accounts={"deploy": replace(account, uid=5)},
+        groups={"crew": (7, ("deploy",))},
+        passwords={"deploy": hashlib.sha512(b"$6$").hexdigest()},
+        keys={
+            "deploy": {
+                "ignition": ("ssh-rsa AA another comment",),
+                "afterburn": ("ssh-rsa BB",),
+                "authorized_keys": ("ssh-rsa BB",),
+            }
+        },
+    )
+    assert findings(config, right) == []
+
+
+def exported(stdin: Any, **changes: Any) -> str:
+    resource = {
+        "urn": "urn:pulumi:s::flatcar::flatcar:index:Machine$command:local:Command::web-reprovision",
+        "type": "command:local:Command",
+        "inputs": {"stdin": stdin},
+        "outputs": {"stdout": json.dumps({"boot_id": "b-1"})},
+        **changes,
+    }
+    return json.dumps({"deployment": {"resources": [resource]}})
+
+
+def request_json() -> str:
+    request = {name: getattr(REQUEST, name) for name in Request.__slots__}
+    target = {name: getattr(REQUEST.target, name) for name in SshTarget.__slots__}
+    return json.dumps({**request, "target": target})
+
+
+def test_records_come_from_pulumis_state_also_where_the_input_is_a_secret() -> None:
+    secret = {
+        "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+        "plaintext": json.dumps(request_json()),
+    }
+    for stdin in (request_json(), secret):
+        record = read_records(exported(stdin))[0]
+        assert (record.name, record.proven_boot_id, record.ignition) == ("web", "b-1", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "message"),
+    [
+        ("", [], "is not what"),
+        ("[]", [], "is not what"),
+        ('{"deployment": {}}', [], "no machines yet"),
+        (exported(request_json()), ["db"], "no machine db; it has web"),
+        (exported({"4dabf18193072939515e22adb298388d": "x", "ciphertext": "v1:"}), [], "--show-secrets"),
+        (exported(request_json(), delete=True), [], "no machines yet"),
+    ],
+)
+def test_states_that_tell_nothing_are_named(text: str, names: list[str], message: str) -> None:
+    with pytest.raises(NoRecordsError, match=message):
+        read_records(text, names)
+
+
+def test_an_answer_without_its_end_is_no_answer() -> None:
+    assert read_seen(Finished(code=0, lines=("stamp=x",), stderr="")) is None
+    keys = base64.b64encode(b"# comment\nssh-rsa AA me\n\n").decode()
+    lines = (
+        "password=a|*",
+        "password=b|",
+        "password=c|sum|dd",
+        f"keys=a|ignition|{keys}",
+        "path=0|missing",
+        "complete=1",
+    )
+    seen = read_seen(Finished(code=0, lines=lines, stderr=""))
+    assert seen is not None
+    assert seen.passwords == {"b": "", "c": "dd"}
+    assert seen.keys == {"a": {"ignition": ("ssh-rsa AA me",)}}
+
+
+def test_the_table_and_the_exit_codes(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    drifted = Report(
+        machine="web", config_id=ID, findings=(Finding(kind="boot", subject="boot id", problem="x", is_drift=False),)
+    )
+    assert drifted.is_clean and table([drifted]).splitlines()[1] == "  - boot  boot id  x"
+    state = tmp_path / "state.json"
+    state.write_text(exported(request_json()))
+    assert main(["--export", str(state), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["machines"][0]["trouble"] == "no SSH server answers at 127.0.0.1 port 9"
+    assert "[1/1] web: not looked at" in err
+    assert main(["--export", str(tmp_path / "none")]) == 2
+    assert main(["--export", str(state), "--ignore", "("]) == 2

@@ -1,0 +1,220 @@
+"""The audit on a real machine: clean when fresh, every kind of drift found, clean again after a reset."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from components.audit.__main__ import Report, look, table
+from components.audit.records import Record
+from components.commands.request import Request
+from components.commands.ssh_session import SshTarget
+from components.ignition_object import MachineConfig, machine_config
+from components.lifecycle import Lifecycle, kept_paths
+from tests.vm.machines import VM, base_image, machine
+
+ROOT = Path(__file__).resolve().parents[2]
+KEEP = kept_paths(["logs"])
+EXTRAS = """\
+variant: flatcar
+version: 1.0.0
+passwd:
+  users:
+    - name: deploy
+      uid: 1500
+      shell: /bin/bash
+      password_hash: $6$salt$IxDD3jeSOb5eB1CX5LBsqZFVkJdido3OUILO5Ifz5iwMuTS4XMS130MTSuDDl3aCI6WouIL9AjRbLCelDCy.g.
+      ssh_authorized_keys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDeclaredKeyOfNobodyAtAll0000000000000000000 deploy"]
+  groups:
+    - name: crew
+      gid: 1600
+storage:
+  files:
+    - {path: /etc/content, mode: 0644, contents: {inline: "hush"}}
+    - {path: /etc/mode, mode: 0600, contents: {inline: "a"}}
+    - {path: /etc/owner, mode: 0644, contents: {inline: "a"}}
+    - {path: /etc/gone, mode: 0644, contents: {inline: "a"}}
+    - {path: /var/lib/type, mode: 0644, contents: {inline: "a"}}
+    - {path: /etc/profile, append: [{inline: "# appended"}]}
+  directories:
+    - {path: /srv/shared, mode: 0770, group: {id: 100}}
+  links:
+    - {path: /etc/twin, target: /etc/mode, hard: true}
+systemd:
+  units:
+    - name: steady.service
+      enabled: true
+      contents: |
+        [Service]
+        ExecStart=/bin/sleep infinity
+        [Install]
+        WantedBy=multi-user.target
+    - name: broken.service
+      contents: |
+        [Service]
+        ExecStart=/bin/sh -c 'test ! -e /run/break'
+    - name: idle.timer
+      enabled: false
+      contents: |
+        [Timer]
+        OnBootSec=1h
+        Unit=steady.service
+        [Install]
+        WantedBy=timers.target
+    - {name: systemd-timesyncd.service, mask: true}
+"""
+DRIFT = """
+set -e
+printf other >/etc/content
+chown 7:7 /etc/owner; chmod 4755 /etc/owner
+chmod 0644 /etc/mode; cp /etc/mode /etc/copy; rm /etc/twin; mv /etc/copy /etc/twin
+rm /etc/gone /var/lib/type; mkdir /var/lib/type
+echo '# more' >>/etc/profile
+chmod 0777 /srv/shared
+ln -sfn /dev/null /etc/web/current.html
+rm -r /etc/ssh/sshd_config
+echo 'Wild West' >/etc/by-hand
+useradd --create-home --shell /bin/bash intruder
+usermod --shell /bin/sh deploy
+usermod --password '$6$salt$other' deploy
+groupmod --gid 1601 crew
+printf '%s\n' 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIntruder intruder' >>/home/core/.ssh/authorized_keys
+printf '%s\n' [Service] ExecStart=/bin/true [Install] WantedBy=multi-user.target >/etc/systemd/system/mine.service
+systemctl --quiet enable mine.service idle.timer
+systemctl --quiet disable web.socket
+systemctl stop steady.service
+rm /etc/systemd/system/systemd-timesyncd.service
+touch /run/break; systemctl start broken.service || true
+echo '# changed' >>/etc/systemd/system/broken.service
+echo '{}' >/oem/config.ign
+echo 'set linux_append="$linux_append ignition.config.url=http://192.0.2.1/"' >>/oem/grub.cfg
+echo elsewhere >/etc/flatcar/config-id
+touch /boot/flatcar/first_boot
+"""
+
+
+def have_image() -> bool:
+    try:
+        return base_image()[0].exists()
+    except FileNotFoundError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+
+
+def record(vm: VM, config: MachineConfig, boot_id: str) -> Record:
+    request = Request(
+        machine="web",
+        config_id=config.config_id,
+        source="",
+        content=config.text,
+        place=None,
+        lifecycle="reset",
+        keep=KEEP,
+        target=SshTarget(
+            host="127.0.0.1",
+            port=vm.port,
+            user="core",
+            known_hosts=str(vm.known_hosts),
+            host_key_alias="[127.0.0.1]:" + str(vm.port),
+            identity_file=str(vm.key),
+        ),
+        health=(),
+        allow_degraded=False,
+        timeout=600,
+        rollback_after=0,
+        pause=0,
+        drain="",
+        restore="",
+        console_log="",
+        console_hint="",
+    )
+    return Record(request=request, proven_boot_id=boot_id, proven_os_version="")
+
+
+def drift(report: Report) -> set[tuple[str, str]]:
+    return {(finding.subject, finding.problem) for finding in report.findings if finding.is_drift}
+
+
+def test_one_machine_fresh_then_drifted_in_every_way_then_reset(tmp_path: Path) -> None:
+    extras = tmp_path / "extras.yaml"
+    extras.write_text(EXTRAS)
+    with machine(tmp_path, started=False) as vm:
+        config = machine_config(
+            ROOT / "cl/machine-web.yaml",
+            snippets=[extras],
+            files_dir=ROOT / "cl/files",
+            platform="qemu",
+            strict=True,
+            shared_variables={"ssh_public_key": vm.public_key, "machine_name": "web"},
+            secrets={},
+            variables={},
+            lifecycle=Lifecycle.RESET,
+            keep=KEEP,
+            generation=0,
+            rollback_after=3600,
+        )
+        vm.put(config.text)
+        vm.start()
+        first = vm.wait_for_ssh()
+        fresh = look(record(vm, config, first))
+        assert not fresh.findings and fresh.is_clean, table([fresh])
+        assert fresh.compared > 30
+
+        vm.ssh(f"sudo bash -s <<'END'\n{DRIFT}END\n")
+        report = look(record(vm, config, "another boot"))
+        found = drift(report)
+        for wanted in (
+            ("config id", f"runs elsewhere, declared is {config.config_id[:12]}"),
+            ("boot id", "Ignition ran in this boot, and not by `pulumi up`"),
+            ("/oem/config.ign", "shadows the pointer in the user data"),
+            ("/oem/grub.cfg", "ignition.config.url= shadows the pointer in the user data"),
+            ("/boot/flatcar/first_boot", "a re-run of Ignition is staged for the next boot"),
+            ("/etc/content", "has other content"),
+            ("/etc/mode", "has mode 0644, declared is 0600"),
+            ("/etc/owner", "has mode 4755, declared is 0644"),
+            ("/etc/gone", "is missing"),
+            ("/etc/twin", "is another file than /etc/mode, declared as a hard link to it"),
+            ("/etc/profile", "does not end in the content to append"),
+            ("/var/lib/type", "is a directory, declared as a file"),
+            ("/srv/shared", "has mode 0777, declared is 0770"),
+            ("/etc/web/current.html", "leads to /dev/null, declared is /etc/web/index.html"),
+            ("/etc/ssh/sshd_config", "was deleted; the image ships it"),
+            ("/etc/by-hand", "is a file that nobody declared"),
+            ("/etc/systemd/system/mine.service", "is a file that nobody declared"),
+            (
+                "/etc/systemd/system/multi-user.target.wants/mine.service",
+                "is a link to /etc/systemd/system/mine.service that nobody declared",
+            ),
+            ("web.socket", "is disabled, declared as enabled"),
+            ("steady.service", "is stopped, declared as enabled"),
+            ("idle.timer", "is enabled, declared as disabled"),
+            ("broken.service", "has failed"),
+            ("broken.service", "was changed on disk since systemd read it"),
+            ("/etc/systemd/system/broken.service", "has other content"),
+            ("systemd-timesyncd.service", "is not masked, declared as masked"),
+            ("deploy", "has shell /bin/sh, declared is /bin/bash"),
+            ("deploy", "has another password than the declared one"),
+            ("crew", "has id 1601, declared is 1600"),
+            ("intruder", "is an account that nobody declared"),
+            ("core", "can log in with 1 SSH keys that nobody declared"),
+        ):
+            assert wanted in found, f"{wanted} is not in\n{table([report])}"
+        assert any(subject == "/etc/owner" and "belongs to user" in problem for subject, problem in found)
+        shown = table([report]) + json.dumps(sorted(found))
+        assert "hush" not in shown and "Wild West" not in shown and "$6$" not in shown
+
+        vm.ssh(
+            "sudo rm /oem/config.ign; sudo sed -i /ignition.config.url/d /oem/grub.cfg;"
+            "sudo flatcar-reset --keep-machine-id --keep-paths " + " ".join(f"'{path}'" for path in KEEP)
+        )
+        second = vm.reboot()
+        again = look(record(vm, config, second))
+        assert not again.findings and again.is_clean, table([again])
+        assert (
+            look(record(vm, config, first)).findings[0].problem == "Ignition ran in this boot, and not by `pulumi up`"
+        )
