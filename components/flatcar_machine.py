@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.ignition_object import IgnitionObject, machine_config
+from components.ignition_object import STAMP, IgnitionObject, machine_config
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, kept_paths
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.summary import summarize
@@ -101,17 +101,19 @@ class FlatcarMachine(pulumi.ComponentResource):
         problem = args.store.secrets_problem(config.secrets)
         if problem is not None:
             raise pulumi.RunError(f"{args.config}: {problem}")
+        summary = summarize(config.ignition, list(args.secrets.values()))
+        del summary["files"][STAMP]  # it repeats the config id
         properties = {
             "config": str(args.config),
             "configId": config.config_id,
             "lifecycle": args.lifecycle.value,
             "keep": list(args.keep),
-            **summarize(config.ignition, list(args.secrets.values())),
+            **summary,
         }
         super().__init__("flatcar:index:Machine", name, properties, opts)
 
         # 2. The object in its store, at an address that never changes
-        ignition_object = IgnitionObject(
+        ignition_object = IgnitionObject.put(
             name, config=config, store=args.store, opts=pulumi.ResourceOptions(parent=self)
         )
 

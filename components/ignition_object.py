@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
 POINTER_SPEC = "3.3.0"
+CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom", "qemu": "custom"}
+"""Container Linux Config's name for each platform of Ignition's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ def machine_config(
         source,
         filename=str(path),
         files_dir=files_dir,
-        platform=platform,
+        platform=CT_PLATFORMS[platform],
         strict=strict,
         variables={**shared, **variables},
         snippets=snippet_texts,
@@ -108,27 +110,32 @@ def pointer(source_url: str) -> str:
     return _dumped({"ignition": {"config": {"replace": {"source": source_url}}, "version": POINTER_SPEC}})
 
 
-class IgnitionObject(pulumi.ComponentResource):
-    """A machine's object in its store, and the pointer to it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnitionObject:
+    """A machine's object in its store: its address, the pointer to it, and what tells one write from the next.
 
     The object's content is secret in Pulumi's state and previews: `summary` shows what may be seen of it.
     """
 
     source_url: pulumi.Output[str]
-    version: pulumi.Output[str]
     user_data: pulumi.Output[str]
+    version: pulumi.Output[str]
+    place: pulumi.Output[dict[str, str]] | None
+    resource: pulumi.Resource
 
-    def __init__(
-        self, name: str, *, config: MachineConfig, store: Store, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("flatcar:index:IgnitionObject", name, None, opts)
-        stored = store.put(name, pulumi.Output.secret(config.text), pulumi.ResourceOptions(parent=self))
-        self.source_url = stored.source_url
-        self.version = stored.version
-        self.place = stored.place
-        self.user_data = stored.source_url.apply(pointer)
-        self.resource = stored.resource
-        self.register_outputs({"sourceUrl": self.source_url})
+    @classmethod
+    def put(
+        cls, name: str, *, config: MachineConfig, store: Store, opts: pulumi.ResourceOptions | None = None
+    ) -> IgnitionObject:
+        """Declare the object of the machine `name`."""
+        stored = store.put(name, pulumi.Output.secret(config.text), opts)
+        return cls(
+            source_url=stored.source_url,
+            user_data=stored.source_url.apply(pointer),
+            version=stored.version,
+            place=stored.place,
+            resource=stored.resource,
+        )
 
 
 def _named_variables(sources: Sequence[str]) -> set[str]:

@@ -113,7 +113,7 @@ class Progress:
         self._last = ""
 
     def say(self, text: str) -> None:
-        """Print `text`, unless it was the last thing said."""
-        if text != self._last:
+        """Print `text`, unless it is empty or was the last thing said."""
+        if text.strip() and text != self._last:
             print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
             self._last = text

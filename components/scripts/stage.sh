@@ -76,10 +76,12 @@ check_pointer() {
     "look for a stale cache or a second writer of that object, then run 'pulumi up' again"
 }
 
-show() { # a title; the paths on stdin
-  local paths
-  mapfile -t paths
-  say "$1: ${#paths[@]} paths${paths[0]+, among them}"
+show() { # a title; the paths on stdin, of which folders don't count: those in use stay
+  local path paths=()
+  while IFS= read -r path; do
+    [ -d "$path" ] && [ ! -L "$path" ] || paths+=("$path")
+  done
+  say "$1: ${#paths[@]} files${paths[0]+, among them}"
   for path in "${paths[@]:0:8}"; do say "    $path"; done
 }
 

@@ -64,7 +64,10 @@ def test_everything_given(root: Path) -> None:
         ({"config": "cl/other.yaml"}, "flatcar:machines.web.config: there is no file cl/other.yaml"),
         ({**WEB, "snippets": ["no"]}, "flatcar:machines.web.snippets: there is no file no"),
         ({**WEB, "lifecyle": "reset"}, "flatcar:machines.web.lifecyle: is not a known key; did you mean 'lifecycle'?"),
-        ({**WEB, "lifecycle": "rest"}, "has to be one of reset, reformat, flag, replace, ignore, not 'rest'; did you mean 'reset'?"),
+        (
+            {**WEB, "lifecycle": "rest"},
+            "has to be one of reset, reformat, flag, replace, ignore, not 'rest'; did you mean 'reset'?",
+        ),
         ({**WEB, "keep": ["/it's"]}, 'flatcar:machines.web.keep: "/it\'s" holds a quote'),
         ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),
         ({**WEB, "generation": "x"}, "flatcar:machines.web.generation: has to be a whole number, not a string"),

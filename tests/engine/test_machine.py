@@ -1,0 +1,252 @@
+"""`FlatcarMachine` under the real engine.
+
+The machine is a loopback machine (see `loopback_machine`) behind a platform of the test's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Project
+    from tests.support.pulumi import Pulumi, Run
+
+PROJECT = Path(__file__).parents[2]
+SECRET = "hunter2-hunter2"
+PROGRAM = '''
+import dataclasses, os
+from pathlib import Path
+import pulumi
+from pulumi_command import local
+from components.commands.reprovision import HealthCheck
+from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
+from components.lifecycle import Lifecycle
+from components.platforms import PlatformMachine
+from components.ssh import SshSettings
+from components.stores.local_folder import LocalFolder
+
+config = pulumi.Config()
+env = os.environ
+
+class Loopback:
+    """A platform whose machine the test has started already."""
+    ignition_platform = "qemu"
+
+    def create(self, name, *, user_data, opts=None):
+        made = local.Command(name + '-machine', create="cat", stdin=user_data, opts=opts)
+        known = pulumi.Output.from_input
+        return PlatformMachine(
+            resource=made, ssh_host=known("127.0.0.1"), ssh_port=known(int(env["TEST_PORT"])),
+            console_log=known(env["TEST_CONSOLE"]), console_hint=known(""),
+        )
+
+class Http:
+    """The local folder, which the test serves over http."""
+    def secrets_problem(self, secrets):
+        return None
+
+    def put(self, name, content, opts=None):
+        stored = LocalFolder(directory=Path(env["TEST_OBJECTS"])).put(name, content, opts)
+        return dataclasses.replace(stored, source_url=pulumi.Output.from_input(env["TEST_SOURCE"]))
+
+check = config.get("check")
+machine = FlatcarMachine("web", FlatcarMachineArgs(
+    config=Path("web.yaml"), files_dir=Path("."), platform=Loopback(), store=Http(),
+    ssh=SshSettings(
+        user=env["TEST_USER"], private_key_file=env["TEST_KEY"],
+        public_key=Path(env["TEST_KEY"] + ".pub").read_text().strip(),
+    ),
+    secrets={"token": config.get("token") or "none"},
+    lifecycle=Lifecycle(config.get("lifecycle") or "reset"), generation=config.get_int("generation") or 0,
+    health=[HealthCheck(name="check", command=check, seconds=1)] if check else [],
+    timeout=config.get_int("timeout") or 60,
+))
+pulumi.export("configId", machine.config_id)
+pulumi.export("downtime", machine.downtime_seconds)
+pulumi.export("ssh", machine.ssh_command)
+'''
+CONFIG = """\
+passwd:
+  users:
+    - name: core
+      ssh_authorized_keys:
+        - ${ssh_public_key}
+storage:
+  files:
+    - path: /etc/motd
+      filesystem: root
+      mode: 0644
+      contents:
+        inline: |
+          first line
+          50% of the second line
+    - path: /etc/token
+      filesystem: root
+      mode: 0644
+      contents:
+        inline: token=${token}
+"""
+
+
+class Lab:
+    """A stack with one machine."""
+
+    def __init__(self, stack: Pulumi, machine: LoopbackMachine) -> None:
+        self.stack, self.machine = stack, machine
+        self.config = stack.directory / "web.yaml"
+        self.config.write_text(CONFIG)
+        for package in ("cl", "components"):
+            (stack.directory / package).symlink_to(PROJECT / package)
+        stack.set("token", SECRET, secret=True)
+
+    def edit(self, old: str, new: str) -> None:
+        text = self.config.read_text()
+        assert old in text
+        self.config.write_text(text.replace(old, new))
+
+    def user_data(self) -> str:
+        return str(self.stack.resources()["web-machine"]["outputs"]["stdout"])
+
+
+@pytest.fixture
+def lab(tmp_path: Path, pulumi: Project) -> Iterator[Lab]:
+    objects, folder = tmp_path / "objects", tmp_path / "machine"
+    objects.mkdir()
+    folder.mkdir()
+    with ObjectServer(objects).running() as address:
+        source = f"{address}/web/config.ign"
+        with LoopbackMachine(folder, source) as machine:
+            env = {
+                "TEST_PORT": str(machine.port), "TEST_CONSOLE": str(machine.console),
+                "TEST_OBJECTS": str(objects), "TEST_SOURCE": source, "TEST_USER": machine.user,
+                "TEST_KEY": str(machine.key_file), "MACHINES_DIR": str(tmp_path / "machines"),
+            }  # fmt: skip
+            stack = pulumi(PROGRAM, env=env)
+            yield Lab(stack, machine)
+
+
+def changes(run: Run) -> dict[str, str]:
+    return {name: op for name, op in run.ops().items() if op != "same"}
+
+
+def test_create_change_and_nothing_to_do(lab: Lab) -> None:
+    lab.stack.up()
+    first = lab.stack.outputs()
+    assert (lab.machine.boots, first["downtime"]) == (1, 0)
+    assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() == first["configId"]
+    assert changes(lab.stack.up()) == {}
+    user_data = lab.user_data()
+
+    lab.edit("50% of the second line", "60% of the second line")
+    preview = lab.stack.preview("--diff")
+    wanted = {"web": "update", "web-object": "update", "web-reprovision": "replace"}
+    assert changes(preview).keys() == wanted.keys()
+    assert re.search(r"- +50% of the second line", preview.output), preview.output
+    assert re.search(r"\+ +60% of the second line", preview.output)
+    assert "first line" in preview.output
+    assert "%20" not in preview.output
+    assert "~ command:local:Command: (update)\n" in preview.output  # the object
+    assert "user_data" not in preview.output
+
+    done = lab.stack.up()
+    assert changes(done) == wanted
+    assert any("will be deleted" in line for line in done.progress("web-reprovision"))
+    assert lab.machine.boots == 2
+    assert lab.machine.path("/etc/motd").read_text() == "first line\n60% of the second line\n"
+    assert lab.user_data() == user_data
+    assert lab.stack.outputs()["configId"] != first["configId"]
+    assert lab.stack.outputs()["downtime"] > 0
+    assert changes(lab.stack.up()) == {}
+    assert lab.machine.boots == 2
+
+
+def test_a_secret_reaches_the_machine_and_nothing_else(lab: Lab) -> None:
+    runs = [lab.stack.preview("--diff"), lab.stack.up()]
+    assert lab.machine.path("/etc/token").read_text() == f"token={SECRET}"
+    lab.edit("token=", "the_token=")
+    runs += [lab.stack.preview("--diff"), lab.stack.up()]
+    for run in runs:
+        assert SECRET not in run.output
+        assert SECRET not in json.dumps(list(run.events))
+    assert "the_token=[masked]" in runs[2].output
+    assert SECRET not in json.dumps(lab.stack.export())
+
+
+def test_a_bad_config_fails_the_preview_with_its_place(lab: Lab) -> None:
+    lab.stack.up()
+    before = {name: resource["modified"] for name, resource in lab.stack.resources().items()}
+    for old, new, place in (
+        ("    - path: /etc/motd", "    - pth: /etc/motd", "web.yaml:8:7"),
+        ("storage:", "storage: [", "web.yaml:"),
+    ):
+        lab.edit(old, new)
+        for run in (lab.stack.preview(code=None), lab.stack.up(code=None)):
+            assert run.code != 0
+            assert place in run.output
+            assert "Traceback" not in run.output
+        lab.edit(new, old)
+    assert {name: resource["modified"] for name, resource in lab.stack.resources().items()} == before
+    assert lab.machine.boots == 1
+
+
+def test_what_does_not_concern_the_config_leaves_the_machine_alone(lab: Lab) -> None:
+    lab.stack.up()
+    outputs = lab.stack.outputs()
+    lab.stack.set("timeout", "90")
+    lab.stack.set("check", "false")
+    assert changes(lab.stack.up()) == {"web-reprovision": "update"}
+    assert lab.stack.outputs() == outputs
+    assert lab.machine.boots == 1
+
+
+def test_another_lifecycle_is_no_other_config(lab: Lab) -> None:
+    lab.stack.up()
+    lab.stack.set("lifecycle", "reformat")
+    done = lab.stack.up()
+    assert done.ops()["web-reprovision"] == "replace"
+    assert any("no reboot" in line for line in done.progress("web-reprovision"))
+    assert lab.machine.boots == 1
+
+
+def test_a_higher_generation_clears_drift(lab: Lab) -> None:
+    lab.stack.up()
+    lab.machine.path("/etc/by-hand").write_text("drift")
+    lab.stack.set("generation", "1")
+    lab.stack.up()
+    assert lab.machine.boots == 2
+    assert not lab.machine.path("/etc/by-hand").exists()
+    assert lab.machine.path("/etc/flatcar/generation").read_text() == "1\n"
+
+
+def test_after_a_failed_change_the_next_up_converges_forwards_and_back(lab: Lab) -> None:
+    lab.stack.up()
+    good = lab.stack.outputs()["configId"]
+    lab.stack.set("check", "grep -q good /etc/motd || { echo not good; false; }")
+    lab.edit("first line", "bad line")
+    failed = lab.stack.up(code=None)
+    assert failed.code != 0
+    assert "health checks failed: check" in failed.output
+    assert "Traceback" not in failed.output, failed.output
+    assert changes(lab.stack.up(code=None)).keys() == {"web-reprovision"}  # tried anew
+    lab.edit("bad line", "first line")
+    lab.stack.set("check", "true")
+    assert lab.stack.up().ops()["web-reprovision"] == "replace"  # though the config id is the one in state
+    assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() == good
+    assert lab.machine.boots == 3
+
+
+def test_the_printed_ssh_command_works(lab: Lab) -> None:
+    lab.stack.up()
+    command = [*shlex.split(lab.stack.outputs()["ssh"]), "-oBatchMode=yes", "cat /etc/motd"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith("first line")
