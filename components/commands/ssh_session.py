@@ -7,13 +7,17 @@ Nothing secret is in the client's arguments; values reach the script quoted, in 
 
 from __future__ import annotations
 
+import contextlib
+import math
+import select
 import shlex
 import socket
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -85,20 +89,68 @@ class Finished:
         return next(iter(self.values(name)), "")
 
 
-def answers(target: SshTarget, *, timeout: float = 1.0) -> bool:
-    """Whether an SSH server greets at the target's port; True without a look when there is a jump host.
+class Doorbell:
+    """Waits for the greeting of an SSH server, cheaply for both sides, however slow or half awake that server is.
 
-    Cheap for both sides, so that it may be asked several times a second. A forwarded port accepts connections while
-    the machine behind it is down, hence the wait for the greeting.
+    Attempts overlap. Each gets `PATIENCE` seconds, as a busy emulated machine needs seconds for its greeting; the next
+    one starts soon, as one from before a boot may never be answered (a forwarded port accepts connections while the
+    machine behind it is down). Never more than `AT_ONCE`: a slow machine must not drown in greetings nobody waits for.
     """
-    if target.jump_host:
-        return True
-    try:
-        with socket.create_connection((target.host, target.port), timeout=timeout) as connection:
-            connection.settimeout(timeout)
-            return connection.recv(4).startswith(b"SSH-")
-    except OSError:
+
+    INTERVAL = 0.5
+    PATIENCE = 10.0
+    AT_ONCE = 4
+
+    def __init__(self, target: SshTarget) -> None:
+        self._target = target
+        self._waiting: dict[socket.socket, float] = {}
+        self._last = -math.inf
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget(before=math.inf)
+
+    def answered(self, seconds: float) -> bool:
+        """Whether a server greets within `seconds`; True without a look when there is a jump host."""
+        if self._target.jump_host:
+            return True
+        deadline = time.monotonic() + seconds
+        while (now := time.monotonic()) < deadline:
+            self._forget(before=now - self.PATIENCE)
+            if now - self._last >= self.INTERVAL and len(self._waiting) < self.AT_ONCE:
+                self._last = now
+                self._ring(now)
+            readable, _, _ = select.select(list(self._waiting), [], [], min(0.1, max(0.0, deadline - now)))
+            if [connection for connection in readable if self._greets(connection)]:
+                self._forget(before=math.inf)
+                return True
         return False
+
+    def _ring(self, now: float) -> None:
+        try:
+            connection = socket.create_connection((self._target.host, self._target.port), timeout=1)
+        except OSError:
+            return
+        self._waiting[connection] = now
+
+    def _greets(self, connection: socket.socket) -> bool:
+        del self._waiting[connection]
+        with connection, contextlib.suppress(OSError):
+            return connection.recv(4).startswith(b"SSH-")
+        return False
+
+    def _forget(self, *, before: float) -> None:
+        for connection in [connection for connection, since in self._waiting.items() if since < before]:
+            connection.close()
+            del self._waiting[connection]
+
+
+def answers(target: SshTarget, *, timeout: float = Doorbell.PATIENCE) -> bool:
+    """Whether an SSH server greets at the target's port within `timeout` seconds; see `Doorbell`."""
+    with Doorbell(target) as door:
+        return door.answered(timeout)
 
 
 def script_text(*names: str) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from components.commands.host_key import pin_from_console
 from components.commands.proof import MachineState, read_state, short
 from components.commands.request import NotProvenError
-from components.commands.ssh_session import Finished, answers, run_script
+from components.commands.ssh_session import Doorbell, Finished, run_script
 
 if TYPE_CHECKING:
     from components.commands.request import Progress, Request
@@ -78,43 +78,43 @@ def await_boot(
     refused_since: float | None = None
     seen = "it never answered"
     going_down = False
-    while (remaining := deadline - time.monotonic()) > 0:
-        if not answers(request.target):
-            if console is not None and console.shows_emergency():
-                raise NotProvenError(
-                    "Ignition failed in the initramfs: its last lines are on the console",
-                    "mend the config; the console's lines above say what Ignition could not do",
+    with Doorbell(request.target) as door:
+        while (remaining := deadline - time.monotonic()) > 0:
+            if not door.answered(POLL_SECONDS):
+                if console is not None and console.shows_emergency():
+                    raise NotProvenError(
+                        "Ignition failed in the initramfs: its last lines are on the console",
+                        "mend the config; the console's lines above say what Ignition could not do",
+                    )
+                seen = "no answer" if not old_boot else "rebooting, no answer"
+                going_down = False
+                progress.say(seen)
+                continue
+            pin_from_console(request, progress)
+            finished = run_script(
+                request.target,
+                "state.sh",
+                {"OLD_BOOT": old_boot, "CONFIG_ID": config_id, "SETTLE": str(max(1, int(min(remaining, 120))))},
+                timeout=min(remaining, 150),
+            )
+            state = read_state(finished)
+            if state is None:
+                refused_since = _look_at_refusal(finished, request, refused_since)
+                seen = "answers, but no session yet"
+            elif state.boot_id == old_boot:
+                seen = "still in the old boot, shutting down"
+                going_down = True
+            elif state.system == "stopping":
+                seen = "shutting down"
+            elif state.stamp == config_id and not state.is_settled:
+                seen = f"up, {state.system or 'starting'}" + (
+                    f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
                 )
-            seen = "no answer" if not old_boot else "rebooting, no answer"
-            going_down = False
+            else:
+                progress.say(f"up on {short(state.stamp)}, {state.system}")
+                return state
             progress.say(seen)
             time.sleep(POLL_SECONDS)
-            continue
-        pin_from_console(request, progress)
-        finished = run_script(
-            request.target,
-            "state.sh",
-            {"OLD_BOOT": old_boot, "CONFIG_ID": config_id, "SETTLE": str(max(1, int(min(remaining, 120))))},
-            timeout=min(remaining, 150),
-        )
-        state = read_state(finished)
-        if state is None:
-            refused_since = _look_at_refusal(finished, request, refused_since)
-            seen = "answers, but no session yet"
-        elif state.boot_id == old_boot:
-            seen = "still in the old boot, shutting down"
-            going_down = True
-        elif state.system == "stopping":
-            seen = "shutting down"
-        elif state.stamp == config_id and not state.is_settled:
-            seen = f"up, {state.system or 'starting'}" + (
-                f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
-            )
-        else:
-            progress.say(f"up on {short(state.stamp)}, {state.system}")
-            return state
-        progress.say(seen)
-        time.sleep(POLL_SECONDS)
     if going_down:
         raise NotProvenError(
             f"the machine was still going down after {seconds:.0f} s",
