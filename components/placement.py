@@ -34,6 +34,8 @@ def placement(settings: Settings) -> Place:
         instances = Aws(settings.aws)
         store = _store(settings)
         return lambda machine: (Ec2(instances, machine.ec2), store)
+    if settings.platform == "host":
+        return _hosts(settings)
     return _on_this_computer(settings)
 
 
@@ -45,6 +47,23 @@ def _store(settings: Settings) -> Store:
     from components.stores.s3 import S3
 
     return S3(settings.store)
+
+
+def _hosts(settings: Settings) -> Place:
+    from components.places import machines_dir
+    from components.platforms.existing_host import ExistingHost
+    from components.stores.local_folder import LocalFolder
+
+    folder = LocalFolder(directory=machines_dir() / "objects")  # what was last written to which host
+    store: Store = folder if settings.store.kind == "folder" else _store(settings)
+
+    def place(machine: MachineSettings) -> tuple[Platform, Store]:
+        host = machine.host
+        return ExistingHost(address=host.address, port=host.port, mode=host.mode), (
+            store if host.mode == "bucket" else folder
+        )
+
+    return place
 
 
 def _on_this_computer(settings: Settings) -> Place:

@@ -82,6 +82,8 @@ class Reprovision(local.Command):
                 "restore": args.restore,
                 "console_log": machine.console_log,
                 "console_hint": machine.console_hint,
+                "oem": machine.oem,
+                "user_data": args.ignition_object.user_data,
             }
         )
         super().__init__(

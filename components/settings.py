@@ -21,6 +21,7 @@ from components.droplet_settings import (
 )
 from components.ec2_settings import AwsSettings, InstanceSettings, aws_settings, instance_settings
 from components.health_settings import health_checks
+from components.host_settings import HostSettings, host_settings
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
 from components.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 from components.ssh import SshSettings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from components.commands.request import HealthCheck
 
 PROJECT = "flatcar"
-PLATFORMS = ("qemu", "digitalocean", "aws")
+PLATFORMS = ("qemu", "digitalocean", "aws", "host")
 RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
 
 _MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -75,6 +76,7 @@ class MachineSettings:
     qemu: QemuSettings
     droplet: DropletSettings
     ec2: InstanceSettings
+    host: HostSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +135,12 @@ def read_settings(
         if other.names():
             other.problem("", f"is for another platform than {platform!r}, which flatcar:platform names")
     aws = aws_settings(instances) if platform == "aws" else None
+    store = store_settings(section.section("store"), platform)
     settings = Settings(
         platform=platform,
         digitalocean=digitalocean_settings(droplets, login.public_key) if platform == "digitalocean" else None,
         aws=aws,
-        store=store_settings(section.section("store"), platform),
+        store=store,
         variables=_variables(section, "variables"),
         secrets=_variables(section, "secrets"),
         files_dir=_folder(section, "files_dir", "cl/files", root),
@@ -145,7 +148,7 @@ def read_settings(
         image=section.text("image"),
         rollout=rollout_settings(section.section("rollout")),
         ssh=login,
-        machines=_machines(section, root, platform, aws),
+        machines=_machines(section, root, platform, aws, store),
     )
     section.finish()
     try:
@@ -179,14 +182,18 @@ def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
     return decoded
 
 
-def _machines(section: Section, root: Path, platform: str, aws: AwsSettings | None) -> tuple[MachineSettings, ...]:
+def _machines(
+    section: Section, root: Path, platform: str, aws: AwsSettings | None, store: StoreSettings
+) -> tuple[MachineSettings, ...]:
     machines = section.section("machines")
     if not machines.names():
         machines.problem("", "names no machine; add for example  web: {config: cl/machine-web.yaml}")
-    return tuple(_machine(name, machines.section(name), root, platform, aws) for name in machines.names())
+    return tuple(_machine(name, machines.section(name), root, platform, aws, store) for name in machines.names())
 
 
-def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSettings | None) -> MachineSettings:
+def _machine(
+    name: str, section: Section, root: Path, platform: str, aws: AwsSettings | None, store: StoreSettings
+) -> MachineSettings:
     if not _MACHINE_NAME.fullmatch(name):
         section.problem(
             "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
@@ -201,9 +208,9 @@ def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSet
             section.problem("keep", f"{entry!r} {problem}")
     health = section.section("health")
     checks = health_checks(health)
-    qemu, droplet, ec2 = section.section("qemu"), section.section("droplet"), section.section("ec2")
-    for other in (qemu, droplet, ec2):
-        if other.names() and other is not {"qemu": qemu, "digitalocean": droplet, "aws": ec2}[platform]:
+    qemu, droplet, ec2, host = (section.section(kind) for kind in ("qemu", "droplet", "ec2", "host"))
+    for kind, other in (("qemu", qemu), ("digitalocean", droplet), ("aws", ec2), ("host", host)):
+        if other.names() and kind != platform:
             other.problem("", f"is for machines on another platform than {platform!r}")
     settings = MachineSettings(
         name=name,
@@ -229,6 +236,7 @@ def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSet
         retain_on_delete=section.flag("retain_on_delete", False),
         droplet=droplet_settings(droplet) if platform == "digitalocean" else DropletSettings(),
         ec2=instance_settings(ec2, aws) if aws else InstanceSettings(),
+        host=host_settings(host, store.kind) if platform == "host" else HostSettings(),
     )
     if settings.lifecycle is Lifecycle.REPLACE:
         _check_replace(section, settings, platform)
@@ -240,6 +248,8 @@ def _machine(name: str, section: Section, root: Path, platform: str, aws: AwsSet
 def _check_replace(section: Section, machine: MachineSettings, platform: str) -> None:
     if platform == "qemu":
         section.problem("lifecycle", "'replace' is for clouds: a machine in QEMU is its disk; use reset or reformat")
+    if platform == "host":
+        section.problem("lifecycle", "'replace' is for clouds: a host can't be made anew; use reset or reformat")
     if machine.protect:
         section.problem(
             "protect", "a protected machine can't be replaced; choose an in-place lifecycle, or unprotect it"

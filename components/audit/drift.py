@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def compare(record: Record, declared: Declared, seen: Seen, ignored: Sequence[st
     """All findings on one machine. `ignored` are expressions over whole paths under /etc that may be undeclared."""
     return [
         *_identity(record, seen),
-        *_pointer(seen),
+        *_pointer(record, seen),
         *_paths(declared, seen),
         *_etc(declared, seen, [*OS_MADE, *record.request.keep, *ignored]),
         *_units(declared, seen),
@@ -71,8 +72,12 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _pointer(seen: Seen) -> Iterator[Finding]:
-    if seen.oem_config == "last-good":
+def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
+    own = record.request.oem_config
+    if own:
+        if seen.oem_config_sha512 != hashlib.sha512(own.encode()).hexdigest():
+            yield Finding(kind="pointer", subject="/oem/config.ign", problem="is not what this program wrote there")
+    elif seen.oem_config == "last-good":
         yield Finding(
             kind="pointer", subject="/oem/config.ign", problem="is the last good config, which shadows the pointer"
         )

@@ -57,6 +57,7 @@ class Seen:
     os_version: str
     provisioning_boot_id: str
     oem_config: str
+    oem_config_sha512: str
     config_urls: tuple[str, ...]
     staged: tuple[str, ...]
     went_back_from: str
@@ -93,6 +94,7 @@ def read_seen(finished: Finished) -> Seen | None:
         os_version=finished.value("os_version"),
         provisioning_boot_id=provisioning_boot_id(finished.value("ignition_result")),
         oem_config=finished.value("oem_config"),
+        oem_config_sha512=finished.value("oem_config_sha512"),
         config_urls=finished.values("config_url"),
         staged=finished.values("staged"),
         went_back_from=finished.value("went_back_from"),

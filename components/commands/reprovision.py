@@ -18,6 +18,7 @@ Killed at any point, the next `pulumi up` runs it again from the start and conve
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import sys
@@ -134,10 +135,11 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
     values = {
         "CONFIG_ID": request.config_id,
         "LIFECYCLE": request.lifecycle,
-        "SOURCE": request.source,
+        "SOURCE": request.source if request.oem != "config" else "",
         "OBJECT_SHA512": request.object_sha512,
         "OBJECT_BYTES": str(len(request.content.encode())),
         "WAY_BACK_WANTED": "yes" if request.rollback_after else "no",
+        "OEM_CONFIG": base64.b64encode(request.oem_config.encode()).decode(),
         "KEEP": request.keep,
     }
     drained = False

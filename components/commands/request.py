@@ -44,6 +44,8 @@ class Request:
     for the first answer and again for the way through the reboot. `rollback_after` (seconds after a boot; 0: never) is
     when a machine goes back to its last good config by itself. `pause` is waited before a machine is taken down,
     `drain` runs on this computer before that, `restore` after the proof.
+    `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
+    where user data leads to the object.
     """
 
     machine: str
@@ -63,6 +65,13 @@ class Request:
     restore: str
     console_log: str
     console_hint: str
+    oem: str = ""
+    user_data: str = ""
+
+    @property
+    def oem_config(self) -> str:
+        """What /oem/config.ign has to hold; "" where there must be none."""
+        return {"config": self.content, "pointer": self.user_data}.get(self.oem, "")
 
     @property
     def object_sha512(self) -> str:

@@ -45,9 +45,10 @@ def last_good(finished: Finished) -> LastGood | None:
 
 def confirm(request: Request, progress: Progress) -> None:
     """Tell the machine that its config is proven: from now on it is the last good one. Raises `NotProvenError`."""
-    if not request.rollback_after:
+    if not request.rollback_after and not request.oem:
         return
-    _confirm(request, progress, request.config_id, base64.b64encode(request.content.encode()).decode())
+    content = base64.b64encode(request.content.encode()).decode() if request.rollback_after else ""
+    _confirm(request, progress, request.config_id, content)
 
 
 def go_back(request: Request, progress: Progress, good: LastGood, failure: NotProvenError, *, old_boot: str) -> str:
@@ -91,7 +92,15 @@ def _await_last_good(request: Request, progress: Progress, good: LastGood, old_b
 def _confirm(request: Request, progress: Progress, config_id: str, content: str) -> None:
     # a machine that was always replaced may be changed in place later: a reset brings it back from there
     lifecycle = request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset"
-    values = {"CONFIG_ID": config_id, "LIFECYCLE": lifecycle, "CONTENT": content, "KEEP": request.keep}
+    pointer = base64.b64encode(request.user_data.encode()).decode() if request.oem == "pointer" else ""
+    values = {
+        "CONFIG_ID": config_id,
+        "LIFECYCLE": lifecycle,
+        "CONTENT": content,
+        "OEM": request.oem,
+        "OEM_CONFIG": pointer,
+        "KEEP": request.keep,
+    }
     for _ in range(5):
         finished = run_script(
             request.target,

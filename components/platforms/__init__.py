@@ -38,6 +38,9 @@ class PlatformMachine:
     console_hint: pulumi.Output[str]
     """Where to look when the machine doesn't answer: half a sentence that follows "its console: "."""
 
+    oem: str = ""
+    """For hosts without user data: what lies in /oem/config.ign instead, "pointer" or "config"."""
+
 
 class Platform(Protocol):
     """What makes a machine from a name and a constant pointer."""

@@ -71,6 +71,7 @@ main() {
   echo "os_version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')"
   echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"
   if [ -e /oem/config.ign ]; then
+    echo "oem_config_sha512=$(sha512sum </oem/config.ign | cut -d' ' -f1)"
     if cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then echo "oem_config=last-good"; else echo "oem_config=other"; fi
   fi
   for place in /proc/cmdline /oem/grub.cfg; do

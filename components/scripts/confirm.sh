@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Notes that the running config has been proven: it is the last good one from now on, and the machine won't go back.
 # Put in front of this text, quoted, by the deployer: CONFIG_ID LIFECYCLE CONTENT (the object, base64; '' to leave the
-# noted one as it is) and the array KEEP. Runs as root. Exit: 0 noted; 4 too late, the machine is on its way back.
+# noted one as it is), OEM ('', or what a host without user data has in /oem/config.ign: pointer or config), OEM_CONFIG (that
+# pointer, base64, else '') and the array KEEP. Runs as root. Exit: 0 noted; 4 too late, the machine is on its way back.
 set -euo pipefail
 
 main() {
@@ -16,7 +17,7 @@ main() {
     flatcar-reset --stop >&2
   fi
   good=$(last_good 1)
-  if [ -e /oem/config.ign ] && [ "$good" = "$CONFIG_ID" ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
+  if [ -z "$OEM" ] && [ -e /oem/config.ign ] && [ "$good" = "$CONFIG_ID" ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
     say "removing /oem/config.ign, the last good config that the machine went back to"
     rm -f /oem/config.ign
   fi
@@ -35,6 +36,8 @@ main() {
       find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
     fi
   fi
+  install_own_config # a host that went back by itself has the last good config there, in the pointer's place
+  [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
   rm -f "$WAY_BACK/went-back" "$WAY_BACK/staged.keep"
   sync
   echo "confirmed=$CONFIG_ID"

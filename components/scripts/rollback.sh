@@ -22,7 +22,9 @@ main() {
   lifecycle=$(cat "$folder/lifecycle")
   mapfile -t keep < <(sort -u "$folder/keep" "$WAY_BACK/staged.keep" 2>/dev/null)
   touch "$GOING_BACK"
-  install -m 600 "$folder/config.ign" /oem/config.ign
+  install -m 600 "$folder/config.ign" "$OWN_CONFIG.new"
+  sync "$OWN_CONFIG.new"
+  mv -f "$OWN_CONFIG.new" "$OWN_CONFIG"
   stage_lifecycle "$lifecycle" "${keep[@]}"
   echo "$stamp" >"$WAY_BACK/went-back"
   sync

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
 # Put in front of this text, quoted, by components/commands/reprovision.py:
-#   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), and the array KEEP (egrep expressions
-#   over whole paths); then staging.sh
+#   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
+#   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
 set -euo pipefail
@@ -15,11 +15,13 @@ refuse() {
 
 # A config left on the OEM partition, or a URL on the kernel command line, beats user data forever (Ignition asks in that order).
 check_shadows() {
-  if [ -e /oem/config.ign ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
+  if [ -n "$OEM_CONFIG" ]; then
+    say "this host's /oem/config.ign is the program's to write"
+  elif [ -e /oem/config.ign ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
     say "removing /oem/config.ign, the last good config that this machine went back to by itself"
     rm -f /oem/config.ign
   fi
-  [ ! -e /oem/config.ign ] || refuse "/oem/config.ign shadows the pointer in the user data" \
+  [ -n "$OEM_CONFIG" ] || [ ! -e /oem/config.ign ] || refuse "/oem/config.ign shadows the pointer in the user data" \
     "delete /oem/config.ign on the machine, then run 'pulumi up' again"
   if grep -qs 'ignition\.config\.url=' /proc/cmdline /oem/grub.cfg; then
     refuse "ignition.config.url= on the kernel command line shadows the pointer in the user data" \
@@ -46,13 +48,14 @@ check_tools() {
   done
   local free
   free=$(df --output=avail --block-size=1 /oem | tail -n 1)
-  [ "$free" -gt $((2 * OBJECT_BYTES + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
+  [ "$free" -gt $((2 * OBJECT_BYTES + 2 * ${#OEM_CONFIG} + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
     "free some space on the OEM partition, or set rollback: false"
 }
 
 # What Ignition will fetch at the next boot has to be what `pulumi up` just wrote: else the wipe would serve another config.
 check_pointer() {
   case $SOURCE in
+  '') return ;; # the config itself goes to /oem/config.ign
   http://* | https://* | tftp://*) ;;
   *)
     say "the pointer is not checked from here: no client for ${SOURCE%%:*}:// on the machine (Ignition brings its own)"
@@ -117,6 +120,7 @@ stage() {
   else
     rm -rf "$WAY_BACK" # an older config must not come back by itself
   fi
+  install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
   stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
     flatcar-reset --stop >&2 || true
     refuse "staging did not get to its end" "mend what the lines above complain about"
@@ -131,6 +135,7 @@ main() {
       say "unstaging a re-run that an interrupted update had staged"
       flatcar-reset --stop >&2
     fi
+    install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
     [ "$WAY_BACK_WANTED" != yes ] || tell_last_good
     echo "staged=no"
     return

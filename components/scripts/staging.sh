@@ -11,10 +11,31 @@ FLAG=/boot/flatcar/first_boot
 WAY_BACK=/oem/.flatcar-reprovision
 GOING_BACK=/run/flatcar-going-back
 LOCK=/run/flatcar-reprovision.lock
+# A host without user data has its config, or the pointer, here. The old one stays beside it until the new one is proven.
+OWN_CONFIG=/oem/config.ign
 
 say() { echo "$*" >&2; }
 
 last_good() { sed -n "$1p" "$WAY_BACK/last-good" 2>/dev/null || true; } # 1: config id, 2: folder
+
+# Makes /oem/config.ign what OEM_CONFIG holds (base64; '' on machines with user data: nothing to do). A power cut leaves the
+# old one or the new one, whole. Keeps the oldest that is not proven to be replaced.
+install_own_config() {
+  [ -n "$OEM_CONFIG" ] || return 0
+  (umask 077 && base64 -d <<<"$OEM_CONFIG" >"$OWN_CONFIG.new") || return 1
+  if cmp -s "$OWN_CONFIG.new" "$OWN_CONFIG"; then
+    rm -f "$OWN_CONFIG.new"
+    chmod 600 "$OWN_CONFIG"
+    return
+  fi
+  say "writing $OWN_CONFIG"
+  sync "$OWN_CONFIG.new" || return 1
+  if [ -e "$OWN_CONFIG" ] && [ ! -e "$OWN_CONFIG.previous" ]; then
+    cp -p "$OWN_CONFIG" "$OWN_CONFIG.previous.new" && sync "$OWN_CONFIG.previous.new" &&
+      mv -f "$OWN_CONFIG.previous.new" "$OWN_CONFIG.previous" || return 1
+  fi
+  mv -f "$OWN_CONFIG.new" "$OWN_CONFIG" && sync --file-system /oem
+}
 
 # Every step says itself when it fails: callers may have switched `set -e` off.
 stage_lifecycle() { # LIFECYCLE, then the expressions to keep

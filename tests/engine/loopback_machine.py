@@ -191,10 +191,11 @@ class LoopbackMachine:
         """Fetch first; only a good config lets the wipe happen, as on Flatcar. False: stuck, try again later."""
         own = self.path("/oem/config.ign")
         try:
-            if own.exists():
-                config: dict[str, Any] = json.loads(own.read_text())
-            else:
-                with urllib.request.urlopen(self.source, timeout=5) as response:
+            user_data = {"ignition": {"config": {"replace": {"source": self.source}}}}
+            config: dict[str, Any] = json.loads(own.read_text()) if own.exists() else user_data
+            replace = config.get("ignition", {}).get("config", {}).get("replace")
+            if replace is not None:
+                with urllib.request.urlopen(replace["source"], timeout=5) as response:
                     config = json.loads(response.read())
         except (urllib.error.URLError, ValueError, OSError) as error:
             self._log(f"ignition (stand-in): failed to fetch config: {error}")

@@ -46,6 +46,7 @@ SEEN = Seen(
     os_version="1.0",
     provisioning_boot_id="b1",
     oem_config="",
+    oem_config_sha512="",
     config_urls=(),
     staged=(),
     went_back_from="",
@@ -220,6 +221,13 @@ def test_a_plain_restart_is_a_note_and_a_strange_run_of_ignition_is_drift() -> N
 )
 def test_each_kind_of_drift_of_a_machine_as_a_whole(change: dict[str, Any], kind: str) -> None:
     assert [found[0] for found in findings({}, replace(SEEN, **change))] == [kind]
+
+
+def test_a_host_without_user_data_has_its_own_config_on_the_oem_partition() -> None:
+    host = replace(RECORD, request=replace(REQUEST, oem="pointer", user_data="{}"))
+    right = replace(SEEN, oem_config="other", oem_config_sha512=hashlib.sha512(b"{}").hexdigest())
+    assert findings({}, right, host) == []
+    assert findings({}, SEEN, host) == [("pointer", "/oem/config.ign", "is not what this program wrote there")]
 
 
 def test_users_and_groups() -> None:

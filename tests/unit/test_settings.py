@@ -146,3 +146,28 @@ def test_other_namespaces_are_left_alone(root: Path) -> None:
         "aws:region": "x",
     }
     assert read_settings(values, secret_keys=(), root=root)[1] == []
+
+
+def test_an_existing_host(root: Path) -> None:
+    web = {**WEB, "host": {"address": "192.0.2.17", "port": 2222}}
+    settings, problems = read(root, {"web": web}, platform="host")
+    assert problems == []
+    assert settings is not None
+    host = settings.machines[0].host
+    assert (host.address, host.port, host.mode, settings.store.kind) == ("192.0.2.17", 2222, "oem", "folder")
+
+
+@pytest.mark.parametrize(
+    ("machine", "keys", "problem"),
+    [
+        (WEB, {}, "flatcar:machines.web.host.address: is missing"),
+        ({**WEB, "host": {"address": "-x"}}, {}, "'-x' is no host name or IP address"),
+        ({**WEB, "host": {"address": "h", "mode": "bucket"}}, {}, "'bucket' needs a store that the host can read from"),
+        ({**WEB, "host": {"address": "h"}, "lifecycle": "replace"}, {}, "a host can't be made anew"),
+        ({**WEB, "host": {"address": "h"}}, {"platform": "qemu"}, "is for machines on another platform than 'qemu'"),
+        ({**WEB, "host": {"address": "h"}}, {"store": {"kind": "s3", "bucket": "b-1-2"}}, "flatcar:store.public: has to be true"),
+    ],
+)
+def test_hosts_that_cannot_work(root: Path, machine: dict[str, Any], keys: dict[str, Any], problem: str) -> None:
+    _, problems = read(root, {"web": machine}, **{"platform": "host", **keys})
+    assert any(problem in text for text in problems), problems

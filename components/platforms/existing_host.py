@@ -1,0 +1,43 @@
+"""Platform: machines that run Flatcar already and have no user data, such as bare metal; known by address and SSH.
+
+Nothing is created, nothing deleted: `pulumi destroy` forgets the host and leaves it as it is. Ignition reads
+/oem/config.ign where there is no user data; what lies there is written while a re-run is staged (`scripts/staging.sh`):
+with mode `oem` the config itself, with mode `bucket` the pointer, once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components.platforms import PlatformMachine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExistingHost:
+    """A host at `address`, with sshd at `port`. `mode` is "oem" or "bucket"; it may change while the host lives."""
+
+    address: str
+    port: int = 22
+    mode: str = "oem"
+
+    @property
+    def ignition_platform(self) -> str:
+        """Ignition's name of the platform."""
+        return "metal"
+
+    def create(
+        self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> PlatformMachine:
+        """Declare the host `name`; see `Platform.create`. It is not touched before its config has to be run."""
+        host = pulumi.ComponentResource("flatcar:index:ExistingHost", name, {"address": self.address}, opts)
+        host.register_outputs({})
+        return PlatformMachine(
+            resource=host,
+            ssh_host=pulumi.Output.from_input(self.address),
+            ssh_port=pulumi.Output.from_input(self.port),
+            console_log=pulumi.Output.from_input(""),
+            console_hint=pulumi.Output.from_input(f"the screen or management controller of {self.address}"),
+            oem="pointer" if self.mode == "bucket" else "config",
+        )

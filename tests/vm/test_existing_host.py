@@ -1,0 +1,117 @@
+"""A host provisioned by hand: a power cut while its config is written, adoption over SSH, the move to a pointer."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.commands import qemu_state
+from components.commands.ssh_session import script_text
+from components.ignition_object import MachineConfig, machine_config
+from components.lifecycle import Lifecycle, kept_paths
+from tests.vm.machines import POINTER, VM, base_image, login_config, machine
+
+ROOT = Path(__file__).resolve().parents[2]
+KEEP = kept_paths(["logs", "/var/lib/data"])
+
+
+def have_image() -> bool:
+    try:
+        return base_image()[0].exists()
+    except FileNotFoundError:
+        return False
+
+
+pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+
+
+def config_of(vm: VM, generation: int) -> MachineConfig:
+    return machine_config(
+        ROOT / "cl/machine-web.yaml",
+        files_dir=ROOT / "cl/files",
+        platform="metal",
+        strict=True,
+        shared_variables={"ssh_public_key": vm.public_key, "machine_name": "web"},
+        secrets={},
+        variables={},
+        lifecycle=Lifecycle.RESET,
+        keep=KEEP,
+        generation=generation,
+        rollback_after=3600,
+    )
+
+
+def reprovision(vm: VM, config: MachineConfig, oem: str) -> str:
+    """Run the program of the `Reprovision` resource; its progress."""
+    request: dict[str, Any] = {
+        "machine": "web", "config_id": config.config_id, "source": "tftp://10.0.2.2/config.ign", "content": config.text,
+        "place": None, "lifecycle": "reset", "keep": KEEP, "health": [], "allow_degraded": False, "timeout": 500,
+        "rollback_after": 3600, "pause": 0, "drain": "", "restore": "", "console_log": "", "console_hint": "",
+        "oem": oem, "user_data": POINTER,
+        "target": {
+            "host": "127.0.0.1", "port": vm.port, "user": "core", "known_hosts": str(vm.known_hosts),
+            "host_key_alias": f"[127.0.0.1]:{vm.port}", "identity_file": str(vm.key),
+        },
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "components.commands.reprovision"],
+        input=json.dumps(request), capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + vm.tail()
+    return done.stderr
+
+
+def cut_the_power_while_writing(vm: VM) -> None:
+    encoded = base64.b64encode(b'{"never": "in force"}').decode()
+    script = f"{script_text('staging.sh')}\nsync() {{ sleep 900; }}\nOEM_CONFIG={encoded}\ninstall_own_config"
+    writer = threading.Thread(target=vm.ssh_try, args=(f"sudo bash -s <<'END'\n{script}\nEND\n", 300))
+    writer.start()
+    deadline = time.monotonic() + 200
+    while vm.ssh_try("test -e /oem/config.ign.new").returncode != 0:
+        assert time.monotonic() < deadline
+    os.kill(qemu_state.holder(vm.directory / qemu_state.QEMU_PID) or 0, signal.SIGKILL)
+    writer.join()
+    while vm.status()["running"]:
+        time.sleep(0.2)
+
+
+def test_by_hand_then_adopted_then_by_pointer(tmp_path: Path) -> None:
+    with machine(tmp_path) as vm:
+        boot = vm.wait_for_ssh()
+        by_hand = json.dumps(login_config(vm.public_key))
+        vm.ssh(
+            f"echo '{by_hand}' | sudo tee /oem/config.ign; sudo mkdir /var/lib/data;"
+            "echo mine | sudo tee /var/lib/data/kept /etc/by-hand; sudo sync"
+        )
+        host_key, machine_id = vm.known_hosts.read_text(), vm.ssh("cat /etc/machine-id")
+        cut_the_power_while_writing(vm)
+        vm.start()
+        vm.wait_for_ssh(other_than=boot)
+        assert json.loads(vm.ssh("sudo cat /oem/config.ign")) == json.loads(by_hand)
+
+        vm.put("{}")  # were it fetched, Ignition would fail
+        first = config_of(vm, 0)
+        reprovision(vm, first, "config")
+        assert vm.ssh("sudo cat /oem/config.ign") == first.text
+        assert vm.ssh("sudo stat -c '%a %U' /oem/config.ign; ls /oem/config.ign*") == "600 root\n/oem/config.ign\n"
+        assert vm.ssh("cat /var/lib/data/kept; ls /etc/by-hand 2>&1 || true").startswith("mine\nls: ")
+        assert vm.ssh("cat /etc/flatcar/config-id").strip() == first.config_id
+
+        second = config_of(vm, 1)
+        vm.put(second.text)
+        reprovision(vm, second, "pointer")
+        assert vm.ssh("sudo cat /oem/config.ign") == POINTER
+        assert vm.ssh("cat /etc/flatcar/config-id /var/lib/data/kept") == f"{second.config_id}\nmine\n"
+        assert (vm.known_hosts.read_text(), vm.ssh("cat /etc/machine-id")) == (host_key, machine_id)
+        assert "no reboot" in reprovision(vm, second, "config"), "moved back, with nothing else to do"
+        assert vm.ssh("sudo cat /oem/config.ign") == second.text
