@@ -48,8 +48,7 @@ stage_lifecycle() { # LIFECYCLE, then the expressions to keep
     # The root file system goes: the host keys wait on the OEM partition for flatcar-restore-host-keys.service.
     { rm -rf /oem/.flatcar-host-keys.new &&
       install -d -m 700 /oem/.flatcar-host-keys.new &&
-      cp /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /oem/.flatcar-host-keys.new/ &&
-      chmod 600 /oem/.flatcar-host-keys.new/* &&
+      cp -p /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /oem/.flatcar-host-keys.new/ &&
       rm -rf /oem/.flatcar-host-keys &&
       mv /oem/.flatcar-host-keys.new /oem/.flatcar-host-keys &&
       flatcar-reset --keep-machine-id >&2; } || return 1

@@ -14,7 +14,10 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands.qemu_state import QEMU_PID
+import pytest
+
+from components.commands.qemu_state import QEMU_PID, RECORD
+from components.commands.ssh_session import SshTarget, answers
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -82,6 +85,12 @@ class Walk:
         assert done.returncode == 0, f"{script}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
 
+    def wait_for_login(self) -> None:
+        """After a power-on that nothing waits for."""
+        port = json.loads((self.machines / "web" / RECORD).read_text())["ssh_port"]
+        target = SshTarget(host="127.0.0.1", port=port, user="core", known_hosts="", host_key_alias="")
+        assert answers(target, timeout=1200)
+
     def exists(self, path: str) -> bool:
         return self.on_machine(f"sudo test -e {path} && echo yes || true") == "yes"
 
@@ -109,9 +118,12 @@ def steps(run: Run) -> dict[str, str]:
 IN_PLACE = {"web-object", "web-reprovision"}
 
 
-def test_one_machine_through_its_lifecycles(tmp_path: Path, pulumi: Project) -> None:
-    env = {"MACHINES_DIR": str(tmp_path / "machines")}
-    walk = Walk(pulumi(PROJECT, env=env), tmp_path)
+@pytest.fixture
+def walk(tmp_path: Path, pulumi: Project) -> Walk:
+    return Walk(pulumi(PROJECT, env={"MACHINES_DIR": str(tmp_path / "machines")}), tmp_path)
+
+
+def test_creation_flag_reset_and_a_broken_config(walk: Walk) -> None:
     stack = walk.stack
 
     # Creation boots once.
@@ -174,21 +186,29 @@ def test_one_machine_through_its_lifecycles(tmp_path: Path, pulumi: Project) -> 
     assert not walk.exists("/etc/only-d")
     assert walk.identity() == identity
 
-    # reformat: clean too, and still the same machine.
-    walk.write("f", lifecycle="reformat")
+    # Through all of this the user data stayed the same, byte by byte.
+    assert (walk.machines / "web" / "pointer.ign").read_bytes() == pointer
+
+
+def test_reformat_and_a_crash(walk: Walk) -> None:
+    stack = walk.stack
+    walk.write("a", lifecycle="reset")
     stack.up()
+    identity = walk.identity()
+    walk.drift()
+
+    # reformat: nothing is left, and it is still the same machine.
+    walk.write("f", lifecycle="reformat")
+    assert steps(stack.up()).keys() == IN_PLACE
     assert walk.on_machine("cat /etc/only-f") == "f"
-    for gone in ("/etc/only-e", "/etc/by-hand", "/var/log/kept", "/oem/.flatcar-host-keys"):
+    for gone in ("/etc/only-a", "/etc/by-hand", "/var/log/kept", "/oem/.flatcar-host-keys"):
         assert not walk.exists(gone), gone
     assert walk.enabled("unit-f.service") == "enabled"
     assert walk.identity() == identity
 
     # A crashed QEMU is started again on the same disk; nothing is re-provisioned.
     os.kill(json.loads((walk.machines / "web" / QEMU_PID).read_text())["pid"], signal.SIGKILL)
-    restarted = stack.up()
-    assert steps(restarted) == {"web": "update"}
+    assert steps(stack.up()) == {"web": "update"}
+    walk.wait_for_login()
     assert walk.on_machine("cat /etc/only-f") == "f"
     assert walk.identity() == identity
-
-    # Through all of this the user data stayed the same, byte by byte.
-    assert (walk.machines / "web" / "pointer.ign").read_bytes() == pointer
