@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SESSION_SECONDS = 120
 SIDE_BY_SIDE = 16
+LAST = 3
+"""How many lines of a machine's history the table shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,7 @@ class Report:
     up_seconds: int = 0
     compared: int = 0
     findings: tuple[Finding, ...] = ()
+    history: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -87,6 +90,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
         up_seconds=seen.up_seconds,
         compared=declared.count + len(seen.etc) + len(seen.unit_files) + len(seen.accounts),
         findings=tuple(findings),
+        history=seen.history,
     )
 
 
@@ -117,7 +121,14 @@ def table(reports: Iterable[Report]) -> str:
             mark = "!" if finding.is_drift else "-"
             kind, subject = _columns(finding)
             lines.append(f"  {mark} {kind:<{widths[0]}}  {subject:<{min(widths[1], 60)}}  {finding.problem}")
+        lines += [f"    {_shortened(line)}" for line in report.history[-LAST:]]
     return "\n".join(lines)
+
+
+def _shortened(line: str) -> str:
+    """A line of the history with a short config id, and nothing in it that a terminal would act on."""
+    words = "".join(character for character in line if character.isprintable()).split()
+    return "  ".join(word[:20] if index != 2 else word[:12] for index, word in enumerate(words[:4]))
 
 
 def _columns(finding: Finding) -> tuple[str, str]:

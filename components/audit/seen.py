@@ -61,6 +61,7 @@ class Seen:
     config_urls: tuple[str, ...]
     staged: tuple[str, ...]
     went_back_from: str
+    history: tuple[str, ...]
     paths: tuple[SeenPath, ...]
     etc: tuple[tuple[str, str, str], ...]
     units: tuple[Mapping[str, str], ...]
@@ -98,6 +99,7 @@ def read_seen(finished: Finished) -> Seen | None:
         config_urls=finished.values("config_url"),
         staged=finished.values("staged"),
         went_back_from=finished.value("went_back_from"),
+        history=finished.values("history"),
         paths=tuple(map(_path, finished.values("path"))),
         etc=tuple((kind, path, target) for kind, path, target in etc),
         units=tuple(

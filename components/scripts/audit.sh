@@ -4,7 +4,7 @@
 # each of them '' or the number of bytes at its end that were declared) and UNITS; then staging.sh.
 # No content and no password leaves the machine: SHA-512 sums do. NAME=VALUE lines on stdout, fields parted by '|', what may
 # hold any character in base64.
-set -u
+set -u -o pipefail
 
 encoded() { base64 -w0; }
 
@@ -31,7 +31,7 @@ show_etc() {
   local files
   files=$(unshare --mount --propagation private bash -c '
     while mountpoint -q /etc; do umount --lazy /etc || exit; done
-    find /etc -xdev -mindepth 1 ! -type d -printf "%y\t/etc/%P\t%l\0"' 2>/dev/null | encoded)
+    find /etc -xdev -mindepth 1 ! -type d -printf "%y\t/etc/%P\t%l\0"' | encoded) || exit
   echo "etc=$files"
 }
 
@@ -81,6 +81,7 @@ main() {
     [ ! -e "$place" ] || echo "staged=$place"
   done
   echo "went_back_from=$(cat "$WAY_BACK/went-back" 2>/dev/null)"
+  sed 's/^/history=/' "$HISTORY" 2>/dev/null
   show_paths
   show_etc
   show_units

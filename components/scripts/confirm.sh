@@ -39,6 +39,7 @@ main() {
   install_own_config # a host that went back by itself has the last good config there, in the pointer's place
   [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
   rm -f "$WAY_BACK/went-back" "$WAY_BACK/staged.keep"
+  note push "$CONFIG_ID" proven
   sync
   echo "confirmed=$CONFIG_ID"
 }

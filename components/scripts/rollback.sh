@@ -27,6 +27,7 @@ main() {
   mv -f "$OWN_CONFIG.new" "$OWN_CONFIG"
   stage_lifecycle "$lifecycle" "${keep[@]}"
   echo "$stamp" >"$WAY_BACK/went-back"
+  note itself "$good" going-back
   sync
   systemctl --no-block reboot
 }

@@ -120,6 +120,7 @@ stage() {
   else
     rm -rf "$WAY_BACK" # an older config must not come back by itself
   fi
+  note push "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
   stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
     flatcar-reset --stop >&2 || true

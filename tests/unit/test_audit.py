@@ -50,6 +50,7 @@ SEEN = Seen(
     config_urls=(),
     staged=(),
     went_back_from="",
+    history=(),
     paths=(),
     etc=(),
     units=(),
@@ -334,6 +335,8 @@ def test_the_table_and_the_exit_codes(tmp_path: Any, capsys: pytest.CaptureFixtu
         machine="web", config_id=ID, findings=(Finding(kind="boot", subject="boot id", problem="x", is_drift=False),)
     )
     assert drifted.is_clean and table([drifted]).splitlines()[1] == "  - boot  boot id  x"
+    told = table([replace(drifted, findings=(), history=(f"2025-01-31T12:00:00Z push {ID} pro\x1b[0mven",))])
+    assert told.splitlines()[1] == f"    2025-01-31T12:00:00Z  push  {ID[:12]}  pro[0mven"
     state = tmp_path / "state.json"
     state.write_text(exported(request_json()))
     assert main(["--export", str(state), "--json"]) == 1

@@ -1,0 +1,112 @@
+"""A stack of this project with a host that exists already, under the real engine; then the audit of that stack.
+
+The host is a loopback machine (see `loopback_machine`): real SSH, stand-in system.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.engine.loopback_machine import LoopbackMachine, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Project
+
+PROJECT = Path(__file__).parents[2]
+CONFIG = """\
+variant: flatcar
+version: 1.0.0
+storage:
+  files:
+    - path: /etc/web/page
+      mode: 0644
+      contents: {inline: "${token}"}
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[LoopbackMachine]:
+    folder = tmp_path / "host"
+    folder.mkdir()
+    machine = LoopbackMachine(folder, "http://127.0.0.1:9/none")
+    machine.path("/oem/config.ign").write_text('{"storage": {}}')
+    with machine:
+        wait_until(machine.path("/etc/ssh/ssh_host_ed25519_key").exists)
+        yield machine
+
+
+def test_a_host_is_adopted_audited_drifts_and_is_cleared(
+    tmp_path: Path, host: LoopbackMachine, pulumi: Project
+) -> None:
+    config = tmp_path / "web.yaml"
+    config.write_text(CONFIG)
+    stack = pulumi((PROJECT / "__main__.py").read_text(), env={"MACHINES_DIR": str(tmp_path / "machines")})
+    for package in ("cl", "components"):
+        (stack.directory / package).symlink_to(PROJECT / package)
+    key = Path(f"{host.key_file}.pub").read_text().strip()
+    settings: dict[str, Any] = {
+        "platform": "host",
+        "ssh": {"user": host.user, "private_key_file": str(host.key_file), "public_key": key},
+        "machines": {
+            "rack": {
+                "config": str(config),
+                "host": {"address": "127.0.0.1", "port": host.port},
+                "rollback": False,
+                "timeout": 60,
+            }
+        },
+    }
+
+    def configure() -> None:
+        for name, value in settings.items():
+            stack.set(f"flatcar:{name}", value if isinstance(value, str) else json.dumps(value))
+
+    def audit(*arguments: str) -> tuple[int, dict[str, Any], str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "components.audit", "--export", "-", "--json", *arguments],
+            input=stack.run("stack", "export", "--show-secrets").output,
+            capture_output=True,
+            text=True,
+            cwd=PROJECT,
+            check=False,
+        )
+        return done.returncode, json.loads(done.stdout)["machines"][0], done.stdout + done.stderr
+
+    configure()
+    stack.set("flatcar:secrets", json.dumps({"token": "hunter2-hunter2"}), secret=True)
+    stack.up()
+    assert host.path("/etc/web/page").read_text() == "hunter2-hunter2"
+    code, report, shown = audit()
+    assert (code, report["clean"], report["findings"]) == (0, True, []), shown
+    assert [line.split()[1:] for line in report["history"]] == [
+        ["push", report["config_id"], "staged"],
+        ["push", report["config_id"], "proven"],
+    ]
+
+    host.path("/etc/web/page").write_text("other")
+    host.path("/etc/mine").touch()
+    code, report, shown = audit()
+    assert code == 1
+    assert [(found["subject"], found["problem"]) for found in report["findings"]] == [
+        ("/etc/web/page", "has other content"),
+        ("/etc/mine", "is a file that nobody declared"),
+    ]
+    assert "hunter2" not in shown
+    assert audit("--ignore", "/etc/mine")[1]["findings"][0]["kind"] == "file"
+
+    settings["machines"]["rack"]["generation"] = 1
+    configure()
+    stack.up()
+    code, report, shown = audit()
+    assert (code, report["findings"]) == (0, []), shown
+    assert not host.path("/etc/mine").exists()
+    stack.destroy()
+    assert host.path("/etc/web/page").exists(), "a host is forgotten, not changed"
