@@ -15,9 +15,6 @@ from dataclasses import dataclass
 
 from components.config_section import Section
 
-USER_DATA_LIMIT = 16 * 1024
-"""Bytes of user data that EC2 takes before base64 (AWS user guide); DigitalOcean takes more."""
-
 CHANNELS = ("stable", "beta", "alpha", "lts")
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")

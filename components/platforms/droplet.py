@@ -11,8 +11,8 @@ import pulumi
 import pulumi_digitalocean as digitalocean
 
 from components.droplet_settings import DigitalOceanSettings, DropletSettings
+from components.pending import checked_address, tell_pending
 from components.platforms import PlatformMachine
-from components.platforms.pending import checked_address, tell_pending
 
 ANYWHERE = ["0.0.0.0/0", "::/0"]
 IMPORT_TIME = "60m"

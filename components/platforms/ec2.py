@@ -17,8 +17,8 @@ import pulumi
 from pulumi_aws import ebs, ec2, iam
 
 from components.ec2_settings import AwsSettings, InstanceSettings
+from components.pending import checked_address, tell_pending
 from components.platforms import PlatformMachine
-from components.platforms.pending import checked_address, tell_pending
 
 FLATCAR_ACCOUNT = "075585003325"
 DATA_DEVICE = "/dev/sdf"

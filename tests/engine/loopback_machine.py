@@ -49,6 +49,7 @@ class LoopbackMachine:
     folder: Path
     source: str
     port: int = field(default_factory=free_port)
+    address: str = "127.0.0.1"
     seconds_down: float = 0.5
     boots: int = 0
     failed_units_after_boot: str = ""
@@ -237,7 +238,7 @@ class LoopbackMachine:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
         config.write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {key}\nAuthorizedKeysFile {self.key_file}.pub\n"
+            f"Port {self.port}\nListenAddress {self.address}\nHostKey {key}\nAuthorizedKeysFile {self.key_file}.pub\n"
             f"StrictModes no\nUsePAM no\nPermitRootLogin yes\nPidFile none\nForceCommand {self.folder}/enter\n"
             f"SetEnv HOME={self.folder}\n"  # the login shell must not read this account's start-up files
         )

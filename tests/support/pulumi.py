@@ -100,7 +100,8 @@ class Pulumi:
 
     def argv(self, *arguments: str) -> list[str]:
         """The command line of a run."""
-        settings = ["--config-file", str(self.config_file)] if self.config_file and arguments[0] != "stack" else []
+        takes_file = self.config_file is not None and arguments[0] not in ("stack", "state")
+        settings = ["--config-file", str(self.config_file)] if takes_file else []
         return ["pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color=never", *settings]
 
     def run(self, *arguments: str, code: int | None = 0, events: bool = False, stdin: str = "") -> Run:

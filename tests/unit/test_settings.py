@@ -165,7 +165,11 @@ def test_an_existing_host(root: Path) -> None:
         ({**WEB, "host": {"address": "h", "mode": "bucket"}}, {}, "'bucket' needs a store that the host can read from"),
         ({**WEB, "host": {"address": "h"}, "lifecycle": "replace"}, {}, "a host can't be made anew"),
         ({**WEB, "host": {"address": "h"}}, {"platform": "qemu"}, "is for machines on another platform than 'qemu'"),
-        ({**WEB, "host": {"address": "h"}}, {"store": {"kind": "s3", "bucket": "b-1-2"}}, "flatcar:store.public: has to be true"),
+        (
+            {**WEB, "host": {"address": "h"}},
+            {"store": {"kind": "s3", "bucket": "b-1-2"}},
+            "flatcar:store.public: has to be true",
+        ),
     ],
 )
 def test_hosts_that_cannot_work(root: Path, machine: dict[str, Any], keys: dict[str, Any], problem: str) -> None:

@@ -53,6 +53,8 @@ class Bridged(ResourceType):
     """Inputs whose order doesn't matter."""
     filled_in: frozenset[str] = frozenset()
     """Inputs that the cloud fills in when the program doesn't set them."""
+    not_told: frozenset[str] = frozenset()
+    """Inputs that the cloud never tells again: a refresh leaves them as they are."""
 
     def __init__(self) -> None:
         names = sdk_types.resource_py_to_pulumi_names(self.sdk)
@@ -172,7 +174,7 @@ class BridgeProvider(Provider):
             return provider_pb2.ReadResponse()
         before = decode(request.inputs)
         known = before or kind.inputs  # an import takes all inputs
-        inputs = {key: state.get(key, before.get(key)) for key in known}
+        inputs = {key: before.get(key) if key in kind.not_told else state.get(key, before.get(key)) for key in known}
         answer = encode({key: value for key, value in inputs.items() if value is not None})
         if names := _defaults(request.inputs):
             answer["__defaults"] = names
@@ -185,8 +187,9 @@ class BridgeProvider(Provider):
             answer = self.functions[request.tok](decode(request.args))
         except ProviderError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
-        # `return` is a word of Python; the field's name is fixed by the protocol.
-        return provider_pb2.InvokeResponse(**{"return": encode(answer)})
+        response = provider_pb2.InvokeResponse()
+        getattr(response, "return").CopyFrom(encode(answer))  # `return` is a word of Python's own
+        return response
 
     def bridged(self, urn: str, context: grpc.ServicerContext) -> Bridged:
         """The type of a resource, by its URN."""
@@ -221,7 +224,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _defaults(inputs: struct_pb2.Struct) -> list[str]:
-    return [str(name) for name in inputs["__defaults"]] if "__defaults" in inputs else []
+    names = inputs["__defaults"] if "__defaults" in inputs else None  # noqa: SIM401  # a Struct has no get()
+    return [str(name) for name in names] if isinstance(names, struct_pb2.ListValue) else []
 
 
 def _comparable(kind: Bridged, values: Properties, ignored: set[str]) -> Properties:

@@ -64,6 +64,8 @@ class SecurityGroup(OnAws):
                 client.authorize_security_group_egress,
             ),
         ):
+            if name in state and state[name] == inputs.get(name):
+                continue
             if group[present]:
                 asked(lambda take=take, rules=group[present]: take(GroupId=id_, IpPermissions=rules))
             rules = [_permission(rule) for rule in _list(inputs.get(name))]

@@ -134,6 +134,7 @@ class Droplet(_OnApi):
         {"image", "region", "sshKeys", "userData", "monitoring", "dropletAgent", "vpcUuid", "publicNetworking"}
     )
     sets = frozenset({"sshKeys", "tags", "volumeIds"})
+    not_told = frozenset({"userData"})
     filled_in = frozenset({"vpcUuid", "volumeIds", "publicNetworking", "privateNetworking", "ipv6Address", "region"})
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:

@@ -1,0 +1,133 @@
+"""Stacks of this project on fake clouds: the real engine and program, a real sshd for each machine, real HTTP APIs.
+
+Which provider plugin ran, the real one or a stand-in, is in `CloudLab.plugin` and is printed with each test.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from tests.fakes.machines import MachinePark
+from toolchain.plugins import install
+
+if TYPE_CHECKING:
+    from tests.support.pulumi import Pulumi, Run
+
+REPOSITORY = Path(__file__).parents[2]
+MOTD = "Changes belong into cl/machine-web.yaml."
+
+
+@dataclass
+class CloudLab:
+    """One stack: `config` is what the stack's file holds, `write` puts a changed one there."""
+
+    project: Path
+    pulumi: Pulumi
+    config: dict[str, Any]
+    park: MachinePark
+    plugin: str
+
+    def write(self) -> None:
+        """Put `config` where the engine reads it."""
+        text = io.StringIO()
+        YAML(typ="safe").dump({"config": self.config}, text)
+        assert self.pulumi.config_file is not None
+        self.pulumi.config_file.write_text(text.getvalue())
+
+    def machines(self) -> dict[str, Any]:
+        """`flatcar:machines`."""
+        machines: dict[str, Any] = self.config["flatcar:machines"]
+        return machines
+
+    def edit_web(self, text: str) -> None:
+        """Change the config of the web machines: a line of /etc/motd."""
+        path = self.project / "cl/machine-web.yaml"
+        path.write_text(path.read_text().replace(MOTD, text))
+
+    def motd(self, id_: str) -> str:
+        """What the machine that the cloud calls `id_` has in /etc/motd."""
+        return self.park.machines[id_].path("/etc/motd").read_text()
+
+    def up(self, *arguments: str, code: int | None = 0) -> Run:
+        """`pulumi up` with the config as it is now."""
+        self.write()
+        return self.pulumi.up(*arguments, code=code)
+
+    def preview(self, *arguments: str, code: int | None = 0) -> Run:
+        """`pulumi preview` with the config as it is now."""
+        self.write()
+        return self.pulumi.preview(*arguments, code=code)
+
+
+def copy_project(folder: Path) -> Path:
+    """A copy of the project whose configs can be edited; the code is linked."""
+    project = folder / "project"
+    (project / "cl").mkdir(parents=True)
+    for name in ("Pulumi.yaml", "__main__.py"):
+        shutil.copy(REPOSITORY / name, project / name)
+    (project / "components").symlink_to(REPOSITORY / "components")
+    (project / "cl/transpiler").symlink_to(REPOSITORY / "cl/transpiler")
+    (project / "stacks").mkdir()  # of its own: `pulumi stack init` writes into it
+    for path in (REPOSITORY / "cl").iterdir():
+        if path.suffix in (".yaml", ".py"):
+            shutil.copy(path, project / "cl")
+    shutil.copytree(REPOSITORY / "cl/files", project / "cl/files")
+    web = project / "cl/machine-web.yaml"
+    assert MOTD in web.read_text(), "the tests change this line of the sample config"
+    return project
+
+
+def stack_config(name: str, park: MachinePark) -> dict[str, Any]:
+    """The config of a stack of this repository, with the login of the park and no health checks."""
+    document = YAML(typ="safe").load((REPOSITORY / "stacks" / f"Pulumi.{name}.yaml").read_text())
+    config: dict[str, Any] = document["config"]
+    config["flatcar:ssh"] = {
+        "user": os.environ.get("USER") or "root",
+        "port": park.port,
+        "private_key_file": str(park.key),
+    }
+    config["flatcar:machines"] = {
+        name: {**machine, "timeout": 120, "health": {}} for name, machine in config["flatcar:machines"].items()
+    }
+    return config
+
+
+def plugin_in_use(name: str) -> str:
+    """Which plugin the tests run with."""
+    return f"the {name} plugin: " + ("STAND-IN of this project" if install.is_stand_in(name) else "the real one")
+
+
+def touched(run: Run) -> dict[str, str]:
+    """What a run did or would do, by `TYPE NAME`; `replace` stands for all steps of a replacement."""
+    return {kind: "replace" if "replace" in op else op for op, kind in steps_of(run)}
+
+
+def steps_of(run: Run) -> list[tuple[str, str]]:
+    """All steps but `same` and `refresh`, in the order in which they started: (operation, `TYPE NAME`)."""
+    steps = []
+    for event in run.events:
+        metadata = event.get("resourcePreEvent", {}).get("metadata")
+        if metadata and metadata["op"] not in ("same", "read", "refresh") and "pulumi:pulumi:" not in metadata["type"]:
+            urn = metadata["urn"]
+            steps.append((metadata["op"], f"{urn.split('::')[2].rsplit(':', 1)[-1]} {urn.rsplit('::', 1)[-1]}"))
+    return steps
+
+
+def in_place(*names: str, stored: str) -> dict[str, str]:
+    """What a config change of these machines comes to: one object updated, one Command replaced, for each."""
+    return {
+        kind: op
+        for name in names
+        for kind, op in (
+            (f"Machine {name}", "update"),  # no thing of its own: what the preview shows of the change
+            (f"{stored} {name}-object", "update"),
+            (f"Command {name}-reprovision", "replace"),
+        )
+    }

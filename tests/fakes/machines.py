@@ -1,0 +1,87 @@
+"""The machines of a fake cloud: loopback machines (real sshd, stand-in system), each at an address of its own.
+
+They get their user data as a cloud machine does, follow its pointer, and read the object from the fake cloud's S3
+server: `https://BUCKET.…` and `s3://BUCKET/…` both lead there, inside the machine too (its `curl` is told the way).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.engine.loopback_machine import LoopbackMachine
+
+CURL = """#!/bin/bash
+# Stand-in for the names of the real clouds: the last argument's host is looked up at the fake one.
+arguments=("${{@:1:$#-1}}")
+exec /usr/bin/curl "${{arguments[@]}}" "$(sed -E {script} <<<"${{!#}}")"
+"""
+
+
+@dataclass
+class MachinePark:
+    """All machines of a fake cloud. `objects` is the address of its S3 server; one login key opens all."""
+
+    folder: Path
+    objects: str
+    port: int
+    signed: Callable[[str, str], str] | None = None
+    """Gives the address to read a bucket's key with, as an instance's role does; None where machines have no role."""
+    machines: dict[str, LoopbackMachine] = field(default_factory=dict)
+    """The machines that are switched on, by the id that the cloud gave them."""
+    ever: list[str] = field(default_factory=list)
+    """The ids of all machines that were switched on, in order."""
+
+    def __post_init__(self) -> None:
+        # Far from 127.0.0.1, and another range for each test process.
+        self._hosts = itertools.count(1)
+        self._range = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.key = self.folder / "login"
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
+
+    def address(self) -> str:
+        """A new address."""
+        return f"{self._range}.{next(self._hosts)}"
+
+    def switch_on(self, id_: str, address: str, user_data: str) -> None:
+        """Start a machine with its user data, which has to be a pointer."""
+        source = json.loads(user_data)["ignition"]["config"]["replace"]["source"]
+        folder = self.folder / id_
+        folder.mkdir()
+        machine = LoopbackMachine(folder, self._served(source), port=self.port, address=address)
+        for name in ("login", "login.pub"):
+            (folder / name).write_bytes((self.folder / name).read_bytes())
+            (folder / name).chmod(0o600)
+        # BUCKET.REGION.digitaloceanspaces.com/KEY and BUCKET.s3.REGION.amazonaws.com/KEY
+        script = rf"s#^https?://([^./]+)\.[^/]*\.(digitaloceanspaces|amazonaws)\.com/#{self.objects}/\1/#"
+        curl = machine.path("/opt/bin/curl")
+        curl.write_text(CURL.format(script=shlex.quote(script)))
+        curl.chmod(0o755)
+        self.machines[id_] = machine.__enter__()
+        self.ever.append(id_)
+
+    def switch_off(self, id_: str) -> None:
+        """Stop a machine for good."""
+        machine = self.machines.pop(id_, None)
+        if machine is not None:
+            machine.__exit__()
+
+    def close(self) -> None:
+        """Stop all machines."""
+        for id_ in list(self.machines):
+            self.switch_off(id_)
+
+    def _served(self, source: str) -> str:
+        parts = urlsplit(source)
+        bucket = parts.netloc.partition(".")[0]
+        if parts.scheme == "s3" and self.signed is not None:
+            return self.signed(bucket, parts.path.lstrip("/"))
+        return f"{self.objects}/{bucket}{parts.path}"

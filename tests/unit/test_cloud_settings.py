@@ -1,0 +1,166 @@
+"""Stack config of clouds to settings: each refused value, with its key and the way out in the message."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from components.config_section import Section
+from components.exposure import sensitive_parts
+from components.ignition_object import pointer
+from components.settings import Settings, read_settings
+
+REPOSITORY = Path(__file__).parents[2]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
+EC2_LIMIT = 16 * 1024
+
+
+def stack(name: str) -> dict[str, Any]:
+    config: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / f"stacks/Pulumi.{name}.yaml").read_text())["config"]
+    config["flatcar:ssh"] = {"public_key": KEY}
+    return config
+
+
+def read(config: dict[str, Any]) -> tuple[Settings | None, str]:
+    values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    settings, problems = read_settings(values, secret_keys=(), root=REPOSITORY)
+    return settings, "\n".join(problems)
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "production"])
+def test_the_stacks_of_this_repository_are_accepted(name: str) -> None:
+    settings, problems = read(stack(name))
+    assert problems == ""
+    assert settings is not None
+
+
+def test_what_the_stacks_say_arrives() -> None:
+    dev, _ = read(stack("dev"))
+    assert dev is not None and dev.digitalocean is not None and dev.aws is None
+    assert dev.digitalocean.image.name == "flatcar-stable-4459.2.1"
+    assert dev.digitalocean.image.url.startswith("https://stable.release.flatcar-linux.net/amd64-usr/4459.2.1/")
+    assert dev.digitalocean.ssh_keys == (KEY,)
+    assert (dev.store.kind, dev.store.public) == ("spaces", True)
+    production, _ = read(stack("production"))
+    assert production is not None and production.aws is not None
+    assert production.aws.ami.name == "Flatcar-stable-4459.2.1-hvm"
+    assert (production.store.kind, production.store.public, production.store.protect) == ("s3", False, True)
+    by_name = {machine.name: machine for machine in production.machines}
+    assert by_name["worker-1"].ec2.volume == 20
+    assert by_name["web-2"].ec2.termination_protection and by_name["web-2"].protect
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("digitalocean.region", "frankfurt", "digitalocean.region: 'frankfurt' is not a region of DigitalOcean"),
+        ("digitalocean.region", None, "flatcar:digitalocean.region: is missing"),
+        ("digitalocean.regoin", "fra1", "flatcar:digitalocean.regoin: is not a known key; did you mean 'region'?"),
+        ("digitalocean.size", "t3.small", "flatcar:digitalocean.size: 't3.small' is not a droplet size"),
+        ("digitalocean.image", {"channel": "stable"}, "flatcar:digitalocean.image.version: is missing"),
+        ("digitalocean.image", {"version": "current"}, "'current' is not an exact Flatcar version"),
+        ("digitalocean.image", {"channel": "stabel", "version": "4459.2.1"}, "did you mean 'stable'?"),
+        ("digitalocean.image", {"id": "1", "version": "4459.2.1"}, "image.id: names an image that is there already"),
+        ("digitalocean.image", {"version": "4459.2.1", "url": "ftp://x"}, "image.url: 'ftp://x' is not an http(s)"),
+        ("digitalocean.ssh_keys", ["ssh-ed25519 AAAA!"], "ssh_keys: ssh-ed25519 AAAA!… is cut or mistyped"),
+        ("digitalocean.ssh_keys", ["-----BEGIN OPENSSH PRIVATE KEY-----"], "ssh_keys: is a private key"),
+        ("digitalocean.ssh_keys", ["ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIA=="], "says 'ssh-rsa', but the key inside"),
+        ("digitalocean.ssh_keys", ["me"], "ssh_keys: 'me' is not a public key, and not the id"),
+        ("digitalocean.ssh_from", [], "flatcar:digitalocean.ssh_from: is missing"),
+        ("digitalocean.ssh_from", ["203.0.113.7/24"], "has host bits set; the network is 203.0.113.0/24"),
+        ("digitalocean.ssh_from", ["203.0.113.7"], "has no prefix length; a single address is 203.0.113.7/32"),
+        ("digitalocean.ssh_from", ["office"], "ssh_from: 'office' is not a network"),
+        ("digitalocean.open_ports", ["80"], "open_ports: '80' is not a port such as 443/tcp"),
+        ("digitalocean.open_ports", ["99999/tcp"], "open_ports: '99999/tcp' is not a port"),
+        ("digitalocean.tags", ["a b"], "tags: 'a b' is no tag"),
+        ("aws", {"instance_type": "t3.small"}, "flatcar:aws: is for another platform than 'digitalocean'"),
+        ("store.bucket", "My_Bucket", "flatcar:store.bucket: 'My_Bucket' is no bucket's name"),
+        ("store.bucket", "my.bucket", "has a dot, and then https to the bucket's own host name fails"),
+        ("store.bucket", None, "flatcar:store.bucket: is missing"),
+        ("store.region", "eu-central-1", "flatcar:store.region: 'eu-central-1' is not a region of DigitalOcean"),
+        ("store.kind", "folder", "machines on digitalocean can't read from 'folder'; use spaces or s3"),
+        ("store", {"kind": "s3", "bucket": "abc"}, "flatcar:store.public: has to be true: a machine on digitalocean"),
+        ("machines.web.droplet", {"import": "web"}, "web.droplet.import: 'web' is not a droplet's id"),
+        ("machines.web.droplet", {"volum": 1}, "web.droplet.volum: is not a known key; did you mean 'volume'?"),
+        ("machines.web.ec2", {"volume": 1}, "machines.web.ec2: is for machines on another platform"),
+    ],
+)
+def test_a_wrong_value_for_droplets(path: str, value: Any, message: str) -> None:
+    settings, problems = read(changed(stack("dev"), path, value))
+    assert settings is None
+    assert message in problems
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("aws.instance_type", "s-1vcpu-1gb", "flatcar:aws.instance_type: 's-1vcpu-1gb' is not an instance type"),
+        ("aws.ami", {"id": "ami-1"}, "flatcar:aws.ami.id: 'ami-1' is not an id such as ami-0123456789abcdef0"),
+        ("aws.ami", {"id": "ami-0123456789abcdef0", "version": "1.2.3"}, "'1.2.3' is not an exact Flatcar version"),
+        ("aws.ami", {"id": "ami-0123456789abcdef0", "version": "4459.2.1"}, "ami.id: pins the image already"),
+        ("aws.ami", {"version": "4459.2.1", "architecture": "arm"}, "has to be one of x86_64, arm64, not 'arm'"),
+        ("aws.vpc", "vpc-0123456789abcdef0", "flatcar:aws.subnet: vpc and subnet go together"),
+        ("aws.ssh_from", ["::1"], "a single address is ::1/128"),
+        ("aws.availability_zone", None, "worker-1.ec2.volume: lies in one availability zone"),
+        ("store.kind", "spaces", "machines on aws can't read from 'spaces'; use s3"),
+        ("machines.web-1.ec2", {"import": "42"}, "web-1.ec2.import: '42' is not an id such as i-0123456789abcdef0"),
+        ("machines.web-1.lifecycle", "replace", "web-1.protect: a protected machine can't be replaced"),
+        ("machines.worker-1.lifecycle", "replace", "a volume is at one machine at a time"),
+    ],
+)
+def test_a_wrong_value_for_instances(path: str, value: Any, message: str) -> None:
+    settings, problems = read(changed(stack("production"), path, value))
+    assert settings is None
+    assert message in problems
+
+
+def test_replace_is_refused_for_a_machine_in_qemu() -> None:
+    settings, problems = read(changed(stack("local"), "machines.web.lifecycle", "replace"))
+    assert settings is None
+    assert "flatcar:machines.web.lifecycle: 'replace' is for clouds" in problems
+
+
+def test_the_longest_pointer_is_far_below_what_a_cloud_takes() -> None:
+    longest = pointer(f"https://{'b' * 63}.nyc3.digitaloceanspaces.com/{'n' * 63}-{'0' * 40}.ign")
+    assert len(longest.encode()) < EC2_LIMIT // 40
+
+
+def test_private_keys_and_password_hashes_are_sensitive() -> None:
+    key = "data:;base64,LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZLS0tLS0K"
+    config = {
+        "storage": {
+            "files": [
+                {"path": "/etc/key", "contents": {"source": key}},
+                {"path": "/etc/motd", "contents": {"source": "data:,hello"}},
+                {"path": "/etc/remote", "contents": {"source": "https://example.com/x"}},
+                {"path": "/etc/empty"},
+            ]
+        },
+        "systemd": {"units": [{"name": "a.service", "contents": "X=-----BEGIN PRIVATE KEY-----"}, {"name": "b.mount"}]},
+        "passwd": {"users": [{"name": "core", "passwordHash": "$6$x"}, {"name": "b"}]},
+    }
+    assert sensitive_parts(config) == ["/etc/key", "a.service", "passwordHash of core"]
+    assert sensitive_parts({"ignition": {"version": "3.3.0"}}) == []
+
+
+def test_problems_of_a_section_name_its_key() -> None:
+    problems: list[str] = []
+    Section("flatcar:x", {"y": 1}, problems).finish()
+    assert problems == ["flatcar:x.y: is not a known key"]
+
+
+def changed(config: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The config with another value at `flatcar:PATH`, dots between the keys; None takes the key out."""
+    first, *rest = path.split(".")
+    place, last = config, f"flatcar:{first}"
+    for name in rest:
+        place, last = place.setdefault(last, {}), name
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return config
