@@ -1,0 +1,96 @@
+"""From a config to the object and its pointer: what the config id counts, and what the user data depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from cl.transpiler import transpile
+from components.ignition_object import GENERATION, STAMP, MachineConfig, machine_config, pointer
+from components.lifecycle import Lifecycle
+from components.summary import decode_data_url
+
+CONFIG = """\
+variant: flatcar
+version: 1.0.0
+storage:
+  files:
+    - path: /etc/a
+      contents: {inline: "${text}"}
+"""
+
+
+def made(tmp_path: Path, text: str = "x", config: str = CONFIG, **changes: Any) -> MachineConfig:
+    path = tmp_path / "a.yaml"
+    path.write_text(config)
+    arguments: dict[str, Any] = {
+        "files_dir": tmp_path, "platform": "qemu", "strict": True, "shared_variables": {"unused": "1"}, "secrets": {},
+        "variables": {"text": text}, "lifecycle": Lifecycle.RESET, "keep": (), "generation": 0, "rollback_after": 0,
+    }  # fmt: skip
+    return machine_config(path, **{**arguments, **changes})
+
+
+def files(config: MachineConfig) -> dict[str, str]:
+    found = json.loads(config.text)["storage"]["files"]
+    return {file["path"]: decode_data_url(file["contents"]["source"]).decode() for file in found}
+
+
+def test_the_pointer_depends_on_the_address_alone() -> None:
+    address = "tftp://10.0.2.2/config.ign"
+    assert pointer(address) == (
+        '{"ignition":{"config":{"replace":{"source":"tftp://10.0.2.2/config.ign"}},"version":"3.3.0"}}'
+    )
+
+
+def test_the_same_input_gives_the_same_bytes_and_another_text_another_id(tmp_path: Path) -> None:
+    assert made(tmp_path) == made(tmp_path)
+    assert made(tmp_path).config_id != made(tmp_path, "y").config_id
+
+
+def test_the_stamp_holds_the_id_and_the_id_is_of_the_config_without_it(tmp_path: Path) -> None:
+    config = made(tmp_path)
+    assert files(config)[STAMP] == config.config_id + "\n"
+    transpiled = transpile(CONFIG, variables={"text": "x"}, spec="3").unwrap()
+    assert hashlib.sha512(transpiled.encode()).hexdigest() == config.config_id
+
+
+def test_a_generation_changes_the_id_and_a_lifecycle_does_not(tmp_path: Path) -> None:
+    plain = made(tmp_path)
+    raised = made(tmp_path, generation=2)
+    assert raised.config_id != plain.config_id
+    assert files(raised)[GENERATION] == "2\n"
+    reformat = made(tmp_path, lifecycle=Lifecycle.REFORMAT)
+    assert reformat.config_id == plain.config_id
+    assert reformat.text != plain.text
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (CONFIG.replace("path:", "pth:"), "a.yaml:5:7"),
+        (CONFIG.replace("/etc/a", STAMP), "is written by the program itself"),
+        (CONFIG.replace("/etc/a", "/var/log/a"), "needs overwrite: true"),
+        (CONFIG.replace("${text}", "${text}${nobody}"), "nobody"),
+    ],
+)
+def test_what_cannot_be_used_is_told(tmp_path: Path, config: str, message: str) -> None:
+    with pytest.raises(pulumi.RunError) as told:
+        made(tmp_path, config=config, keep=("/var/log",))
+    assert message in str(told.value)
+
+
+def test_a_secret_is_masked_in_a_report(tmp_path: Path) -> None:
+    config = CONFIG.replace("path: /etc/a", "path: relative-${token}")
+    with pytest.raises(pulumi.RunError) as told:
+        made(tmp_path, config=config, secrets={"token": "hunter2"})
+    assert "hunter2" not in str(told.value)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(pulumi.RunError, match="can't be read"):
+        made(tmp_path, snippets=[tmp_path / "none.yaml"])
