@@ -174,6 +174,7 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
 def diagnose(request: Request) -> None:
     """Print the machine's journal where it can be reached, and the console's last lines where there are any."""
     if answers(request.target):
+        request.target.connection.renew()
         finished = run_script(request.target, "diagnose.sh", {}, timeout=30)
         for line in finished.lines:
             print(line, file=sys.stderr)
@@ -196,7 +197,8 @@ def main() -> int:
     progress = Progress(request.machine)
     Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
     try:
-        outputs = reprovision(request, progress)
+        with request.target.connection.share():
+            outputs = reprovision(request, progress)
     except NotProvenError as failure:
         if failure.goes_back:  # else there was nothing to look at, or that has been done
             diagnose(request)

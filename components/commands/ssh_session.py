@@ -13,17 +13,51 @@ import select
 import shlex
 import socket
 import subprocess
+import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
+LONGEST_SOCKET_FOLDER = 70  # a socket's path has 104 bytes at most, and OpenSSH adds to it
 UNREACHABLE = 255  # the exit code of OpenSSH's client for anything that isn't the remote command's own
+
+
+class Connection:
+    """One connection that short sessions share, so that each does not pay for the key exchange again.
+
+    OpenSSH's ControlMaster in a folder of this program's own; without `share` each session connects for itself. A
+    connection does not outlive a reboot: `renew` before looking whether a machine is back.
+    """
+
+    def __init__(self) -> None:
+        self._folder = ""
+        self._number = 0
+
+    @contextlib.contextmanager
+    def share(self) -> Iterator[None]:
+        """Share while the block lasts."""
+        with tempfile.TemporaryDirectory(prefix="ssh-", ignore_cleanup_errors=True) as folder:
+            self._folder = folder if len(folder) < LONGEST_SOCKET_FOLDER else ""
+            try:
+                yield
+            finally:
+                self._folder = ""
+
+    def renew(self) -> None:
+        """The next session connects anew; those after it share that connection."""
+        self._number += 1
+
+    def options(self) -> dict[str, str]:
+        """For the client's command line."""
+        if not self._folder:
+            return {"ControlMaster": "no", "ControlPath": "none"}
+        return {"ControlMaster": "auto", "ControlPath": f"{self._folder}/{self._number}", "ControlPersist": "5"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +76,7 @@ class SshTarget:
     host_key_alias: str
     identity_file: str = ""
     jump_host: str = ""
+    connection: Connection = field(default_factory=Connection, compare=False)
 
     def command(self, *, root: bool) -> list[str]:
         """The client's arguments to run a script from stdin: as root (sudo without a password), or as the user."""
@@ -58,8 +93,7 @@ class SshTarget:
             "CheckHostIP": "no",
             "HashKnownHosts": "no",
             "UpdateHostKeys": "no",
-            "ControlMaster": "no",
-            "ControlPath": "none",
+            **self.connection.options(),
             "ClearAllForwardings": "yes",
             "LogLevel": "ERROR",
         }

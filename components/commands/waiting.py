@@ -91,6 +91,7 @@ def await_boot(
                 progress.say(seen)
                 continue
             pin_from_console(request, progress)
+            request.target.connection.renew()  # the one before may lead to a boot that is gone
             finished = run_script(
                 request.target,
                 "state.sh",

@@ -46,8 +46,10 @@ def server(*greetings: bytes, delay: float = 0.0) -> Iterator[tuple[int, list[so
             connection.close()
 
 
-def doorbell(port: int, **more: str) -> Doorbell:
-    target = SshTarget(host="127.0.0.1", port=port, user="core", known_hosts="", host_key_alias="x", **more)
+def doorbell(port: int, jump_host: str = "") -> Doorbell:
+    target = SshTarget(
+        host="127.0.0.1", port=port, user="core", known_hosts="", host_key_alias="x", jump_host=jump_host
+    )
     return Doorbell(target)
 
 
