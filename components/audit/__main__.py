@@ -168,11 +168,14 @@ def main(arguments: Sequence[str]) -> int:
             text = sys.stdin.read() if options.export == "-" else Path(options.export).read_text(encoding="utf-8")
         else:
             text = export_state(options.stack)
-        records = read_records(text, options.machines)
+        records, unproven = read_records(text, options.machines)
     except (NoRecordsError, OSError, UnicodeDecodeError, re.error) as error:
         print(f"audit: {error}", file=sys.stderr)
         return 2
-    reports = look_at_all(records, options.ignore)
+    reports = [
+        Report(machine=name, trouble="no `pulumi up` has proven it yet, so there is nothing to compare with")
+        for name in unproven
+    ] + look_at_all(records, options.ignore)
     if options.json:
         print(json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2))
     else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SUFFIX = "-reprovision"
 COMMAND_TYPE = "command:local:Command"
+MACHINE_TYPE = "flatcar:index:Machine"
 _SECRET = "4dabf18193072939515e22adb298388d"  # noqa: S105 - the key that marks a secret in Pulumi's JSON
 
 
@@ -66,9 +67,10 @@ def export_state(stack: str) -> str:
     return done.stdout
 
 
-def read_records(exported: str, names: Iterable[str] = ()) -> list[Record]:
-    """The records in an exported state, in order of name; of all machines, or of those in `names`.
+def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record], list[str]]:
+    """The records in an exported state, and the machines that have none as they were never proven; in order of name.
 
+    Of all machines, or of those in `names`.
     Raises `NoRecordsError` when there are none, when a name is unknown, or when secrets are still encrypted.
     """
     try:
@@ -76,15 +78,15 @@ def read_records(exported: str, names: Iterable[str] = ()) -> list[Record]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NoRecordsError("this is not what `pulumi stack export` prints") from None
     found = {record.name: record for record in map(_record, resources) if record is not None}
-    wanted = list(names) or sorted(found)
+    declared = {_name(resource) for resource in resources if resource.get("type") == MACHINE_TYPE}
+    wanted = list(names) or sorted(declared.union(found))
     if not wanted:
         raise NoRecordsError("the stack has no machines yet: `pulumi up` makes them")
-    unknown = [name for name in wanted if name not in found]
+    unknown = [name for name in wanted if name not in declared.union(found)]
     if unknown:
-        raise NoRecordsError(
-            f"the stack has no machine {', '.join(unknown)}; it has {', '.join(sorted(found)) or 'none'}"
-        )
-    return [found[name] for name in wanted]
+        known = ", ".join(sorted(declared.union(found))) or "none"
+        raise NoRecordsError(f"the stack has no machine {', '.join(unknown)}; it has {known}")
+    return [found[name] for name in wanted if name in found], [name for name in wanted if name not in found]
 
 
 def _record(resource: dict[str, Any]) -> Record | None:
@@ -97,7 +99,7 @@ def _record(resource: dict[str, Any]) -> Record | None:
         proven = json.loads(lines[-1]) if lines else {}
     except (ValueError, KeyError, TypeError) as error:
         raise NoRecordsError(
-            f"the record of {resource['urn'].rsplit('::', 1)[-1]} can't be read ({error}): "
+            f"the record of {_name(resource)} can't be read ({error}): "
             "export with --show-secrets, and let this version of the program run `pulumi up` once"
         ) from None
     return Record(
@@ -105,6 +107,10 @@ def _record(resource: dict[str, Any]) -> Record | None:
         proven_boot_id=str(proven.get("boot_id", "")),
         proven_os_version=str(proven.get("os_version", "")),
     )
+
+
+def _name(resource: dict[str, Any]) -> str:
+    return str(resource["urn"]).rsplit("::", 1)[-1]
 
 
 def _shown(value: object) -> object:

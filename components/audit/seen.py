@@ -77,7 +77,7 @@ def read_seen(finished: Finished) -> Seen | None:
     """What `audit.sh` printed; None when it did not get to its end."""
     if not finished.value("complete"):
         return None
-    etc = [entry.split("\t") for entry in _decoded(finished.value("etc")).split("\0") if entry]
+    etc = [entry.split("\t", 2) for entry in _decoded(finished.value("etc")).split("\0") if entry]
     passwords: dict[str, str] = {}
     for line in finished.values("password"):
         name, kind, *digest = line.split("|")
@@ -101,7 +101,7 @@ def read_seen(finished: Finished) -> Seen | None:
         went_back_from=finished.value("went_back_from"),
         history=finished.values("history"),
         paths=tuple(map(_path, finished.values("path"))),
-        etc=tuple((kind, path, target) for kind, path, target in etc),
+        etc=tuple((kind, path, target) for kind, target, path in etc),
         units=tuple(
             dict(part.partition("=")[::2] for part in line.split("|")[1:] if part) for line in finished.values("unit")
         ),

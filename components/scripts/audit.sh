@@ -31,7 +31,7 @@ show_etc() {
   local files
   files=$(unshare --mount --propagation private bash -c '
     while mountpoint -q /etc; do umount --lazy /etc || exit; done
-    find /etc -xdev -mindepth 1 ! -type d -printf "%y\t/etc/%P\t%l\0"' | encoded) || exit
+    find /etc -xdev -mindepth 1 ! -type d -printf "%y\t%l\t/etc/%P\0"' | encoded) || exit
   echo "etc=$files"
 }
 

@@ -71,11 +71,11 @@ def test_a_host_is_adopted_audited_drifts_and_is_cleared(
 
     def audit(*arguments: str) -> tuple[int, dict[str, Any], str]:
         done = subprocess.run(
-            [sys.executable, "-m", "components.audit", "--export", "-", "--json", *arguments],
-            input=stack.run("stack", "export", "--show-secrets").output,
+            [sys.executable, "-m", "components.audit", "--stack", stack.stack, "--json", *arguments],
             capture_output=True,
             text=True,
-            cwd=PROJECT,
+            cwd=stack.directory,
+            env=stack.environment(),
             check=False,
         )
         return done.returncode, json.loads(done.stdout)["machines"][0], done.stdout + done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from components.audit.__main__ import Report, main, table
+from components.audit.__main__ import Report, look_at_all, main, table
 from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, read_records
@@ -293,8 +293,23 @@ def test_records_come_from_pulumis_state_also_where_the_input_is_a_secret() -> N
         "plaintext": json.dumps(request_json()),
     }
     for stdin in (request_json(), secret):
-        record = read_records(exported(stdin))[0]
+        record = read_records(exported(stdin))[0][0]
         assert (record.name, record.proven_boot_id, record.ignition) == ("web", "b-1", {})
+
+
+def test_a_machine_that_was_never_proven_is_not_passed_over(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    machine = {"urn": "urn:pulumi:s::flatcar::flatcar:index:Machine::db", "type": "flatcar:index:Machine"}
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"deployment": {"resources": [machine]}}))
+    assert main(["--export", str(state)]) == 1
+    assert "db: not looked at: no `pulumi up` has proven it yet" in capsys.readouterr().out
+
+
+def test_many_machines_are_looked_at_in_their_order_with_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    records = [replace(RECORD, request=replace(REQUEST, machine=f"m{number}")) for number in range(40)]
+    assert [report.machine for report in look_at_all(records)] == [record.name for record in records]
+    progress = capsys.readouterr().err.splitlines()
+    assert len(progress) == 40 and progress[-1].startswith("[40/40] ")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +331,9 @@ def test_states_that_tell_nothing_are_named(text: str, names: list[str], message
 def test_an_answer_without_its_end_is_no_answer() -> None:
     assert read_seen(Finished(code=0, lines=("stamp=x",), stderr="")) is None
     keys = base64.b64encode(b"# comment\nssh-rsa AA me\n\n").decode()
+    etc = base64.b64encode(b"l\tx\t/etc/a\tb\0").decode()
     lines = (
+        f"etc={etc}",
         "password=a|*",
         "password=b|",
         "password=c|sum|dd",
@@ -326,6 +343,7 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
     )
     seen = read_seen(Finished(code=0, lines=lines, stderr=""))
     assert seen is not None
+    assert seen.etc == (("l", "/etc/a\tb", "x"),)
     assert seen.passwords == {"b": "", "c": "dd"}
     assert seen.keys == {"a": {"ignition": ("ssh-rsa AA me",)}}
 
