@@ -27,6 +27,7 @@ for machine, turn in settings.places():
             ssh=settings.ssh,
             lifecycle=machine.lifecycle,
             keep=machine.keep,
+            allow=machine.allow,
             generation=machine.generation,
             health=machine.health,
             allow_degraded=machine.allow_degraded,

@@ -14,8 +14,9 @@ from components.reprovision import Reprovision, ReprovisionArgs
 from components.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from cl.transpiler.lint import Rule
     from components.commands.request import HealthCheck
     from components.platforms import Platform
     from components.ssh import SshSettings
@@ -29,6 +30,7 @@ class FlatcarMachineArgs:
     `config` and `snippets` are Butane or Container Linux Configs; `files_dir` is where their `local` paths start.
     `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
     of `secrets` are masked wherever they would be shown. `keep` holds presets and egrep expressions (see `lifecycle`).
+    `allow` takes back rules about configs that run again (see `rerun`).
     Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
     `protect` and `retain_on_delete` are Pulumi's, for the machine itself: it can't be deleted or replaced, or it is
     only forgotten.
@@ -49,6 +51,7 @@ class FlatcarMachineArgs:
     strict: bool = True
     lifecycle: Lifecycle = Lifecycle.RESET
     keep: Sequence[str] = DEFAULT_KEEP
+    allow: Collection[Rule] = ()
     generation: int = 0
     health: Sequence[HealthCheck] = ()
     allow_degraded: bool = False
@@ -97,6 +100,8 @@ class FlatcarMachine(pulumi.ComponentResource):
             keep=kept_paths(args.keep),
             generation=args.generation,
             rollback_after=args.rollback_after,
+            login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
+            allow=args.allow,
         )
         problem = args.store.secrets_problem(config.secrets)
         if problem is not None:

@@ -13,14 +13,16 @@ import pulumi
 
 from cl.transpiler import Snippet, transpile
 from components.exposure import sensitive_parts
-from components.lifecycle import IgnitionConfig, Lifecycle, overwrite_problems, with_lifecycle
+from components.lifecycle import IgnitionConfig, Lifecycle, with_lifecycle
+from components.rerun import check_rerun, warn_once
 from components.summary import MASK
 from components.way_back import SCRIPT, repeatable, with_way_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from cl.transpiler.lint import Rule
     from components.stores import Store
 
 STAMP = "/etc/flatcar/config-id"
@@ -60,13 +62,15 @@ def machine_config(
     keep: Sequence[str],
     generation: int,
     rollback_after: int,
+    login_user: str | None = None,
+    allow: Collection[Rule] = (),
 ) -> MachineConfig:
     """Transpile the config at `path` and add generation, lifecycle, way back (after `rollback_after` s; 0: none), stamp
 
     `shared_variables` and `secrets` reach a config only where it names them; `variables` are the machine's own, and
     one that is not used is an error. Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it
     earlier, and Ignition without that step reads it too. Raises `pulumi.RunError` with the rendered report (secrets
-    masked) for anything that is wrong, before any resource exists.
+    masked) for anything that is wrong, before any resource exists; `check_rerun` tells of `login_user` and `allow`.
     """
     try:
         source = path.read_text(encoding="utf-8")
@@ -75,25 +79,22 @@ def machine_config(
         raise pulumi.RunError(f"{path}: can't be read: {error}") from None
     named = _named_variables([source, *snippet_texts])
     shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
+    used = {**shared, **variables}
     result = transpile(
         source,
         filename=str(path),
         files_dir=files_dir,
         platform=CT_PLATFORMS[platform],
         strict=strict,
-        variables={**shared, **variables},
+        variables=used,
         snippets=snippet_texts,
         spec="3",
     )
     if result.json is None:
         raise pulumi.RunError(_masked(f"{path} is not a usable config\n\n{result.report.render()}", secrets.values()))
-    if result.report.entries:
-        pulumi.log.warn(_masked(result.report.render(), secrets.values()))
-    ignition = json.loads(result.json)
+    warn_once(_masked(result.report.render(), secrets.values()))
+    wanted = ignition = json.loads(result.json)
     _refuse_reserved(ignition, path)
-    problems = overwrite_problems(ignition, lifecycle, keep)
-    if problems:
-        raise pulumi.RunError(f"{path}: Ignition would fail on its next run\n  " + "\n  ".join(problems))
     if generation:
         ignition = _with_file(ignition, GENERATION, str(generation))
     sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
@@ -102,7 +103,23 @@ def machine_config(
     if rollback_after:
         ignition = with_way_back(ignition, rollback_after)
     ignition = _with_file(ignition, STAMP, config_id)
-    return MachineConfig(config_id=config_id, ignition=ignition, text=_dumped(ignition), secrets=sensitive)
+    text = _dumped(ignition)
+    findings = check_rerun(
+        wanted,
+        size=len(text.encode()),
+        sources=[(str(path), source), *((snippet.filename, str(snippet)) for snippet in snippet_texts)],
+        variables=used,
+        platform=platform,
+        login_user=login_user,
+        lifecycle=lifecycle,
+        keep=keep,
+        allow=allow,
+    )
+    told = _masked(findings.render(), secrets.values())
+    if findings.is_fatal:
+        raise pulumi.RunError(f"{path} would do harm when the machine runs it again\n\n{told}")
+    warn_once(told)
+    return MachineConfig(config_id=config_id, ignition=ignition, text=text, secrets=sensitive)
 
 
 def pointer(source_url: str) -> str:

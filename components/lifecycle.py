@@ -23,6 +23,8 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from cl.transpiler.lint import ROOT_DEVICES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -57,7 +59,6 @@ KEEP_PRESETS: Mapping[str, tuple[str, ...]] = {
 DEFAULT_KEEP = ("logs",)
 
 _FIRST_CHARACTERS = "/\\({[$^"
-_ROOT_DEVICES = ("/dev/disk/by-partlabel/ROOT", "/dev/disk/by-label/ROOT")
 _RESTORE_UNIT = """\
 [Unit]
 Description=Bring back the SSH host keys that waited on the OEM partition
@@ -115,35 +116,15 @@ def is_kept(path: str, expressions: Sequence[str]) -> bool:
     return False
 
 
-def overwrite_problems(config: IgnitionConfig, lifecycle: Lifecycle, keep: Sequence[str]) -> list[str]:
-    """Files and links that Ignition would find already there on the next run and fail on, after the wipe.
-
-    Ignition refuses an existing file that has contents without `overwrite: true`
-    (coreos/ignition, internal/exec/stages/files/filesystemEntries.go).
-    """
-    if lifecycle is Lifecycle.REFORMAT or not lifecycle.is_in_place:
-        return []
-    storage = config.get("storage", {})
-    problems = []
-    for node in [*storage.get("files", []), *storage.get("links", [])]:
-        survives = lifecycle is Lifecycle.FLAG or is_kept(node["path"], keep)
-        appends_only = "target" not in node and "contents" not in node
-        if survives and not node.get("overwrite") and not appends_only:
-            problems.append(
-                f"{node['path']} survives a {lifecycle} and is written by the config: it needs overwrite: true"
-            )
-    return problems
-
-
 def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:
     """The Ignition config with what its lifecycle adds: for `reformat`, a wiped ROOT and the host keys' way back."""
     if lifecycle is not Lifecycle.REFORMAT:
         return config
     storage = dict(config.get("storage", {}))
     filesystems = [dict(entry) for entry in storage.get("filesystems", [])]
-    roots = [entry for entry in filesystems if entry.get("device") in _ROOT_DEVICES]
+    roots = [entry for entry in filesystems if entry.get("device") in ROOT_DEVICES]
     if not roots:
-        roots = [{"device": _ROOT_DEVICES[0], "format": "ext4", "label": "ROOT"}]
+        roots = [{"device": ROOT_DEVICES[0], "format": "ext4", "label": "ROOT"}]
         filesystems += roots
     for entry in roots:
         entry["wipeFilesystem"] = True

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from cl.transpiler.lint import Rule
 from components import ssh
 from components.config_section import Section
 from components.droplet_settings import (
@@ -62,6 +63,8 @@ class MachineSettings:
     variables: Mapping[str, str]
     lifecycle: Lifecycle
     keep: tuple[str, ...]
+    allow: tuple[Rule, ...]
+    """Rules of `cl.transpiler.lint` that are taken back."""
     generation: int
     health: tuple[HealthCheck, ...]
     allow_degraded: bool
@@ -219,6 +222,7 @@ def _machine(
         variables=_variables(section, "variables"),
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
         keep=keep,
+        allow=tuple(map(Rule, section.choices("allow", [rule.value for rule in Rule]))),
         generation=section.integer("generation", 0),
         health=checks,
         allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",

@@ -10,16 +10,21 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
-from cl.transpiler.report import Diagnostic, Severity
+from cl.transpiler.jsonnode import compose_json, is_ignition
+from cl.transpiler.report import Diagnostic, Findings, Report, Severity
+from cl.transpiler.variables import Variables
+from cl.transpiler.yamlnode import Mapping as MappingNode
+from cl.transpiler.yamlnode import Node, compose
+from cl.transpiler.yamlnode import Sequence as SequenceNode
 
 ROOT_DEVICES = ("/dev/disk/by-partlabel/ROOT", "/dev/disk/by-label/ROOT")
-"""The file system that re-provisioning replaces: wiping it loses nothing that was to be kept."""
+"""The file system that re-provisioning replaces, or deletes most of."""
 
 _UPDATE_CONF = ("/etc/flatcar/update.conf", "/etc/coreos/update.conf")
 _STRATEGY = re.compile(r"^\s*REBOOT_STRATEGY\s*=", re.MULTILINE)
@@ -43,10 +48,12 @@ class Situation:
 
     `is_kept` tells of a whole path whether it survives the wipe. `ssh_user` is who logs in; None when the
     platform itself brings that user's keys. `managed_rollouts`: reboots are this program's business. `limit` is
-    the largest config, in bytes, that `limit_of` (a store, a platform) takes.
+    the largest config, in bytes, that `limit_of` (a store, a platform) takes. `root_is_kept`: something on ROOT has
+    to survive the next run.
     """
 
     is_kept: Callable[[str], bool] = lambda _path: False
+    root_is_kept: bool = False
     ssh_user: str | None = None
     managed_rollouts: bool = False
     limit: int | None = None
@@ -59,61 +66,134 @@ def lint(
     *,
     size: int = 0,
     allow: Collection[Rule] = (),
-    filename: str = "<config>",
-) -> tuple[Diagnostic, ...]:
+    sources: Sequence[tuple[str, str]] = (),
+    variables: Mapping[str, str] | None = None,
+) -> Report:
     """Findings about a decoded Ignition 3 config that is `size` bytes long as it is stored.
 
-    Each has a hint with the way out. `allow` leaves rules out. Paths are those of the Ignition config.
+    Each has a hint with the way out, and names the rule. `allow` leaves rules out. Paths are those of the Ignition
+    config. `sources` are the valid configs that it was made from, as (file name, text), later ones over earlier ones,
+    with their `variables`: a finding about something that one of them names gets its line there. What sugar has
+    made stands in the first source, without a line.
     """
+    roots: list[tuple[str, Node | None]] | None = None
     out = []
-    for rule, severity, path, message, hint in _findings(config, situation, size):
-        if rule not in allow:
-            where = f"$.{path}" if path else "$"
-            out.append(Diagnostic(severity=severity, path=where, message=message, hint=hint, filename=filename))
-    return tuple(out)
+    for finding in _findings(config, situation, size):
+        if finding.rule in allow:
+            continue
+        if roots is None:
+            roots = [(name, _root(text, variables)) for name, text in reversed(sources)]
+        name, node = next(
+            ((name, node) for name, root in roots if (node := _named(root, finding.subject))), (None, None)
+        )
+        out.append(
+            Diagnostic(
+                severity=finding.severity,
+                path=f"$.{finding.path}" if finding.path else "$",
+                message=finding.message,
+                line=node.line if node else None,
+                column=node.column if node else None,
+                hint=f"{finding.hint}; if it is meant so: allow: [{finding.rule}]",
+                filename=name or (sources[0][0] if sources else "<config>"),
+            )
+        )
+    return Report(tuple(out), sources=tuple(sources))
 
 
-Finding = tuple[Rule, Severity, str, str, str]
+Subject = tuple[str, str, str]
+"""What a finding is about, as its source names it: section, keys, value; ("storage", "path", "/etc/motd")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule has found at `path` of the Ignition config."""
+
+    rule: Rule
+    severity: Severity
+    path: str
+    message: str
+    hint: str
+    subject: Subject | None = None
+
+
+def _root(text: str, variables: Mapping[str, str] | None) -> Node | None:
+    fill = Variables(variables).filler(Findings()) if variables is not None else None
+    return compose_json(text, fill) if is_ignition(text) else compose(text, fill)
+
+
+def _named(root: Node | None, subject: Subject | None) -> Node | None:
+    """The value's node in the first mapping under the section that has it under one of the keys."""
+    if subject is None or not isinstance(root, MappingNode):
+        return None
+    section, keys, value = subject
+    pair = root.child(section)
+    waiting = [pair[1]] if pair is not None else []
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, MappingNode):
+            for key in keys.split():
+                pair = node.child(key)
+                if pair is not None and pair[1].value == value:
+                    return pair[1]
+            waiting += [inner for _, inner in reversed(node.pairs)]
+        elif isinstance(node, SequenceNode):
+            waiting += reversed(node.items)
+    return None
 
 
 def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterator[Finding]:
     storage = config.get("storage", {})
     yield from _kept(storage, situation.is_kept)
-    yield from _wipes(storage)
+    yield from _wipes(storage, situation.root_is_kept)
     yield from _remote(storage, config.get("ignition", {}))
     yield from _login(config, situation.ssh_user)
     if situation.managed_rollouts:
         yield from _reboots(config)
     if situation.limit is not None and size > situation.limit:
         message = f"the config has {size} bytes, {situation.limit_of} takes {situation.limit}"
-        yield Rule.SIZE, "error", "", message, "move large contents to a place that the machine fetches them from"
+        hint = "move large contents to a place that the machine fetches them from"
+        yield Finding(Rule.SIZE, "error", "", message, hint)
 
 
 def _kept(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iterator[Finding]:
-    """Ignition refuses to write contents over a file that is there, and does so after the wipe."""
+    """Ignition refuses to write contents over a file that is there, and does so after the wipe
+    (coreos/ignition, internal/exec/stages/files/filesystemEntries.go).
+    """
     for kind in ("files", "links"):
         for index, node in enumerate(storage.get(kind, [])):
             writes = kind == "links" or "source" in node.get("contents", {})
             if writes and not node.get("overwrite") and is_kept(node["path"]):
-                message = f"{node['path']} is kept and written by the config: the next run fails, after the wipe"
-                yield Rule.KEPT, "error", f"storage.{kind}.{index}", message, "set overwrite: true, or keep less"
+                message = f"{node['path']} survives the next run, and the config writes it: one of the two is lost"
+                hint = "set overwrite: true, or keep less"
+                subject = ("storage", "path", node["path"])
+                yield Finding(Rule.KEPT, "error", f"storage.{kind}.{index}", message, hint, subject)
 
 
-def _wipes(storage: dict[str, Any]) -> Iterator[Finding]:
+def _wipes(storage: dict[str, Any], root_is_kept: bool) -> Iterator[Finding]:
     for index, filesystem in enumerate(storage.get("filesystems", [])):
-        if filesystem.get("wipeFilesystem") and filesystem["device"] not in ROOT_DEVICES:
-            message = f"the file system on {filesystem['device']} is erased each time the config runs again"
+        device = filesystem["device"]
+        if not filesystem.get("wipeFilesystem"):
+            continue
+        where, subject = f"storage.filesystems.{index}", ("storage", "device", device)
+        if device not in ROOT_DEVICES:
+            message = f"the file system on {device} is erased each time the config runs again"
             hint = "without wipe_filesystem, one that fits (format, label, UUID) is used as it is"
-            yield Rule.WIPE, "error", f"storage.filesystems.{index}", message, hint
+            yield Finding(Rule.WIPE, "error", where, message, hint, subject)
+        elif root_is_kept:
+            message = "ROOT is erased each time the config runs again, with all that was to be kept on it"
+            hint = "leave wipe_filesystem to the lifecycle that formats ROOT"
+            yield Finding(Rule.WIPE, "error", where, message, hint, subject)
     for index, disk in enumerate(storage.get("disks", [])):
         if disk.get("wipeTable"):
             message = f"the partition table of {disk['device']} is erased each time the config runs again"
             hint = "without wipe_table, partitions that fit are used as they are"
-            yield Rule.WIPE, "error", f"storage.disks.{index}", message, hint
+            subject = ("storage", "device", disk["device"])
+            yield Finding(Rule.WIPE, "error", f"storage.disks.{index}", message, hint, subject)
     for index, luks in enumerate(storage.get("luks", [])):
         if luks.get("wipeVolume"):
             message = f"the encrypted volume {luks['name']} is erased each time the config runs again"
-            yield Rule.WIPE, "error", f"storage.luks.{index}", message, "leave wipe_volume out"
+            subject = ("storage", "name", luks["name"])
+            yield Finding(Rule.WIPE, "error", f"storage.luks.{index}", message, "leave wipe_volume out", subject)
 
 
 def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Finding]:
@@ -121,7 +201,9 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
     section = ignition.get("config", {})
     if section.get("replace", {}).get("source") is not None:
         message = "the config replaces itself by another one: what is checked here never runs, nor is it proven to run"
-        yield Rule.REPLACE, "error", "ignition.config.replace", message, "point the machine at that config itself"
+        hint = "point the machine at that config itself"
+        subject: Subject = ("ignition", "source", section["replace"]["source"])
+        yield Finding(Rule.REPLACE, "error", "ignition.config.replace", message, hint, subject)
     places = [(f"ignition.config.merge.{i}", resource) for i, resource in enumerate(section.get("merge", []))]
     for index, file in enumerate(storage.get("files", [])):
         places.append((f"storage.files.{index}.contents", file.get("contents", {})))
@@ -132,7 +214,9 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
         source = resource.get("source") or ""
         if source and not source.lower().startswith("data:"):
             message = f"{_shown(source)} is fetched after the wipe: if it can't be, the machine stays down"
-            yield Rule.REMOTE, "warning", path, message, "put the contents into the config (local:, inline:)"
+            hint = "put the contents into the config (local:, inline:)"
+            subject = (path.partition(".")[0], "source url", source)
+            yield Finding(Rule.REMOTE, "warning", path, message, hint, subject)
 
 
 def _shown(source: str) -> str:
@@ -148,7 +232,8 @@ def _login(config: dict[str, Any], user: str | None) -> Iterator[Finding]:
     files = config.get("storage", {}).get("files", [])
     if not has_keys and not any(file["path"].startswith(f"/home/{user}/.ssh/") for file in files):
         message = f"{user} has no SSH key in the config: after the wipe nobody can log in"
-        yield Rule.LOGIN, "error", "passwd.users", message, f"give {user} ssh_authorized_keys"
+        hint = f"give {user} ssh_authorized_keys"
+        yield Finding(Rule.LOGIN, "error", "passwd.users", message, hint, ("passwd", "name", user))
 
 
 def _reboots(config: dict[str, Any]) -> Iterator[Finding]:
@@ -161,7 +246,8 @@ def _reboots(config: dict[str, Any]) -> Iterator[Finding]:
     if any(file["path"] in _UPDATE_CONF and _STRATEGY.search(_text(file)) for file in files):
         return
     message = "nothing says when the machine reboots after an update: it may do so in the middle of a rollout"
-    yield Rule.REBOOT, "warning", "storage.files", message, f"write REBOOT_STRATEGY=off into {_UPDATE_CONF[0]}"
+    hint = f"write REBOOT_STRATEGY=off into {_UPDATE_CONF[0]}"
+    yield Finding(Rule.REBOOT, "warning", "storage.files", message, hint, ("storage", "path", _UPDATE_CONF[0]))
 
 
 def _text(file: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Platforms: where machines run. One file per platform; platforms never import each other.
 
 This file holds what `FlatcarMachine` needs from any platform, and imports none of them. A new platform is one
-new file with a class that has `ignition_platform` and `create` (the `Platform` protocol).
+new file with a class that has `ignition_platform`, `login_user` and `create` (the `Platform` protocol).
 """
 
 from __future__ import annotations
@@ -51,6 +51,11 @@ class Platform(Protocol):
 
         It is `transpile(platform=…)`, which fills Container Linux Config's dynamic data such as {PRIVATE_IPV4}.
         """
+        ...
+
+    @property
+    def login_user(self) -> str | None:
+        """Whose SSH keys the platform itself brings to each boot, from its metadata; None: a config has to."""
         ...
 
     def create(

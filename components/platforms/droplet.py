@@ -81,6 +81,7 @@ class Droplet:
     """One machine on DigitalOcean."""
 
     ignition_platform = "digitalocean"
+    login_user = "core"  # coreos-metadata-sshkeys@core.service; a droplet of a custom image always has keys
 
     def __init__(self, shared: DigitalOcean, machine: DropletSettings) -> None:
         self._shared = shared

@@ -72,6 +72,7 @@ class Ec2:
     ignition_platform = "aws"
 
     def __init__(self, shared: Aws, machine: InstanceSettings) -> None:
+        self.login_user = "core" if shared.settings.key_name else None  # coreos-metadata-sshkeys@core.service
         self._shared = shared
         self._machine = machine
 

@@ -54,6 +54,10 @@ class Qemu:
         """Ignition's name of the platform."""
         return "qemu"
 
+    @property
+    def login_user(self) -> None:
+        """No metadata here: SSH keys come with the config."""
+
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
     ) -> PlatformMachine:

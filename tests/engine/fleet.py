@@ -35,6 +35,7 @@ known = pulumi.Output.from_input
 class Loopback:
     """A platform whose machines the test has started already."""
     ignition_platform = "qemu"
+    login_user = fleet["ssh"]["user"]
 
     def create(self, name, *, user_data, opts=None):
         made = local.Command(name, create="true", triggers=[user_data], opts=opts)

@@ -42,6 +42,7 @@ env = os.environ
 class Loopback:
     """A platform whose machine the test has started already."""
     ignition_platform = "qemu"
+    login_user = env["TEST_USER"]
 
     def create(self, name, *, user_data, opts=None):
         made = local.Command(name + '-machine', create="cat", stdin=user_data, opts=opts)

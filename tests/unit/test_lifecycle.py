@@ -13,7 +13,6 @@ from components.lifecycle import (
     is_kept,
     keep_problem,
     kept_paths,
-    overwrite_problems,
     with_lifecycle,
 )
 
@@ -72,20 +71,6 @@ def test_a_plain_folder_keeps_all_under_it(folder: str, below: str) -> None:
 
 
 FILES = {"storage": {"files": [{"path": "/var/log/x", "contents": {"source": "data:,"}}], "links": []}}
-
-
-def test_a_kept_file_that_the_config_writes_needs_overwrite() -> None:
-    assert "needs overwrite: true" in overwrite_problems(FILES, Lifecycle.RESET, ["/var/log"])[0]
-    assert overwrite_problems(FILES, Lifecycle.RESET, ["/srv"]) == []
-    assert overwrite_problems(FILES, Lifecycle.REFORMAT, ["/var/log"]) == []
-    assert overwrite_problems(FILES, Lifecycle.FLAG, []) != []
-    written = {"storage": {"files": [{**FILES["storage"]["files"][0], "overwrite": True}]}}
-    assert overwrite_problems(written, Lifecycle.FLAG, []) == []
-
-
-def test_a_kept_link_needs_overwrite_and_a_file_without_contents_does_not() -> None:
-    config = {"storage": {"links": [{"path": "/a", "target": "/b"}], "files": [{"path": "/c", "mode": 420}]}}
-    assert [problem.split()[0] for problem in overwrite_problems(config, Lifecycle.FLAG, [])] == ["/a"]
 
 
 def test_reformat_wipes_root_and_brings_the_host_keys_back() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cl.transpiler.lint import Rule
 from components.lifecycle import Lifecycle
 from components.settings import Settings, read_settings
 
@@ -43,7 +44,7 @@ def test_the_defaults(root: Path) -> None:
 def test_everything_given(root: Path) -> None:
     machine = {
         "config": "cl/web.yaml", "snippets": ["cl/snippet.yaml"], "variables": {"size": 3, "name": "x"},
-        "lifecycle": "reformat", "keep": ["/srv"], "generation": 2, "timeout": 90,
+        "lifecycle": "reformat", "keep": ["/srv"], "allow": ["wipe"], "generation": 2, "timeout": 90,
         "health": {"degraded": "allow", "commands": [{"name": "up", "command": "true", "seconds": 5}]},
         "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9},
     }  # fmt: skip
@@ -54,6 +55,7 @@ def test_everything_given(root: Path) -> None:
     assert web.variables == {"size": "3", "name": "x"}
     assert (web.generation, web.timeout, web.allow_degraded, web.qemu.memory_mib) == (2, 90, True, 2048)
     assert web.health[0].seconds == 5
+    assert web.allow == (Rule.WIPE,)
     assert settings.strict is False
 
 
@@ -70,6 +72,10 @@ def test_everything_given(root: Path) -> None:
         ),
         ({**WEB, "keep": ["/it's"]}, 'flatcar:machines.web.keep: "/it\'s" holds a quote'),
         ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),
+        (
+            {**WEB, "allow": ["wipes"]},
+            "web.allow: 'wipes' is none of kept, wipe, remote, replace, login, reboot, size; did you mean 'wipe'?",
+        ),
         ({**WEB, "generation": "x"}, "flatcar:machines.web.generation: has to be a whole number, not a string"),
         ({**WEB, "generation": -1}, "flatcar:machines.web.generation: has to be at least 0"),
         ({**WEB, "timeout": 1}, "flatcar:machines.web.timeout: has to be 10 to 86400"),

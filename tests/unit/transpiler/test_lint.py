@@ -44,6 +44,12 @@ KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
             [],
         ),
         ("storage: {filesystems: [{device: /dev/vdb, format: ext4}]}", None, []),
+        (
+            "storage: {filesystems: [{device: /dev/disk/by-label/ROOT, format: ext4, wipe_filesystem: true}]}",
+            Situation(root_is_kept=True),
+            [("error", "$.storage.filesystems.0")],
+        ),
+        ("storage: {luks: [{name: a, device: /dev/b}]}", None, []),
         ("storage: {disks: [{device: /dev/vdb, wipe_table: true}]}", None, [("error", "$.storage.disks.0")]),
         ("storage: {luks: [{name: a, device: /dev/b, wipe_volume: true}]}", None, [("error", "$.storage.luks.0")]),
         (
@@ -97,7 +103,7 @@ def test_rule(text: str, situation: Situation | None, expected: list[tuple[str, 
 def test_the_limit_of_a_store() -> None:
     situation = Situation(limit=100, limit_of="user data")
     assert found("", situation, size=100) == []
-    (entry,) = lint(config(""), situation, size=101, filename="web.yaml")
+    (entry,) = lint(config(""), situation, size=101, sources=[("web.yaml", HEAD)])
     assert (entry.severity, entry.path, entry.filename) == ("error", "$", "web.yaml")
     assert "101" in entry.message
     assert "user data" in entry.message
@@ -114,3 +120,48 @@ def test_a_rule_can_be_taken_back() -> None:
     text = "storage: {disks: [{device: /dev/vdb, wipe_table: true}]}"
     assert found(text, allow={Rule.WIPE}) == []
     assert found(text, allow=set(Rule) - {Rule.WIPE}) != []
+
+
+def test_a_finding_stands_where_the_last_source_names_its_subject() -> None:
+    base = HEAD + "storage:\n  files:\n    - path: /a\n    - path: &p ${where}\n      contents: {inline: a}\n"
+    snippet = HEAD + "storage:\n  files:\n    - path: /var/log/b\n      contents: {inline: b}\n"
+    variables = {"where": "/var/log/a"}
+    made = transpile(base, variables=variables, snippets=[snippet]).unwrap()
+    sources = [("web.yaml", base), ("b.yaml", snippet)]
+    report = lint(json.loads(made), KEPT, sources=sources, variables=variables)
+    assert [(entry.filename, entry.line, entry.column) for entry in report] == [("web.yaml", 6, 13), ("b.yaml", 5, 13)]
+    assert "6 |     - path: &p ${where}" in report.render()
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("passwd: {users: [{name: core}]}", (1, 25)),
+        ("systemd: {units: [{name: core.service}]}", (None, None)),
+        ('{"ignition": {"version": "3.3.0"},\n "passwd": {"users": [{"name": "core"}]}}', (2, 32)),
+        ("[core]", (None, None)),
+    ],
+)
+def test_places_in_other_sources(source: str, place: tuple[int | None, int | None]) -> None:
+    (entry,) = lint(config(""), Situation(ssh_user="core"), sources=[("a", source)])
+    assert (entry.filename, entry.line, entry.column) == ("a", *place)
+
+
+def test_a_finding_without_a_subject_stands_in_the_first_source() -> None:
+    (entry,) = lint(config(""), Situation(limit=1), size=2, sources=[("a.yaml", HEAD), ("b.yaml", HEAD)])
+    assert (entry.filename, entry.line) == ("a.yaml", None)
+
+
+def test_a_remote_file_of_a_container_linux_config_has_its_line() -> None:
+    source = "storage:\n  files:\n    - {path: /a, filesystem: root, contents: {remote: {url: https://h/x}}}\n"
+    made = json.loads(transpile(source, spec="3").unwrap())
+    (entry,) = lint(made, Situation(), sources=[("w.yaml", source)])
+    assert entry.line == 3
+
+
+def test_contents_that_cannot_be_read_name_no_strategy() -> None:
+    contents = {"source": "data:;base64,bm8gZ3ppcA==", "compression": "gzip"}
+    made = {"storage": {"files": [{"path": "/etc/flatcar/update.conf", "contents": contents}]}}
+    (entry,) = lint(made, Situation(managed_rollouts=True))
+    assert "REBOOT_STRATEGY=off" in (entry.hint or "")
+    assert "allow: [reboot]" in (entry.hint or "")

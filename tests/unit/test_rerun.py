@@ -1,0 +1,140 @@
+"""A config that would do harm when it runs again does not get past the preview: each rule, with its message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from cl.transpiler.lint import Rule
+from components import rerun
+from components.ignition_object import MachineConfig, machine_config
+from components.lifecycle import Lifecycle, kept_paths
+
+HEAD = "variant: flatcar\nversion: 1.0.0\n"
+LOGIN = "passwd:\n  users:\n    - name: core\n      ssh_authorized_keys: [ssh-ed25519 AAAA]\n"
+OFF = "systemd: {units: [{name: locksmithd.service, mask: true}]}\n"
+LOG = "storage:\n  files:\n    - path: /var/log/app.conf\n      contents: {inline: a}\n"
+DISK = "storage:\n  filesystems:\n    - {device: /dev/vdb, format: ext4, wipe_filesystem: true}\n"
+ROOT = "storage:\n  filesystems:\n    - {device: /dev/disk/by-label/ROOT, format: ext4, wipe_filesystem: true}\n"
+TABLE = "storage:\n  disks:\n    - {device: /dev/vdb, wipe_table: true}\n"
+REMOTE = "storage:\n  files:\n    - {path: /a, contents: {source: 'https://u:${token}@h/x?${token}'}}\n"
+REPLACE = "ignition: {config: {replace: {source: 'https://h/x'}}}\n"
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", told.append)
+    monkeypatch.setattr(rerun, "_told", set())
+    return told
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+
+    def run(text: str, lifecycle: str = "reset", **more: Any) -> MachineConfig:
+        Path("web.yaml").write_text(text)
+        options: dict[str, Any] = {
+            "files_dir": tmp_path, "platform": "qemu", "strict": True, "shared_variables": {},
+            "secrets": {"token": "hunter2"}, "variables": {}, "keep": kept_paths(["logs"]), "generation": 0,
+            "rollback_after": 0, "login_user": "core",
+        }  # fmt: skip
+        return machine_config(Path("web.yaml"), lifecycle=Lifecycle(lifecycle), **{**options, **more})
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("text", "lifecycle", "message", "place", "rule"),
+    [
+        (
+            LOG,
+            "reset",
+            "/var/log/app.conf survives the next run, and the config writes it",
+            "web.yaml:10:13",
+            Rule.KEPT,
+        ),
+        (LOG.replace("/var/log", "/srv"), "flag", "/srv/app.conf survives the next run", "web.yaml:10:13", Rule.KEPT),
+        (DISK, "reset", "the file system on /dev/vdb is erased each time", "web.yaml:10:16", Rule.WIPE),
+        (DISK, "reformat", "the file system on /dev/vdb is erased each time", "web.yaml:10:16", Rule.WIPE),
+        (TABLE, "reset", "the partition table of /dev/vdb is erased each time", "web.yaml:10:16", Rule.WIPE),
+        (ROOT, "reset", "ROOT is erased each time", "web.yaml:10:16", Rule.WIPE),
+        (REPLACE, "reset", "the config replaces itself by another one", "web.yaml:8:39", Rule.REPLACE),
+    ],
+)
+def test_an_error_stops_the_preview_until_it_is_allowed(
+    run: Any, warnings: list[str], text: str, lifecycle: str, message: str, place: str, rule: Rule
+) -> None:
+    config = HEAD + LOGIN + OFF + text
+    with pytest.raises(pulumi.RunError) as refused:
+        run(config, lifecycle)
+    told = str(refused.value)
+    assert told.startswith("web.yaml would do harm when the machine runs it again\n\nerror: ")
+    assert message in told
+    assert f"--> {place}" in told
+    assert f"allow: [{rule}]" in told
+    assert run(config, lifecycle, allow=[rule]).config_id
+    assert warnings == []
+
+
+def test_nobody_is_locked_out(run: Any, warnings: list[str]) -> None:
+    with pytest.raises(pulumi.RunError, match="core has no SSH key in the config"):
+        run(HEAD + OFF)
+    with pytest.raises(pulumi.RunError, match="ada has no SSH key in the config"):
+        run(HEAD + LOGIN + OFF, login_user="ada")
+    assert run(HEAD + OFF, login_user=None).config_id  # the platform brings the keys
+    assert run(HEAD + OFF, allow=[Rule.LOGIN]).config_id
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "rule"),
+    [
+        (OFF + REMOTE, "https://h/x is fetched after the wipe", Rule.REMOTE),
+        ("", "nothing says when the machine reboots after an update", Rule.REBOOT),
+    ],
+)
+def test_a_warning_is_shown_once_and_without_secrets(
+    run: Any, warnings: list[str], text: str, message: str, rule: Rule
+) -> None:
+    run(HEAD + LOGIN + text, allow=[rule])
+    assert warnings == []
+    for generation in (0, 1):
+        run(HEAD + LOGIN + text, generation=generation)
+    (warning,) = warnings
+    assert message in warning
+    assert "--> web.yaml" in warning
+    assert "hunter2" not in warning
+
+
+def test_an_object_has_a_longest_length(run: Any, warnings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = HEAD + LOGIN + OFF
+    size = len(run(config).text.encode())
+    monkeypatch.setattr(rerun, "LIMITS", {"qemu": (size, "TFTP")})
+    run(config)
+    with pytest.raises(pulumi.RunError, match=f"has {size + 2} bytes, TFTP takes {size}"):
+        run(config.replace("AAAA", "AAAAAA"))
+    monkeypatch.setattr(rerun, "LIMIT", (size - 1, "the engine"))
+    with pytest.raises(pulumi.RunError, match=f"the engine takes {size - 1}"):
+        run(config, platform="aws")
+    assert warnings == []
+
+
+@pytest.mark.parametrize("lifecycle", ["replace", "ignore"])
+def test_a_machine_that_does_not_run_it_again_has_nothing_to_lose(
+    run: Any, warnings: list[str], lifecycle: str
+) -> None:
+    assert run(HEAD + LOGIN + OFF + LOG, lifecycle).config_id
+    assert run(HEAD + LOGIN + OFF + DISK, lifecycle).config_id
+    assert run(HEAD + LOGIN + OFF + REMOTE, lifecycle).config_id
+    assert warnings == []
+
+
+def test_reformat_keeps_no_path(run: Any, warnings: list[str]) -> None:
+    assert run(HEAD + LOGIN + OFF + LOG, "reformat").config_id
+    assert run(HEAD + LOGIN + OFF + ROOT, "reformat").config_id
+    assert warnings == []
