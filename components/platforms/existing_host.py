@@ -27,6 +27,10 @@ class ExistingHost:
         """Ignition's name of the platform."""
         return "metal"
 
+    @property
+    def login_user(self) -> None:
+        """SSH keys come with the config: what wrote those that are there may not run again."""
+
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
     ) -> PlatformMachine:
