@@ -94,7 +94,9 @@ def stack_config(name: str, park: MachinePark) -> dict[str, Any]:
         "private_key_file": str(park.key),
     }
     config["flatcar:machines"] = {
-        name: {**machine, "timeout": 120, "health": {}} for name, machine in config["flatcar:machines"].items()
+        # the login is the park's own, not of the config
+        name: {**machine, "timeout": 120, "health": {}, "allow": ["login"]}
+        for name, machine in config["flatcar:machines"].items()
     }
     return config
 
