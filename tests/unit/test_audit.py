@@ -283,7 +283,7 @@ def exported(stdin: Any, **changes: Any) -> str:
 
 def request_json() -> str:
     request = {name: getattr(REQUEST, name) for name in Request.__slots__}
-    target = {name: getattr(REQUEST.target, name) for name in SshTarget.__slots__}
+    target = {name: getattr(REQUEST.target, name) for name in SshTarget.__slots__ if name != "connection"}
     return json.dumps({**request, "target": target})
 
 
