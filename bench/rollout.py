@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from tests.engine.fleet import PROGRAM, Fleet, running_fleet
+from tests.engine.fleet import PROGRAM, Fleet, running_fleet, waves_hold
 from tests.support.pulumi import Pulumi
 from toolchain import places
 
 PROJECT = Path(__file__).parents[1]
 RESULTS = PROJECT / "bench" / "results" / "rollout.json"
-ROLLOUT = {"canary": 1, "batch": "25%"}
+ROLLOUT = {"canary": 1, "batch": "25%", "max_unavailable": 12}
 
 
 class PeakMemory:
@@ -122,6 +122,7 @@ def rollout(count: int) -> dict[str, Any]:
             "changed": measure(stack, fleet, "/etc/two"),
             "unchanged": measure(stack, fleet, "/etc/two"),
         }
+        waves_hold(fleet, names)
         absences = fleet.absences()
         result["away_at_once"] = max(
             sum(other.down <= absence.down < other.proven for other in absences) for absence in absences

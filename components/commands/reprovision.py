@@ -150,7 +150,7 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
             drained = True
         finished = run_script(
             request.target,
-            ("staging.sh", "stage.sh"),
+            ("staging.sh", "preview.sh", "stage.sh"),
             values,
             timeout=request.timeout,
             on_error_line=progress.say,

@@ -2,7 +2,7 @@
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
 # Put in front of this text, quoted, by components/commands/reprovision.py:
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
-#   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh
+#   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh and preview.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
 set -euo pipefail
@@ -77,27 +77,6 @@ check_pointer() {
   esac
   [ "${served%% *}" = "$OBJECT_SHA512" ] || refuse "the pointer $SOURCE serves another config than the wanted one" \
     "look for a stale cache or a second writer of that object, then run 'pulumi up' again"
-}
-
-show() { # a title; the paths on stdin, of which folders don't count: those in use stay
-  local path paths=()
-  while IFS= read -r path; do
-    [ -d "$path" ] && [ ! -L "$path" ] || paths+=("$path")
-  done
-  say "$1: ${#paths[@]} files${paths[0]+, among them}"
-  for path in "${paths[@]:0:8}"; do say "    $path"; done
-}
-
-preview() {
-  case $LIFECYCLE in
-  reset)
-    # a file that vanishes meanwhile makes find, and so the preview, fail: it only informs
-    show "will be deleted" < <(flatcar-reset --preview-delete --keep-paths "${KEEP[@]}" || say "(the preview is not complete)")
-    show "will be kept" < <(flatcar-reset --preview-keep --keep-paths "${KEEP[@]}" || say "(the preview is not complete)")
-    ;;
-  reformat) say "will be deleted: everything on ROOT; kept: SSH host keys, machine id, other filesystems" ;;
-  flag) say "warning: lifecycle 'flag' deletes nothing: old files stay, and new units stay disabled" ;;
-  esac
 }
 
 # What this machine could go back to, for the deployer: it may have to put that into the object.

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from components.rollout import Member, RolloutSettings, plan
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
@@ -142,3 +143,23 @@ def running_fleet(folder: Path, names: Sequence[str]) -> Iterator[Fleet]:
             )
             machines[name] = on.enter_context(machine)
         yield Fleet(folder, machines, address)
+
+
+def waves_hold(fleet: Fleet, changed: list[str]) -> None:
+    """At every moment: nobody is down before all of the earlier waves are proven, and not too many are."""
+    settings = RolloutSettings(**fleet.settings["rollout"])
+    places = {
+        place.name: place
+        for place in plan(settings, [Member(name=name, config="config.yaml") for name in fleet.machines])
+    }
+    absences = {absence.name: absence for absence in fleet.absences()}
+    assert sorted(absences) == sorted(changed)
+    for name, absence in absences.items():
+        for other, before in absences.items():
+            if places[other].wave < places[name].wave:
+                assert before.proven < absence.down, f"{name} went down before {other} was proven"
+    for absence in absences.values():
+        away = [other for other in absences.values() if other.down <= absence.down < other.proven]
+        assert len({places[other.name].wave for other in away}) == 1
+        if settings.max_unavailable:
+            assert len(away) <= settings.max_unavailable

@@ -5,15 +5,17 @@ Each is in a row of docs/faults.md, by name. Those that need Ignition or a whole
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.lab import Lab
+from tests.engine.lab import PROJECT, Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
 
 if TYPE_CHECKING:
@@ -380,3 +382,25 @@ def test_the_pause_between_waves_is_waited_only_by_machines_that_change(lab: Lab
     code, _, progress = lab.run(lab.publish("new"), pause=2)
     assert code == 0, progress
     assert "waiting 2 s: the pause between waves" in progress
+
+
+def test_the_wipe_is_shown_on_request_and_nothing_is_staged(lab: Lab, tmp_path: Path) -> None:
+    lab.machine.path("/etc/by-hand").write_text("drift")
+    request: dict[str, Any] = {"type": "command:local:Command", "urn": "urn::web-reprovision"}
+    request["inputs"] = {"stdin": json.dumps(lab.request(lab.good))}
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"deployment": {"resources": [request]}}))
+    command = [sys.executable, "-m", "components.audit.wipe", "--export", str(state)]
+
+    def shown(*more: str) -> str:
+        done = subprocess.run([*command, *more], capture_output=True, text=True, cwd=PROJECT, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    deleted, kept = shown().split("will be kept")
+    assert "/etc/by-hand" in deleted
+    assert "/var/log/kept" in kept
+    deleted, kept = shown("--keep", "/etc/by-hand").split("will be kept")
+    assert "/etc/by-hand" in kept
+    assert "/var/log/kept" in deleted
+    is_untouched(lab)

@@ -7,33 +7,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.rollout import Member, RolloutSettings, plan
-from tests.engine.fleet import PROGRAM, Fleet, running_fleet
+from tests.engine.fleet import PROGRAM, running_fleet, waves_hold
 
 if TYPE_CHECKING:
     from tests.conftest import Project
 
 PROJECT = Path(__file__).parents[2]
-
-
-def waves_hold(fleet: Fleet, changed: list[str]) -> None:
-    """At every moment: nobody is down before all of the earlier waves are proven, and not too many are."""
-    settings = RolloutSettings(**fleet.settings["rollout"])
-    places = {
-        place.name: place
-        for place in plan(settings, [Member(name=name, config="config.yaml") for name in fleet.machines])
-    }
-    absences = {absence.name: absence for absence in fleet.absences()}
-    assert sorted(absences) == sorted(changed)
-    for name, absence in absences.items():
-        for other, before in absences.items():
-            if places[other].wave < places[name].wave:
-                assert before.proven < absence.down, f"{name} went down before {other} was proven"
-    for absence in absences.values():
-        away = [other for other in absences.values() if other.down <= absence.down < other.proven]
-        assert len({places[other.name].wave for other in away}) == 1
-        if settings.max_unavailable:
-            assert len(away) <= settings.max_unavailable
 
 
 def test_a_small_fleet_through_success_failure_and_a_change_of_some(tmp_path: Path, pulumi: Project) -> None:

@@ -1,0 +1,64 @@
+"""`python -m components.audit.wipe [MACHINE…]`: what a re-provisioning would delete and keep, before it happens.
+
+Read-only. The paths to keep are those of the last `pulumi up`, or those given with `--keep` (presets or expressions, as
+in the stack config). The same lines come again at the next `pulumi up`, right before staging.
+Exit: 0 all machines answered, 1 some did not, 2 there is nothing to look at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.audit.records import NoRecordsError, Record, export_state, read_records
+from components.commands.ssh_session import run_script
+from components.lifecycle import keep_problem, kept_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SESSION_SECONDS = 120
+
+
+def show(record: Record, keep: Sequence[str]) -> bool:
+    """Print one machine's preview; whether it answered. `keep` empty: the record's own paths."""
+    request = record.request
+    print(f"{record.name}, lifecycle {request.lifecycle}:", flush=True)
+    finished = run_script(
+        request.target,
+        ("staging.sh", "preview.sh", "wipe.sh"),
+        {"LIFECYCLE": request.lifecycle, "KEEP": kept_paths(keep) if keep else request.keep},
+        timeout=SESSION_SECONDS,
+    )
+    for line in finished.stderr.splitlines():
+        print(f"  {line}")
+    if finished.code != 0:
+        print(f"  not looked at (exit code {finished.code}): see whether the machine answers to ssh")
+    return finished.code == 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run it; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m components.audit.wipe", description="What a re-run would delete.")
+    parser.add_argument("machines", nargs="*", metavar="MACHINE", help="these alone, by name")
+    parser.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
+    parser.add_argument("--export", default="", metavar="FILE", help="a `pulumi stack export --show-secrets`")
+    parser.add_argument("--keep", action="append", default=[], metavar="ENTRY", help="keep this instead (repeatable)")
+    options = parser.parse_args(arguments)
+    for entry in options.keep:
+        if (problem := keep_problem(entry)) is not None:
+            parser.error(f"--keep {entry!r} {problem}")
+    try:
+        text = Path(options.export).read_text(encoding="utf-8") if options.export else export_state(options.stack)
+        records = read_records(text, options.machines)
+    except (NoRecordsError, OSError, UnicodeDecodeError) as error:
+        print(f"wipe: {error}", file=sys.stderr)
+        return 2
+    answered = [show(record, options.keep) for record in records]
+    return 0 if all(answered) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
