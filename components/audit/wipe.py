@@ -52,12 +52,14 @@ def main(arguments: Sequence[str]) -> int:
             parser.error(f"--keep {entry!r} {problem}")
     try:
         text = Path(options.export).read_text(encoding="utf-8") if options.export else export_state(options.stack)
-        records = read_records(text, options.machines)
+        records, unproven = read_records(text, options.machines)
     except (NoRecordsError, OSError, UnicodeDecodeError) as error:
         print(f"wipe: {error}", file=sys.stderr)
         return 2
+    for name in unproven:
+        print(f"{name}: not looked at, it was never proven; run 'pulumi up' first")
     answered = [show(record, options.keep) for record in records]
-    return 0 if all(answered) else 1
+    return 0 if all(answered) and not unproven else 1
 
 
 if __name__ == "__main__":
