@@ -60,6 +60,7 @@ def test_a_host_is_adopted_audited_drifts_and_is_cleared(
                 "config": str(config),
                 "host": {"address": "127.0.0.1", "port": host.port},
                 "rollback": False,
+                "allow": ["login", "reboot"],  # the stand-in's Ignition writes files alone, no users
                 "timeout": 60,
             }
         },
