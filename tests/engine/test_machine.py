@@ -154,8 +154,8 @@ def test_create_change_and_nothing_to_do(lab: Lab) -> None:
     preview = lab.stack.preview("--diff")
     wanted = {"web": "update", "web-object": "update", "web-reprovision": "replace"}
     assert changes(preview).keys() == wanted.keys()
-    assert re.search(r"- +50% of the second line", preview.output), preview.output
-    assert re.search(r"\+ +60% of the second line", preview.output)
+    changed = [line.split(maxsplit=1) for line in preview.output.splitlines() if re.match(r"\s*[-+] ", line)]
+    assert changed == [["-", "50% of the second line"], ["+", "60% of the second line"]], preview.output
     assert "first line" in preview.output
     assert "%20" not in preview.output
     assert "~ command:local:Command: (update)\n" in preview.output  # the object

@@ -72,6 +72,14 @@ def test_a_secret_is_masked_wherever_it_is(secret: str) -> None:
     assert "password=" + MASK in shown
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_secret_is_masked_in_encoded_contents(packed: bool) -> None:
+    data = b"a=1\ntoken=hunter2 \xc3\xa9\n"
+    encoded = base64.b64encode(gzip.compress(data) if packed else data).decode()
+    node = file("/x", "data:;base64," + encoded, contents={"compression": "gzip"} if packed else {})
+    assert contents(node, "hunter2") == f"a=1\ntoken={MASK} é\n"
+
+
 def test_private_keys_and_private_files_are_masked_whole() -> None:
     key = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n"
     assert contents(file("/x", "data:," + quote(key), mode=0o644)) == MASK

@@ -49,7 +49,7 @@ KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
             Situation(root_is_kept=True),
             [("error", "$.storage.filesystems.0")],
         ),
-        ("storage: {luks: [{name: a, device: /dev/b}]}", None, []),
+        ("storage: {luks: [{name: a, device: /dev/b}], disks: [{device: /dev/vdb}]}", None, []),
         ("storage: {disks: [{device: /dev/vdb, wipe_table: true}]}", None, [("error", "$.storage.disks.0")]),
         ("storage: {luks: [{name: a, device: /dev/b, wipe_volume: true}]}", None, [("error", "$.storage.luks.0")]),
         (

@@ -1,0 +1,301 @@
+"""The core under the dialects, where no dialect's golden cases lead: rare YAML, rare fields, wrong use."""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cl.transpiler import schema, transpile
+from cl.transpiler.cli import main
+from cl.transpiler.report import Diagnostic, Locator, Report
+from cl.transpiler.transpile import detect_text
+from cl.transpiler.yamlnode import Scalar, YamlError, compose, resolve
+
+HEAD = "variant: flatcar\nversion: 1.0.0\n"
+
+
+def messages(text: str, **options: object) -> list[str]:
+    return [entry.message for entry in transpile(text, **options).report]  # type: ignore[arg-type]
+
+
+def test_wrong_options_are_the_callers_mistake() -> None:
+    with pytest.raises(ValueError, match="dialect is one of"):
+        transpile("", dialect="yaml")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="spec is one of"):
+        transpile("", spec="4")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("variant: fcos", "butane"),
+        ("systemd: {}", "clc"),
+        ("[", "clc"),
+        ('{"ignition": {"version": "3.0.0"}}', "ignition"),
+    ],
+)
+def test_the_dialect_of_a_text(text: str, dialect: str) -> None:
+    assert detect_text(text) == dialect
+
+
+def test_variables_known_unknown_unused_and_escaped() -> None:
+    config = HEAD + 'systemd: {units: [{name: a.service, contents: "$${x} ${x} $${"}]}\n'
+    made = transpile(config, variables={"x": "1"}).unwrap()
+    assert '"contents":"${x} 1 ${"' in made
+    assert messages(config, variables={}) == ["variable 'x' is not known"]
+    assert messages(HEAD, variables={"x": "1"}) == ["variable 'x' is not used"]
+    assert transpile(HEAD + "systemd: {units: [{name: '${u}'}]}", variables={"u": "~"}).report.is_fatal
+
+
+def test_a_filled_scalar_never_becomes_null() -> None:
+    root = compose("a: ${x}", lambda _value, _line, _column: "null")
+    assert isinstance(root, object) and root is not None
+    value = root.child("a")  # type: ignore[attr-defined]
+    assert isinstance(value[1], Scalar) and (value[1].tag, value[1].value) == ("!!str", "null")
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "expected"),
+    [
+        ("!mine", "x", ("!mine", "x")),
+        ("!!float", "1", ("!!float", 1.0)),
+        ("", "0b-1", ("!!int", -1)),
+        ("", ".5", ("!!float", 0.5)),
+        ("", ".x", ("!!str", ".x")),
+        ("", "2020-13-01", ("!!str", "2020-13-01")),
+        ("", "2021-02-29", ("!!str", "2021-02-29")),
+        ("", "2020-02-29", ("!!timestamp", "2020-02-29")),
+    ],
+)
+def test_scalars_as_yaml_v3_resolves_them(tag: str, text: str, expected: tuple[str, object]) -> None:
+    assert resolve(tag, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: \ud800", "characters that are not Unicode"),
+        ("a: [" * 11000, "levels deep"),
+        ("a: \x00", "character"),
+        ("a: [", "did not find expected node content"),
+    ],
+)
+def test_texts_that_are_no_yaml(text: str, message: str) -> None:
+    with pytest.raises(YamlError, match=message):
+        compose(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<<: &a {<<: *a}", "contains itself"),
+        ("storage: {files: [{path: /a, !!binary cGF0aA==: /b}]}", "key 'path' is given twice"),
+        ("storage: {<<: {files: [], files: []}}", "already defined at line"),
+        ("<<: {x: 1, x: 2}", "already defined at line"),
+        ("storage: {x: 1, x: 2}", "already defined at line"),
+        ("storage: {directories: [{path: /a, mode: -1e30}]}", ""),
+        ("storage: {directories: [{path: /a, overwrite: 1}]}", "found '1'"),
+        ("storage: {? [a] : b}", "expected a text"),
+        ("storage: {files: [{path: /a, mode: !!binary '@'}]}", "invalid base64"),
+        ("storage: {files: [{path: /a, mode: !!int x}]}", "cannot read 'x' as !!int"),
+        ("storage: {files: [{path: /a, mode: {}}]}", "found a mapping"),
+        ("storage: {files: [{path: /a, mode: []}]}", "found a list"),
+        ("storage: {files: [{path: /a, overwrite: 'true', mode: '420'}]}", "the quoted text '420'"),
+        ("storage: {files: [{path: /a, path: /b}]}", "already defined at line"),
+        ("<<: [x]", "a merge key wants a mapping"),
+        ("<<: x", "a merge key wants a mapping"),
+        ("storage: {directories: [{path: /a, mode: 9223372036854775808}]}", "found '9223372036854775808'"),
+        ("storage: {directories: [{path: /a, mode: 1e30}]}", "found '1e30'"),
+        ("storage: {directories: [{path: /a, mode: true}]}", "found 'true'"),
+    ],
+)
+@pytest.mark.parametrize("head", ["", HEAD])
+def test_values_of_the_wrong_type(head: str, text: str, message: str) -> None:
+    result = transpile(head + text)
+    assert result.json is None
+    assert message in "\n".join(entry.message for entry in result.report)
+
+
+def test_merge_keys_of_all_forms() -> None:
+    text = HEAD + (
+        "x: &x {name: a.service, enabled: true}\ny: &y {enabled: false, mask: false}\n"
+        "systemd:\n  units:\n    - {<<: *x}\n    - {<<: [*x, *y], name: b.service}\n    - {<<: {name: c.service}}\n"
+    )
+    made = transpile(text)
+    assert made.json is not None, made.report.render()
+    assert '{"enabled":true,"name":"a.service"}' in made.json
+    assert '"name":"c.service"' in made.json
+
+
+def test_a_place_past_the_end_of_its_source_is_shown_without_a_quote() -> None:
+    entry = Diagnostic(severity="error", path="$", message="m", line=9, column=1, filename="a")
+    assert Report((entry,), sources=(("a", "x"),)).render() == "error: m\n  --> a:9:1"
+
+
+class Full(io.RawIOBase):
+    """Standard output on a full disk, or with nobody who reads it."""
+
+    def __init__(self, error: OSError) -> None:
+        self.error = error
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _data: object) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: folder / "none.yaml", "can't be read: No such file"),
+        (lambda _folder: "a\0b", "is no file name"),
+    ],
+)
+def test_input_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], object], message: str
+) -> None:
+    assert main([str(change(tmp_path))]) == 1
+    assert message in capsys.readouterr().err
+
+
+def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [(b"\xff\xfea", "the text is not UTF-16"), (b"a\n\xc3", "<stdin>:2: the text is not UTF-8")],
+)
+def test_input_that_is_no_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: bytes, message: str
+) -> None:
+    given(monkeypatch, data)
+    assert main([]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_utf_16_with_a_mark(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    given(monkeypatch, HEAD.encode("utf-16"))
+    assert main([]) == 0
+    assert capsysbinary.readouterr().out == b'{"ignition":{"version":"3.3.0"}}\n'
+
+
+def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    given(monkeypatch, HEAD.encode())
+    raw = Full(OSError(28, "No space left on device"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(raw, 1)))
+    assert main([]) == 1
+    assert "<stdout>: can't be written: No space left on device" in capsys.readouterr().err
+
+
+def test_nobody_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "a.yaml"
+    config.write_text(HEAD)
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as ended:
+            main([str(config)])
+        assert ended.value.code == 1
+
+
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    config = tmp_path / "a.yaml"
+    config.write_text(HEAD)
+    assert main(["-o", "/dev/null", str(config)]) == 0
+
+
+def test_an_output_that_cannot_be_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, out = tmp_path / "a.yaml", tmp_path / "out"
+    config.write_text(HEAD)
+
+    def broken(_self: Path, _target: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", broken)
+    assert main(["-o", str(out), str(config)]) == 1
+    assert "can't be written: Input/output error" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
+
+
+def test_aliases_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "_ALIAS_LIMIT", 3)
+    assert "aliases excessively" in messages("x: &n /a\nstorage: {files: [" + "{path: *n}, " * 4 + "]}")[0]
+
+
+def test_the_module_is_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "a.yaml"
+    config.write_text(HEAD)
+    monkeypatch.setattr(sys, "argv", ["cl.transpiler", "--check", str(config)])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("cl.transpiler", run_name="__main__")
+    assert ended.value.code == 0
+
+
+def test_a_header_without_a_value_takes_an_inherited_one_away() -> None:
+    def source(header: str) -> str:
+        resource = f"{{source: 'https://h/x', http_headers: [{header}]}}"
+        return HEAD + f"storage: {{files: [{{path: /a, mode: 0644, contents: {resource}}}]}}\n"
+
+    made = transpile(source("{name: a, value: b}, {name: c, value: d}"), snippets=[source("{name: a}")])
+    assert made.json is not None, made.report.render()
+    assert '"httpHeaders":[{"name":"c","value":"d"}]' in made.json
+
+
+def test_flannel_without_a_network_config() -> None:
+    made = transpile("flannel: {version: 0.7.0, interface: eth0}", spec="3").unwrap()
+    assert "flanneld.service" in made
+    assert "ExecStartPre" not in made
+
+
+def test_a_tree_fills_a_file_that_says_how_it_is_compressed(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a").write_text("a")
+    config = HEAD + "storage:\n  trees: [{local: tree}]\n  files: [{path: /a, contents: {compression: gzip}}]\n"
+    made = transpile(config, files_dir=tmp_path)
+    assert made.json is not None, made.report.render()
+    assert '"compression":"gzip"' in made.json
+
+
+def test_a_locator_knows_no_place() -> None:
+    assert Locator()(("a",)) is None
+
+
+def test_a_directory_of_a_snippet_takes_the_place_of_a_file() -> None:
+    base = HEAD + "storage: {files: [{path: /a, mode: 0644}]}\n"
+    made = transpile(base, snippets=[HEAD + "storage: {directories: [{path: /a, mode: 0755}]}\n"]).unwrap()
+    assert '"directories":[{"path":"/a","mode":493}]' in made
+    assert "files" not in made
+
+
+def test_a_deep_merge_of_an_older_yaml_v3() -> None:
+    text = "<<: {locksmith: {reboot_strategy: off}}\nlocksmith: {group: g}\n"
+    made = transpile(text, dialect="clc").unwrap()
+    assert "REBOOT_STRATEGY%3D%22off%22" in made
+    assert "LOCKSMITHD_GROUP%3D%22g%22" in made
+
+
+@pytest.mark.parametrize(
+    ("gid", "fits"),
+    [("7", True), ("7.9", True), ("1e19", True), ("-1.5", True), ("-1", False), ("1e30", False), ("true", False)],
+)
+def test_whole_numbers_without_a_sign_as_go_converts_them(gid: str, fits: bool) -> None:
+    report = transpile(f"passwd: {{groups: [{{name: a, gid: {gid}}}]}}", dialect="clc").report
+    assert any(f"found '{gid}'" in entry.message for entry in report) is not fits
+
+
+def test_a_config_that_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "a.yaml"
+    config.write_text(HEAD + "storage: {files: [{path: a}]}")
+    assert main([str(config)]) == 1
+    assert capsys.readouterr().err.endswith("Error translating config: source config is invalid\n")
