@@ -2,7 +2,8 @@
 
 Real engine, real SSH; the machines are the tests' loopback machines, stand-ins for systems that boot in a third of a
 second, so that what is measured is this project, Pulumi and OpenSSH. They run on the same computer, and their share
-(sshd, the sandboxes, their scripts) is in the figures. Writes bench/results/rollout.json.
+(sshd, the sandboxes, their scripts) is in the figures. Writes
+bench/results/rollout.json; counts that are not measured again stay in it.
 """
 
 from __future__ import annotations
@@ -133,16 +134,16 @@ def rollout(count: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print, write."""
     counts = [int(argument) for argument in sys.argv[1:]] or [10, 30, 100]
-    results = []
+    known = json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else []
+    results = {result["machines"]: result for result in known}
     for count in counts:
-        results.append(rollout(count))
-        print(json.dumps(results[-1]), flush=True)
+        results[count] = rollout(count) | {"load": round(os.getloadavg()[1], 1)}
+        print(json.dumps(results[count]), flush=True)
     document = {
-        "what": "loopback machines (stand-ins): real engine, real SSH",
+        "what": "loopback machines (stand-ins): real engine, real SSH; `load` is the computer's when done",
         "processors": os.cpu_count(),
-        "load_when_done": os.getloadavg()[1],
         "rollout": ROLLOUT,
-        "results": results,
+        "results": [results[count] for count in sorted(results)],
     }
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(document, indent=2) + "\n")
