@@ -139,7 +139,7 @@ def running_fleet(folder: Path, names: Sequence[str]) -> Iterator[Fleet]:
         for name in names:
             (folder / name).mkdir()
             machine = LoopbackMachine(
-                folder / name, f"{address}/{name}/config.ign", login=key, seconds_down=0.3, emergency_seconds=0.5
+                folder / name, f"{address}/{name}/config.ign", login=key, seconds_down=0.3, emergency_seconds=2
             )
             machines[name] = on.enter_context(machine)
         yield Fleet(folder, machines, address)

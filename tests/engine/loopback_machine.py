@@ -294,9 +294,13 @@ class ObjectServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), functools.partial(Handler, directory=str(self.folder))
-        )
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 128
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A machine that lost patience, or its power, is no error of the server's."""
+
+        server = Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(self.folder)))
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
