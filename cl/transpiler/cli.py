@@ -33,6 +33,7 @@ Turns a Butane config or a Container Linux Config into an Ignition config. Reads
       --dialect NAME      auto (a `variant` key means Butane), butane, clc, or ignition for Ignition JSON
       --spec NAME         native, or 3: a Container Linux Config becomes Ignition 3 as well
       --to butane         write a Container Linux Config as Butane, which makes the same machine
+                          (${...} stays: where it is no variable, write $${...} before filling)
       --snippet FILE      merge FILE over the config; may be given again
       --variables FILE    fill ${NAME} from FILE, a JSON object of texts ("-": standard input)
       --raw-errors        one line per finding

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cl.transpiler import transpile
 from cl.transpiler.cli import main
 
 
@@ -46,3 +47,13 @@ def test_ignition_json_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([str(source)]) == 0
     assert capsys.readouterr().out == '{"ignition":{"version":"3.3.0"}}\n'
     assert main(["--dialect", "ignition", "--spec", "3", str(source)]) == 0
+
+
+def test_variables_of_the_source_are_those_of_the_rewrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "old.yaml"
+    source.write_text("passwd: {users: [{name: core, ssh_authorized_keys: ['${key}', '$${key}']}]}\n")
+    assert main(["--to", "butane", str(source)]) == 0
+    made = transpile(capsys.readouterr().out, variables={"key": "k"}).unwrap()
+    assert '"sshAuthorizedKeys":["k","${key}"]' in made
+    assert main(["--help"]) == 0
+    assert "where it is no variable, write $${...}" in capsys.readouterr().out
