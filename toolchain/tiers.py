@@ -20,6 +20,13 @@ from toolchain.places import LOCAL_STACK, ROOT, VENV, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, alone, say
 
+COVERED = "cl/transpiler"
+COVERING = (
+    "tests/unit/transpiler", "tests/unit/test_clc.py", "tests/unit/test_go_texts.py",
+    "tests/unit/test_ignition_json.py", "tests/unit/test_to_butane_command.py",
+    "tests/golden/test_butane.py", "tests/golden/test_clc.py",
+)  # fmt: skip
+"""What has to reach each line and branch of `COVERED`; nothing in it is random or needs an original to compare with."""
 PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 
 
@@ -110,7 +117,10 @@ def _run_tier(tier: Tier, arguments: Sequence[str]) -> Outcome:
         if os.environ.get("CI") == "true":
             return Outcome(failed=1, note="what it needs can't be had")
         return Outcome(skipped=1, note="what it needs can't be had")
-    return _pytest(folders, arguments) if folders else _lint()
+    outcome = _pytest(folders, arguments) if folders else _lint()
+    if tier.name == "golden" and not arguments:  # arguments choose tests: then there is nothing to measure
+        _measure(outcome)
+    return outcome
 
 
 def _pytest(folders: Sequence[str], arguments: Sequence[str]) -> Outcome:
@@ -123,6 +133,23 @@ def _pytest(folders: Sequence[str], arguments: Sequence[str]) -> Outcome:
         outcome.failed = 1
         outcome.note = f"pytest ended with exit code {code}"
     return outcome
+
+
+def _measure(outcome: Outcome) -> None:
+    """Fail the outcome unless the tests reach every line and branch of the transpiler; what they don't is printed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        coverage, data = [sys.executable, "-m", "coverage"], f"--data-file={scratch}/data"
+        tests = ["-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider", *COVERING]
+        for argv in (
+            [*coverage, "run", data, "--branch", f"--source={COVERED}", *tests],
+            [*coverage, "report", data, "--fail-under=100"],
+        ):
+            print(f"$ {' '.join(argv[1:4])} …", flush=True)
+            if subprocess.run(argv, cwd=ROOT, env=environment(LOCAL_STACK), check=False).returncode:
+                outcome.failed += 1
+                outcome.note = f"{COVERED} is not covered in full"
+                return
+    outcome.passed += 1
 
 
 def counted(report: Path) -> Outcome:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cl.transpiler import schema, transpile
+from cl.transpiler import gojson, schema, transpile
 from cl.transpiler.cli import main
+from cl.transpiler.ignition import v3_json
 from cl.transpiler.report import Diagnostic, Locator, Report
 from cl.transpiler.transpile import detect_text
 from cl.transpiler.yamlnode import Scalar, YamlError, compose, resolve
@@ -299,3 +300,33 @@ def test_a_config_that_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
     config.write_text(HEAD + "storage: {files: [{path: a}]}")
     assert main([str(config)]) == 1
     assert capsys.readouterr().err.endswith("Error translating config: source config is invalid\n")
+
+
+def test_json_is_escaped_as_go_does_it() -> None:
+    made = transpile("systemd: {units: [{name: a.service, contents: 'a<b', enable: true}, {name: !!binary /w==}]}")
+    assert "a\\u003cb" in gojson.dumps({"a": "a<b"})
+    assert "\\ufffd" in gojson.dumps({"a": "\udcff"})
+    assert made.json is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "line 1, column 2"), ("[NaN]", "NaN is no number"), ("[" * 100_000, "no JSON"), ('["a"]', "")],
+)
+def test_an_ignition_config_that_is_no_json(text: str, reason: str) -> None:
+    if not reason:
+        assert v3_json.parse(text) == ["a"]
+        return
+    with pytest.raises(v3_json.NotAnIgnitionConfigError, match=reason):
+        v3_json.parse(text)
+
+
+def test_a_reference_of_spec_3_0_is_printed_without_a_source() -> None:
+    made = transpile("variant: fcos\nversion: 1.0.0\nignition: {config: {merge: [{}]}}\n")
+    assert made.json is not None, made.report.render()
+    assert made.json == '{"ignition":{"config":{"merge":[{"source":null}]},"version":"3.0.0"}}'
+
+
+def test_a_finding_without_a_place_names_its_source() -> None:
+    entry = Diagnostic(severity="warning", path="$", message="m", filename="a")
+    assert Report((entry,)).render() == "warning: m\n  --> a"
