@@ -5,14 +5,13 @@ Which provider plugin ran, the real one or a stand-in, is in `CloudLab.plugin` a
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
+import yaml  # type: ignore[import-untyped]
 
 from tests.fakes.machines import MachinePark
 from toolchain.plugins import install
@@ -36,10 +35,8 @@ class CloudLab:
 
     def write(self) -> None:
         """Put `config` where the engine reads it."""
-        text = io.StringIO()
-        YAML(typ="safe").dump({"config": self.config}, text)
         assert self.pulumi.config_file is not None
-        self.pulumi.config_file.write_text(text.getvalue())
+        self.pulumi.config_file.write_text(yaml.safe_dump({"config": self.config}))
 
     def machines(self) -> dict[str, Any]:
         """`flatcar:machines`."""
@@ -86,7 +83,7 @@ def copy_project(folder: Path) -> Path:
 
 def stack_config(name: str, park: MachinePark) -> dict[str, Any]:
     """The config of a stack of this repository, with the login of the park and no health checks."""
-    document = YAML(typ="safe").load((REPOSITORY / "stacks" / f"Pulumi.{name}.yaml").read_text())
+    document = yaml.safe_load((REPOSITORY / "stacks" / f"Pulumi.{name}.yaml").read_text())
     config: dict[str, Any] = document["config"]
     config["flatcar:ssh"] = {
         "user": os.environ.get("USER") or "root",

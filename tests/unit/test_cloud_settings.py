@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml  # type: ignore[import-untyped]
 
 from components.config_section import Section
 from components.exposure import sensitive_parts
@@ -20,7 +20,7 @@ EC2_LIMIT = 16 * 1024
 
 
 def stack(name: str) -> dict[str, Any]:
-    config: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / f"stacks/Pulumi.{name}.yaml").read_text())["config"]
+    config: dict[str, Any] = yaml.safe_load((REPOSITORY / f"stacks/Pulumi.{name}.yaml").read_text())["config"]
     config["flatcar:ssh"] = {"public_key": KEY}
     return config
 
