@@ -6,11 +6,12 @@ run with the real digitalocean plugin where it is installed, else with the stand
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.cloud_lab import CloudLab, copy_project, in_place, plugin_in_use, stack_config, touched
+from tests.engine.cloud_lab import CloudLab, copy_project, in_place, plugin_in_use, stack_config, steps_of, touched
 from tests.fakes.aws import Aws, running_moto
 from tests.fakes.digitalocean import DigitalOceanApi
 from tests.fakes.machines import MachinePark
@@ -46,8 +47,8 @@ class DropletLab(CloudLab):
 
 @pytest.fixture
 def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]:
-    with running_moto() as objects:
-        park = MachinePark(tmp_path / "park", objects, free_port)
+    with ExitStack() as closes, running_moto() as objects:
+        park = closes.enter_context(closing(MachinePark(tmp_path / "park", objects, free_port)))
         api = DigitalOceanApi(
             address_of=lambda name: park.address(),
             switch_on=lambda droplet: park.switch_on(
@@ -79,7 +80,6 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]
             if lab.pulumi.resources():
                 lab.pulumi.run("state", "unprotect", "--all", "--yes")
                 lab.pulumi.destroy()
-        park.close()
 
 
 def _way_to_spaces(objects: str) -> dict[str, str]:
@@ -123,3 +123,69 @@ def test_the_stack_dev_from_nothing_to_a_change_and_back(lab: DropletLab) -> Non
     assert lab.api.left() == {}
     assert lab.spaces.left() == {}
     assert lab.park.machines == {}
+
+
+def test_a_change_of_image_keys_tags_and_size_never_replaces_a_droplet_unasked(lab: DropletLab) -> None:
+    lab.up()
+    id_ = lab.droplet("web")["id"]
+    cloud = lab.config["flatcar:digitalocean"]
+    cloud["image"] = {"channel": "stable", "version": "4593.2.0"}
+    cloud["ssh_keys"] = [lab.park.key.with_suffix(".pub").read_text().strip(), other_key(lab)]
+    cloud["tags"] = ["blue"]
+    cloud["region"] = "nyc3"
+    seen = lab.preview()
+    assert touched(seen)["Droplet web"] == "update"
+    run = lab.up()
+    assert lab.droplet("web")["id"] == id_
+    assert "blue" in lab.droplet("web")["tags"]
+    assert lab.park.ever == [str(id_)], "no other machine was ever made"
+    assert not [step for step in steps_of(run) if "replace" in step[0] and "Droplet" in step[1]]
+    again = lab.preview()
+    for what in ("image", "region", "ssh keys"):
+        assert f"web: pending: {what} is " in again.output
+    assert "pulumi up --replace '**:Droplet::web'" in again.output
+
+    lab.up("--replace", "**:Droplet::web")
+    assert lab.droplet("web")["id"] != id_
+    assert lab.droplet("web")["region"]["slug"] == "nyc3"
+    assert "pending" not in lab.preview().output
+
+
+def test_another_machine_comes_and_goes_without_touching_the_first(lab: DropletLab) -> None:
+    lab.up()
+    lab.machines()["web-2"] = dict(lab.machines()["web"])
+    came = touched(lab.up())
+    assert came and all("web-2" in name for name in came) and set(came.values()) == {"create"}
+    lab.edit_web("Both change.")
+    assert touched(lab.up()) == in_place("web", "web-2", stored="SpacesBucketObject")
+    del lab.machines()["web-2"]
+    gone = touched(lab.up())
+    assert gone and all("web-2" in name for name in gone) and set(gone.values()) == {"delete"}
+    assert len(lab.api.droplets) == 1
+
+
+def test_ignore_writes_the_object_shows_the_pending_change_and_leaves_the_machine(lab: DropletLab) -> None:
+    lab.machines()["web"]["lifecycle"] = "ignore"
+    lab.up()
+    id_ = str(lab.droplet("web")["id"])
+    lab.edit_web("Waits.")
+    run = lab.up()
+    assert any("pending: the machine stays on config id" in line for line in run.progress("web-reprovision"))
+    assert lab.park.machines[id_].boots == 1
+    assert "Waits." not in lab.motd(id_)
+    assert b"Waits." in b"".join(lab.objects().values())
+    assert "pending: the machine stays on config id" in lab.preview().output
+    lab.machines()["web"]["lifecycle"] = "reset"
+    lab.up()
+    assert "Waits." in lab.motd(id_)
+    assert "pending" not in lab.preview().output
+
+
+def other_key(lab: DropletLab) -> str:
+    """Another valid public key: the park's with one bit of its point changed."""
+    import base64
+
+    kind, blob, *_ = lab.park.key.with_suffix(".pub").read_text().split()
+    data = bytearray(base64.b64decode(blob))
+    data[-1] ^= 1
+    return f"{kind} {base64.b64encode(bytes(data)).decode()} other"

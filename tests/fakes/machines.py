@@ -6,11 +6,15 @@ server: `https://BUCKET.…` and `s3://BUCKET/…` both lead there, inside the m
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import shlex
+import socket
+import socketserver
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +46,7 @@ class MachinePark:
     def __post_init__(self) -> None:
         # Far from 127.0.0.1, and another range for each test process.
         self._hosts = itertools.count(1)
+        self._forwards: dict[tuple[str, str], _Forward] = {}
         self._range = f"127.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.key = self.folder / "login"
@@ -68,6 +73,13 @@ class MachinePark:
         self.machines[id_] = machine.__enter__()
         self.ever.append(id_)
 
+    def also_at(self, id_: str, address: str) -> None:
+        """Make a machine answer at another address too: one that is reserved, and moved to it."""
+        if (address, id_) not in self._forwards:
+            for other in [place for place in self._forwards if place[0] == address]:
+                self._forwards.pop(other).close()
+            self._forwards[address, id_] = _Forward(address, self.port, self.machines[id_].address)
+
     def switch_off(self, id_: str) -> None:
         """Stop a machine for good."""
         machine = self.machines.pop(id_, None)
@@ -78,6 +90,8 @@ class MachinePark:
         """Stop all machines."""
         for id_ in list(self.machines):
             self.switch_off(id_)
+        for forward in self._forwards.values():
+            forward.close()
 
     def _served(self, source: str) -> str:
         parts = urlsplit(source)
@@ -85,3 +99,35 @@ class MachinePark:
         if parts.scheme == "s3" and self.signed is not None:
             return self.signed(bucket, parts.path.lstrip("/"))
         return f"{self.objects}/{bucket}{parts.path}"
+
+
+class _Forward:
+    """Connections to one address handed to another one, same port."""
+
+    def __init__(self, address: str, port: int, target: str) -> None:
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(OSError), socket.create_connection((target, port)) as there:
+                    back = threading.Thread(target=_copy, args=(there, self.request), daemon=True)
+                    back.start()
+                    _copy(self.request, there)
+                    back.join()
+
+        self._server = socketserver.ThreadingTCPServer((address, port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)

@@ -126,6 +126,9 @@ class Instance(OnAws):
             request["MetadataOptions"] = _metadata_options(options)
         made = asked(lambda: client.run_instances(**request))["Instances"][0]
         id_ = str(made["InstanceId"])
+        if inputs.get("disableApiTermination"):  # once more: moto takes it from this call alone
+            protection = {"InstanceId": id_, "DisableApiTermination": {"Value": True}}
+            asked(lambda: client.modify_instance_attribute(**protection))
         asked(lambda: client.get_waiter("instance_running").wait(InstanceIds=[id_], WaiterConfig=WAIT))
         return id_, {**self._seen(id_), **all_tags(inputs)}
 

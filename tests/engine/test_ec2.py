@@ -1,0 +1,208 @@
+"""The stack `production` (EC2, S3, IAM) on the real engine, against moto's server on loopback.
+
+Machines are loopback machines: real SSH, stand-in system (`loopback_machine`). The tests run with the real aws plugin
+where it is installed, else with the stand-in; `lab.plugin` says which. moto refuses what is not signed, but asks no
+role: what policies allow is asked of an evaluator (`iam_policy`), with those that the stack wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.engine.cloud_lab import CloudLab, copy_project, in_place, plugin_in_use, stack_config, steps_of, touched
+from tests.engine.iam_policy import Request, is_allowed
+from tests.fakes.aws import CREDENTIALS, REGION, Aws, loopback_addresses, running_moto, switched_on
+from tests.fakes.machines import MachinePark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Project
+
+BUCKET = "flatcar-configs-production"
+VERSION = "4459.2.1"
+
+
+class Ec2Lab(CloudLab):
+    """The stack `production`; `aws` is the account."""
+
+    aws: Aws
+
+    def instance(self, name: str) -> dict[str, Any]:
+        """The one running instance of a name."""
+        (found,) = [item for item in self.aws.instances() if {"Key": "Name", "Value": name} in item["Tags"]]
+        return found
+
+    def two_plain_machines(self) -> None:
+        """Leave the fleet's protection and addresses to the test that is about them."""
+        plain = {"config": "cl/machine-web.yaml", "lifecycle": "reset", "timeout": 120, "health": {}}
+        self.config["flatcar:machines"] = {"web-1": dict(plain), "web-2": dict(plain)}
+        self.config["flatcar:store"]["protect"] = False
+
+
+@pytest.fixture
+def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
+    with ExitStack() as closes, running_moto() as endpoint:
+        park = closes.enter_context(closing(MachinePark(tmp_path / "park", endpoint, free_port)))
+        aws = Aws(endpoint)
+        park.signed = aws.signed
+        env = {
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": REGION,
+            "MACHINES_DIR": str(tmp_path / "machines"),
+        }
+        project = copy_project(tmp_path)
+        stack = pulumi(project, env=env)
+        config = stack_config("production", park)
+        # For the real plugin; the stand-in needs none of them.
+        skipped = ("skipCredentialsValidation", "skipRequestingAccountId", "s3UsePathStyle")
+        config |= {f"aws:{name}": True for name in skipped}
+        lab = Ec2Lab(project=project, pulumi=stack, config=config, park=park, plugin=plugin_in_use("aws"))
+        lab.aws = aws
+        aws.publish_ami(VERSION)
+        print(lab.plugin)
+        with loopback_addresses(park), switched_on(aws, park):
+            yield lab
+            for instance in aws.instances():
+                protection = {"InstanceId": instance["InstanceId"], "DisableApiTermination": {"Value": False}}
+                aws.ec2.modify_instance_attribute(**protection)
+            if lab.pulumi.resources():
+                lab.pulumi.run("state", "unprotect", "--all", "--yes")
+                lab.pulumi.destroy()
+
+
+def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    (lab.project / "cl/machine-two.yaml").write_text((lab.project / "cl/machine-web.yaml").read_text())
+    lab.machines()["web-2"]["config"] = "cl/machine-two.yaml"
+    lab.preview()
+    assert lab.aws.left() == {}, "a preview changes nothing"
+    lab.up()
+    ids = {name: lab.instance(name)["InstanceId"] for name in ("web-1", "web-2")}
+    pointer = lab.aws.user_data(ids["web-1"])
+    assert json.loads(pointer)["ignition"]["config"]["replace"] == {"source": f"s3://{BUCKET}/machines/web-1.ign"}
+    assert [lab.park.machines[id_].boots for id_ in ids.values()] == [1, 1]
+    assert touched(lab.up()) == {}
+
+    lab.edit_web("A new line.")
+    wanted = in_place("web-1", stored="BucketObjectv2")
+    assert touched(lab.preview()) == wanted
+    assert touched(lab.up()) == wanted
+    assert "A new line." in lab.motd(ids["web-1"])
+    assert [lab.park.machines[id_].boots for id_ in ids.values()] == [2, 1], "web-2 was not touched"
+    assert lab.aws.user_data(ids["web-1"]) == pointer
+    lab.pulumi.run("refresh", "--yes", "--skip-preview")
+    assert touched(lab.up()) == {}
+
+    lab.config["flatcar:aws"] |= {"ami": {"id": "ami-0123456789abcdef0"}, "key_name": "other", "tags": {"team": "new"}}
+    del lab.config["flatcar:aws"]["availability_zone"]
+    changed = lab.up()
+    assert not [step for step in steps_of(changed) if "replace" in step[0]]
+    assert {name: lab.instance(name)["InstanceId"] for name in ids} == ids
+    assert {"Key": "team", "Value": "new"} in lab.instance("web-1")["Tags"]
+    again = lab.preview().output
+    assert "web-1: pending: ami is " in again and "'**:Instance::web-1'" in again
+
+    lab.pulumi.destroy()
+    assert lab.aws.left() == {}
+
+
+def test_what_guards_the_configs(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    lab.up()
+    s3 = lab.aws.s3
+    access = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
+    assert set(access.values()) == {True} and len(access) == 4
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    (rule,) = s3.get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    (expiry,) = s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert expiry["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    options = lab.instance("web-1")["MetadataOptions"]
+    assert (options["HttpTokens"], options["HttpPutResponseHopLimit"]) == ("required", 1)
+    order = [name for op, name in steps_of_last_creation(lab)]
+    assert order.index("RolePolicy web-1") < order.index("Instance web-1")
+    assert order.index("BucketObjectv2 web-1-object") < order.index("Instance web-1")
+    assert order.index("BucketPolicy configs") < order.index("BucketObjectv2 web-1-object")
+
+    bucket = json.loads(s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
+    role = lab.instance("web-1")["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+    (role,) = [
+        item["RoleName"]
+        for item in lab.aws.iam.get_instance_profile(InstanceProfileName=role)["InstanceProfile"]["Roles"]
+    ]
+    identity = [
+        lab.aws.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in lab.aws.iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+
+    def may(action: str, resource: str, **how: Any) -> bool:
+        return is_allowed(
+            Request(action=action, resource=f"arn:aws:s3:::{resource}", **{"role": role, **how}),
+            identity=identity,
+            bucket=bucket,
+        )
+
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{lab.aws.endpoint}/{BUCKET}/machines/web-1.ign")
+    own = f"{BUCKET}/machines/web-1.ign"
+    assert may("s3:GetObject", own)
+    assert not may("s3:GetObject", own, tls=False), "plain http"
+    assert not may("s3:GetObject", own, role=""), "the public"
+    assert not may("s3:GetObject", f"{BUCKET}/machines/web-2.ign"), "another machine's key"
+    assert not may("s3:GetObject", f"{BUCKET}/machines/web-1.ign.old")
+    assert not may("s3:ListBucket", BUCKET), "listing"
+    assert not may("s3:PutObject", own) and not may("s3:DeleteObject", own)
+
+
+def steps_of_last_creation(lab: Ec2Lab) -> list[tuple[str, str]]:
+    """(operation, `TYPE NAME`) of the steps that were completed, from the events of the last run."""
+    found = []
+    for line in (lab.pulumi.scratch / "events.jsonl").read_text().splitlines():
+        metadata = json.loads(line).get("resOutputsEvent", {}).get("metadata")
+        if metadata:
+            kind = metadata["urn"].split("::")[2].rsplit(":", 1)[-1]
+            found.append((metadata["op"], f"{kind} {metadata['urn'].rsplit('::', 1)[-1]}"))
+    return found
+
+
+def test_replace_makes_the_new_instance_first(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    del lab.machines()["web-2"]
+    lab.up()
+    first = lab.instance("web-1")["InstanceId"]
+    lab.machines()["web-1"]["lifecycle"] = "replace"
+    assert not [step for step in steps_of(lab.up()) if step[1] == "Instance web-1"], "a switch replaces nothing"
+    lab.edit_web("Only on a new machine.")
+    run = lab.up()
+    steps = steps_of(run)
+    assert steps.index(("create-replacement", "Command web-1-reprovision")) < steps.index(
+        ("delete-replaced", "Instance web-1")
+    )
+    second = lab.instance("web-1")["InstanceId"]
+    assert second != first and lab.park.ever == [first, second]
+    assert "Only on a new machine." in lab.motd(second)
+
+
+def test_an_instance_that_the_state_has_lost_is_adopted(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    del lab.machines()["web-2"]
+    lab.up()
+    id_ = lab.instance("web-1")["InstanceId"]
+    for resource in reversed(lab.pulumi.export()["deployment"]["resources"]):
+        if resource["urn"].endswith(("$aws:ec2/instance:Instance::web-1", "::web-1-reprovision")):
+            lab.pulumi.run("state", "delete", resource["urn"], "--yes", "--force")
+    lab.machines()["web-1"]["ec2"] = {"import": id_}
+    run = lab.up()
+    assert ("import", "Instance web-1") in steps_of(run), run.output
+    assert lab.park.ever == [id_] and lab.park.machines[id_].boots == 1
+    del lab.machines()["web-1"]["ec2"]
+    assert touched(lab.up()) == {}
