@@ -1,1 +1,1 @@
-"""Benchmarks: programs that measure and print. No test runs them."""
+"""Benchmarks: `make bench` (`python -m bench ROW …`). README.md says what each row is. Nothing here passes or fails."""

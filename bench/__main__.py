@@ -1,0 +1,72 @@
+"""`python -m bench [ROW …]`: measure, print one table, write the raw figures and the plots."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.facts import machine_facts
+from bench.measure import BenchError
+from bench.table import Row, rendered
+
+ROWS = {
+    "1": "transpile_one",
+    "2": "transpile_many",
+    "3": "plan",
+    "4": "update",
+    "5": "machine",
+    "6": "startup",
+}
+"""Row and module: each module has `measure(rounds) -> Row`."""
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 1 when a row could not be measured; a goal that was missed is a line of the table, nothing else."""
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    parser.add_argument("rows", nargs="*", default=[], help=f"of {' '.join(ROWS)}; all without any")
+    parser.add_argument("--rounds", type=int, default=5, help="counted runs of each side (5)")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the raw figures and plots")
+    options = parser.parse_args(arguments)
+    unknown = [row for row in options.rows if row not in ROWS]
+    if unknown:
+        parser.error(f"no such row: {', '.join(unknown)}")
+    options.results.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    tables = []
+    for number in options.rows or ROWS:
+        print(f"row {number} …", file=sys.stderr, flush=True)
+        before, start = machine_facts(), time.monotonic()
+        try:
+            row: Row = importlib.import_module(f"bench.{ROWS[number]}").measure(options.rounds)
+        except BenchError as error:
+            print(f"row {number}: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        document = {
+            "row": number,
+            "title": row.title,
+            "facts": before,
+            "load after": machine_facts()["load"],
+            "seconds": round(time.monotonic() - start, 1),
+            "rounds": options.rounds,
+            "lines": [asdict(line) for line in row.lines],
+            "notes": row.notes,
+            "raw": row.raw,
+        }
+        (options.results / f"{number}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        facts = "; ".join(f"{name}: {value}" for name, value in before.items())
+        tables.append(rendered(f"{number}. {row.title}", row))
+        print(f"{facts}\n\n{tables[-1]}\n", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

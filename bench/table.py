@@ -1,0 +1,64 @@
+"""What a row comes to: lines of the table, and the figures behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the table. `ours` and `theirs` are texts with a unit; `ratio` is ours to theirs, None without one.
+
+    `goal` is what the ratio or the figure should be, `met` whether it is.
+    """
+
+    what: str
+    ours: str
+    against: str = ""
+    theirs: str = ""
+    ratio: float | None = None
+    goal: str = ""
+    met: bool | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Row:
+    """A row's lines, its raw figures (plain data), and notes: what could not be measured and why, who stood in."""
+
+    title: str
+    lines: list[Line] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+HEAD = ("what", "ours", "against", "theirs", "ratio", "goal", "met")
+
+
+def rendered(title: str, row: Row) -> str:
+    """A row as a Markdown table."""
+    cells = [HEAD, *(_cells(line) for line in row.lines)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    notes = [f"- {note}" for note in row.notes]
+    return "\n".join([f"### {title}", "", *lines, *(["", *notes] if notes else [])])
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    met = "" if line.met is None else "yes" if line.met else "no"
+    number = "" if line.ratio is None else f"{line.ratio:.3g}"
+    return (line.what, line.ours, line.against, line.theirs, number, line.goal, met)
+
+
+def seconds(value: float) -> str:
+    """A time in the unit that suits it."""
+    if value < 0.001:
+        return f"{value * 1e6:.0f} µs"
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Smallest to largest, in seconds."""
+    return f"{seconds(min(values))} to {seconds(max(values))}"
