@@ -1,0 +1,202 @@
+"""Stacks of many machines for the engine's rows: this project's own, and a bare program with the same resources.
+
+No machine runs: `python3` on PATH is a stand-in that answers for the commands that would start or re-provision one,
+and hands everything else to the real Python. The engine, the plugin, the state and the program are real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import configs
+from bench.measure import BenchError, Sample, process
+from bench.transpile_many import variables
+from tests.support.pulumi import Pulumi
+from toolchain.places import PLUGINS, ROOT
+
+PROGRAM = "pulumi-language-python-exec"
+"""A word in the command line of the Pulumi program's process."""
+
+SALT = "v1:Ip8bKmLPLYE=:v1:X53SINlPVXHqZpM3:XSO4wrR0aZHcqOOcfHj9F3q2XbkCbQ=="
+"""Belongs to the empty passphrase."""
+
+SECRET = "4dabf18193072939515e22adb298388d"
+"""The key that marks a secret in state (pulumi, sdk/go/common/resource/sig)."""
+
+STAND_IN = """\
+#!/bin/sh
+# Stand-in for machines, for benchmarks of the engine alone.
+case "$2 $3" in
+"components.commands.reprovision ")
+  id=$(sed 's/.*"config_id": "\\([0-9a-f]*\\)".*/\\1/')
+  echo "{{\\"config_id\\": \\"$id\\", \\"boot_id\\": \\"stand-in\\", \\"os_version\\": \\"stand-in\\", \\
+\\"host_key\\": \\"stand-in\\", \\"downtime_seconds\\": 0.0, \\"failed_units\\": []}}" ;;
+"components.commands.qemu start") cat >/dev/null; echo '{{"ssh_port": 22022}}' ;;
+"components.commands.qemu delete") cat >/dev/null ;;
+*) exec {python} "$@" ;;
+esac
+"""
+
+BARE = """\
+import json
+from pathlib import Path
+
+import pulumi
+from pulumi_command import local
+
+made = {}
+for one in json.loads(Path("resources.json").read_text()):
+    opts = pulumi.ResourceOptions(parent=made.get(one["parent"]))
+    inputs = one["inputs"]
+    if one["custom"]:
+        for name in one["secrets"]:
+            inputs[name] = pulumi.Output.secret(inputs[name])
+        made[one["urn"]] = local.Command(one["name"], opts=opts, **inputs)
+    else:
+        made[one["urn"]] = pulumi.ComponentResource(one["type"], one["name"], inputs, opts)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """Two stacks with the same resources: `ours` of this project, `bare` of a program of constants."""
+
+    count: int
+    ours: Pulumi
+    bare: Pulumi
+
+    def run(self, stack: Pulumi, *arguments: str) -> Sample:
+        """One run of `pulumi`, with the peak memory of its program."""
+        return process(
+            stack.argv(*arguments), cwd=stack.directory, env=_environment(stack), watch=PROGRAM
+        )
+
+    def change(self, names: Collection[str]) -> None:
+        """Give these machines another rack, and none of the others; for the bare program, other texts and triggers."""
+        _settings(self.ours, self.count, names)
+        file = self.bare.directory / "resources.json"
+        kept = file.with_name("kept.json")
+        if not kept.exists():
+            shutil.copy(file, kept)
+        resources = json.loads(kept.read_text())
+        for resource in resources:
+            name, inputs = resource["name"], resource["inputs"]
+            if name.removesuffix("-object") in names and name.endswith("-object"):
+                inputs["stdin"] = inputs["stdin"].replace("rack%20", "rack%2F")
+            elif name.removesuffix("-reprovision") in names and name.endswith("-reprovision"):
+                inputs["triggers"] = ["another", *inputs["triggers"][1:]]
+        file.write_text(json.dumps(resources))
+
+
+@contextmanager
+def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
+    """Both stacks with all their resources made. Nothing is left behind: no machine runs, `scratch` is the caller's.
+
+    Raises BenchError when there is no `pulumi`.
+    """
+    if shutil.which("pulumi") is None:
+        raise BenchError("pulumi is not on PATH: `make bench` sets it up")
+    tools, home = scratch / "bin", scratch / "home"
+    tools.mkdir()
+    home.mkdir()
+    (home / "plugins").symlink_to(PLUGINS)
+    stand_in = tools / "python3"
+    stand_in.write_text(STAND_IN.format(python=sys.executable))
+    stand_in.chmod(0o755)
+    env = {"MACHINES_DIR": str(scratch / "machines"), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    (scratch / "template.yaml").write_text(configs.config("butane", 150, variables=True))
+    (scratch / "image").touch()
+
+    ours = _stack(ROOT, "flatcar", scratch / "ours", home, env)
+    _settings(ours, count)
+    _make(ours)
+    project = scratch / "project"
+    project.mkdir()
+    (project / "Pulumi.yaml").write_text("name: bare\nruntime: python\n")
+    (project / "__main__.py").write_text(BARE)
+    (project / "resources.json").write_text(json.dumps(_constants(ours)))
+    (project / "components").symlink_to(ROOT / "components")  # for the one command that is real
+    bare = _stack(project, "bare", scratch / "bare", home, env)
+    _make(bare)
+    yield Fleet(count=count, ours=ours, bare=bare)
+
+
+def _stack(directory: Path, project: str, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
+    """An empty stack. Its settings lie in `scratch`: made from elsewhere, it leaves none in the project's folder."""
+    elsewhere = scratch / "elsewhere"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "Pulumi.yaml").write_text(f"name: {project}\nruntime: python\n")
+    Pulumi(directory=elsewhere, scratch=scratch, home=home, env=env, stack="bench").start()
+    settings = scratch / "Pulumi.bench.yaml"
+    settings.write_text(json.dumps({"encryptionsalt": SALT}))
+    return Pulumi(directory=directory, scratch=scratch, home=home, env=env, stack="bench", config_file=settings)
+
+
+def _make(stack: Pulumi) -> None:
+    """The first `up`. State is written once, at the end: a file backend writes all of it after each resource."""
+    env = {**_environment(stack), "PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+    process(stack.argv("up", "--yes", "--skip-preview"), cwd=stack.directory, env=env)
+
+
+def _environment(stack: Pulumi) -> dict[str, str]:
+    return {name: value for name, value in stack.environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
+    assert stack.config_file is not None
+    scratch = stack.scratch.parent
+    machines = {
+        f"web-{number}": {
+            "config": str(scratch / "template.yaml"),
+            "variables": variables(number) | ({"rack": "another"} if f"web-{number}" in changed else {}),
+        }
+        for number in range(count)
+    }
+    values = {
+        "flatcar:platform": "qemu",
+        "flatcar:image": str(scratch / "image"),
+        "flatcar:ssh": {"public_key": configs.KEY},
+        "flatcar:machines": machines,
+    }
+    stack.config_file.write_text(json.dumps({"encryptionsalt": SALT, "config": values}))
+
+
+def _constants(stack: Pulumi) -> list[dict[str, Any]]:
+    """What a stack has registered, as constants, parents first; `secrets` names the inputs that are secret."""
+    env = _environment(stack)
+    argv = stack.argv("stack", "export", "--show-secrets")
+    done = subprocess.run(argv, cwd=stack.directory, env=env, capture_output=True, text=True, check=True)
+    found = []
+    for resource in json.loads(done.stdout)["deployment"]["resources"]:
+        if resource["type"].startswith("pulumi:"):
+            continue
+        inputs = {_snake(name) if resource["custom"] else name: value for name, value in resource.get("inputs", {}).items()}
+        secrets = [name for name, value in inputs.items() if isinstance(value, dict) and SECRET in value]
+        for name in secrets:
+            inputs[name] = json.loads(inputs[name]["plaintext"])
+        found.append(
+            {
+                "urn": resource["urn"],
+                "parent": resource.get("parent"),
+                "type": resource["type"],
+                "name": resource["urn"].rsplit("::", 1)[-1],
+                "custom": resource["custom"],
+                "inputs": inputs,
+                "secrets": secrets,
+            }
+        )
+    return found
+
+
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)

@@ -1,0 +1,86 @@
+"""Row 3: `pulumi preview` and a no-change `pulumi up` of many machines, against a bare program of the same resources."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.fleet import fleet
+from bench.measure import Sample, in_turn, median, ratio, raw
+from bench.table import Line, Row, seconds
+
+COUNTS = tuple(int(word) for word in os.environ.get("BENCH_MACHINES", "10 100 1000").split())
+RUNS = {"preview": ("preview",), "no-change up": ("up", "--yes", "--skip-preview")}
+GOAL_TIME, GOAL_MEMORY, GOAL_GROWTH = 1.15, 1.3, 10.5
+
+
+def measure(rounds: int) -> Row:
+    """All counts; fewer rounds for the largest."""
+    row = Row(title="nothing to do for many machines")
+    medians: dict[tuple[str, int], dict[str, float]] = {}
+    for count in COUNTS:
+        with tempfile.TemporaryDirectory() as scratch, fleet(count, Path(scratch)) as stacks:
+            for what, arguments in RUNS.items():
+                sides = {
+                    "ours": lambda a=arguments: stacks.run(stacks.ours, *a),
+                    "bare": lambda a=arguments: stacks.run(stacks.bare, *a),
+                }
+                samples = in_turn(sides, rounds if count < 1000 else min(rounds, 3), warmup=1 if count < 1000 else 0)
+                row.raw[f"{what}, {count}"] = raw(samples)
+                medians[what, count] = {name: median(side) for name, side in samples.items()}
+                _lines(row, f"{what}, {count} machines", samples, is_goal=count == 1000)
+    if {10, 100, 1000} <= set(COUNTS):
+        for what in RUNS:
+            _growth(row, what, medians)
+    row.raw["plot"] = {f"{what}, {count}": figures for (what, count), figures in medians.items()}
+    row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
+    row.notes.append("OpenTofu: see README.md")
+    return row
+
+
+def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bool) -> None:
+    time, memory = ratio(samples["ours"], samples["bare"]), ratio(samples["ours"], samples["bare"], "program")
+    row.lines.append(
+        Line(
+            what=what,
+            ours=seconds(median(samples["ours"])),
+            against="bare program",
+            theirs=seconds(median(samples["bare"])),
+            ratio=time,
+            goal=f"≤ {GOAL_TIME}" if is_goal else "",
+            met=time <= GOAL_TIME if is_goal else None,
+        )
+    )
+    row.lines.append(
+        Line(
+            what=f"{what}: memory of the program",
+            ours=f"{median(samples['ours'], 'program'):.0f} MiB",
+            against="bare program",
+            theirs=f"{median(samples['bare'], 'program'):.0f} MiB",
+            ratio=memory,
+            goal=f"≤ {GOAL_MEMORY}" if is_goal else "",
+            met=memory <= GOAL_MEMORY if is_goal else None,
+        )
+    )
+
+
+def _growth(row: Row, what: str, medians: dict[tuple[str, int], dict[str, float]]) -> None:
+    """1,000 machines to 100, after the fixed part: what is left at no machine, by the line through 10 and 100."""
+    grown: dict[str, Any] = {}
+    for side in ("ours", "bare"):
+        ten, hundred, thousand = (medians[what, count][side] for count in (10, 100, 1000))
+        fixed = ten - (hundred - ten) / 9
+        grown[side] = (thousand - fixed) / (hundred - fixed)
+    row.lines.append(
+        Line(
+            what=f"{what}: growth from 100 to 1000, after the fixed part",
+            ours=f"{grown['ours']:.3g}",
+            against="bare program",
+            theirs=f"{grown['bare']:.3g}",
+            ratio=grown["ours"] / grown["bare"],
+            goal=f"≤ {GOAL_GROWTH}",
+            met=grown["ours"] <= GOAL_GROWTH,
+        )
+    )
