@@ -122,11 +122,14 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     _make(ours)
     project = scratch / "project"
     project.mkdir()
-    (project / "Pulumi.yaml").write_text("name: bare\nruntime: python\n")
+    (project / "Pulumi.yaml").write_text("name: flatcar\nruntime: python\n")
     (project / "__main__.py").write_text(BARE)
     (project / "resources.json").write_text(json.dumps(_constants(ours)))
     (project / "components").symlink_to(ROOT / "components")  # for the one command that is real
-    bare = _stack(project, "bare", scratch / "bare", home, env)
+    bare = _stack(project, "flatcar", scratch / "bare", home, env)
+    # The same project, stack and resources: the same state, but for edges in it, which the next `up` takes out.
+    shutil.rmtree(bare.scratch / "state")
+    shutil.copytree(ours.scratch / "state", bare.scratch / "state")
     _make(bare)
     yield Fleet(count=count, ours=ours, bare=bare)
 

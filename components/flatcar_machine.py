@@ -12,6 +12,7 @@ from components.ignition_object import STAMP, IgnitionObject, machine_config
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, kept_paths
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.summary import summarize
+from components.waits import all_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -154,7 +155,9 @@ class FlatcarMachine(pulumi.ComponentResource):
                 drain=args.drain,
                 restore=args.restore,
             ),
-            pulumi.ResourceOptions(parent=self, depends_on=[machine.reprovision for machine in args.after]),
+            pulumi.ResourceOptions(
+                parent=self, depends_on=all_of([machine.reprovision for machine in args.after])
+            ),
         )
 
         self.address = machine.ssh_host

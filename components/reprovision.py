@@ -10,6 +10,7 @@ import pulumi
 from pulumi_command import local
 
 from components.lifecycle import Lifecycle, kept_paths
+from components.waits import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +56,7 @@ class Reprovision(local.Command):
         machine, ssh = args.machine, args.ssh
         port = machine.ssh_port if ssh.port is None else pulumi.Output.from_input(ssh.port)
         self.host_key_alias = host_key_alias(name, machine.resource)
-        request = pulumi.Output.json_dumps(
+        request = json_text(
             {
                 "machine": name,
                 "config_id": args.config.config_id,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 
 from cl.transpiler.gojson import Json
@@ -30,7 +31,7 @@ class Snippet(str):
         return made
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
     """One translated source: its name, its node tree (for places), and its Ignition config."""
 
@@ -86,9 +87,8 @@ def _joined(old: Any, new: Any) -> Any:
 def _merge(parts: Sequence[Part], spec: int) -> Merged:
     from cl.transpiler.ignition.v3_checks import validate
     from cl.transpiler.ignition.v3_config import encode, find_duplicates, merge
-    from cl.transpiler.ignition.v3_json import read
 
-    configs = [read(part.config, spec) for part in parts]
+    configs = [_nouns(part, spec) for part in parts]
     merged = configs[0]
     for config in configs[1:]:
         merged = merge(merged, config, spec)
@@ -98,6 +98,13 @@ def _merge(parts: Sequence[Part], spec: int) -> Merged:
     if not findings.is_fatal:
         return encode(merged, spec), ()
     return None, _located(findings, parts, _owners(configs, spec))
+
+
+@lru_cache(maxsize=32)  # a fleet's machines share snippets
+def _nouns(part: Part, spec: int) -> Any:
+    from cl.transpiler.ignition.v3_json import read
+
+    return read(part.config, spec)
 
 
 def _owners(configs: Sequence[Any], spec: int) -> dict[Path, tuple[int, Path]]:

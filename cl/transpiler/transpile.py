@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -75,12 +76,12 @@ def transpile(
     if spec not in get_args(SpecName):
         raise ValueError(f"spec is one of {', '.join(get_args(SpecName))}, not {spec!r}")
     values = None if variables is None else Variables(variables)
-    options = _Options(dialect, files_dir, platform, strict, spec, values)
+    options = _Options(dialect, files_dir, platform, strict, spec)
     sources = [(filename, source)]
     for number, snippet in enumerate(snippets, start=1):
         sources.append((snippet.filename if isinstance(snippet, Snippet) else f"<snippet {number}>", snippet))
     translated = [
-        _translate(text, name, options) if isinstance(text, str) else _translate_code(text, name, options)
+        _translate(text, name, options, values) if isinstance(text, str) else _translate_code(text, name, options)
         for name, text in sources
     ]
     entries = [entry for _, found in translated for entry in found]
@@ -109,16 +110,44 @@ class _Options:
     platform: str
     strict: bool
     spec: SpecName
-    variables: Variables | None
 
 
-def _translate(text: str, filename: str, options: _Options) -> tuple[Part | None, tuple[Diagnostic, ...]]:
-    """One source on its own; no part when its findings are fatal."""
+_Translated = tuple[Part | None, tuple[Diagnostic, ...]]
+
+
+def _translate(text: str, filename: str, options: _Options, values: Variables | None) -> _Translated:
+    """One source on its own; no part when its findings are fatal.
+
+    A fleet's machines share sources: what one source became is remembered for the values of the variables that it
+    names, unless it has findings or may read a local file.
+    """
+    may_read = options.files_dir is not None and ("local" in text or "\\" in text)
+    if may_read:
+        return _translate_anew(text, filename, options, values)
+    named = None if values is None else values.named_in(text)
+    translated, used = _remembered(text, filename, options, named)
+    if translated[1]:
+        return _translate_anew(text, filename, options, values)  # hints know all variables
+    if values is not None:
+        values.used |= used
+    return translated
+
+
+@lru_cache(maxsize=32)
+def _remembered(
+    text: str, filename: str, options: _Options, named: tuple[tuple[str, str], ...] | None
+) -> tuple[_Translated, frozenset[str]]:
+    values = None if named is None else Variables(dict(named))
+    translated = _translate_anew(text, filename, options, values)
+    return translated, frozenset(values.used if values is not None else ())
+
+
+def _translate_anew(text: str, filename: str, options: _Options, values: Variables | None) -> _Translated:
     findings = Findings()
     root: Node | None = None
     config = None
     try:
-        fill = options.variables.filler(findings) if options.variables is not None else None
+        fill = values.filler(findings) if values is not None else None
         is_json = options.dialect == "ignition" or (options.dialect == "auto" and is_ignition(text))
         root = compose_json(text, fill) if is_json else compose(text, fill)
         if not findings.is_fatal:

@@ -29,6 +29,11 @@ class Variables:
             self.used.add(name)
         return value
 
+    def named_in(self, text: str) -> tuple[tuple[str, str], ...]:
+        """The variables whose placeholder stands somewhere in a text, with their values, by name."""
+        names = {match[1] or "" for match in _PLACEHOLDER.finditer(text)}
+        return tuple((name, self._values[name]) for name in sorted(names & self._values.keys()))
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self._values)

@@ -7,6 +7,7 @@ A rule that fails raises CheckError, whose `str()` is the reason.
 from __future__ import annotations
 
 import base64
+import functools
 import re
 
 from cl.transpiler.gourl import UrlError, parse_url, query_values
@@ -30,6 +31,7 @@ _NAME_END = re.compile(r"[=\r\n]")
 _LINE_END = re.compile(r"[\r\n]")
 
 
+@functools.lru_cache(maxsize=1024)  # looked at more than once per config, and alike in the configs of a fleet
 def unit_sections(text: str) -> tuple[str, ...]:
     """The section of each option in a unit's text, in order; empty when the text holds no option.
 

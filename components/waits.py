@@ -1,0 +1,64 @@
+"""What keeps a program of a thousand machines linear in Pulumi's Python SDK: few Outputs, few edges in its graph."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def json_text(document: dict[str, Any]) -> pulumi.Output[str]:
+    """A document with Outputs in it as JSON: `Output.json_dumps`, but constants stay constants.
+
+    The SDK's own makes several Outputs out of every key and every value, and looks at all unfinished Outputs of a
+    program each time when one finishes.
+    """
+    outputs: list[pulumi.Output[Any]] = []
+    _collect(document, outputs)
+    return pulumi.Output.all(*outputs).apply(lambda values: json.dumps(_filled(document, iter(values))))
+
+
+def _collect(value: Any, outputs: list[pulumi.Output[Any]]) -> None:
+    if isinstance(value, pulumi.Output):
+        outputs.append(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            _collect(inner, outputs)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _collect(inner, outputs)
+
+
+def _filled(value: Any, values: Any) -> Any:
+    if isinstance(value, pulumi.Output):
+        return next(values)
+    if isinstance(value, dict):
+        return {name: _filled(inner, values) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(inner, values) for inner in value]
+    return value
+
+
+def all_of(resources: Sequence[pulumi.Resource]) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
+    """A `depends_on` that waits until every one of `resources` is done, and records an edge to the last one alone.
+
+    A wave of 250 machines after another has 250 edges so, not 62,500, which would be in the state as well. Order and
+    failure are the same: a resource isn't registered before everything it waits for is, nor when some of that failed.
+    """
+    return _registered(tuple(resources)) if len(resources) > 1 else list(resources)
+
+
+@functools.lru_cache(maxsize=8)  # the machines of a wave ask one after the other
+def _registered(resources: tuple[pulumi.Resource, ...]) -> asyncio.Future[Sequence[pulumi.Input[pulumi.Resource]]]:
+    async def wait() -> Sequence[pulumi.Input[pulumi.Resource]]:
+        for resource in resources:
+            await resource.urn.future()
+        return [resources[-1]]
+
+    return asyncio.ensure_future(wait())
