@@ -5,6 +5,7 @@ import pulumi
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.placement import placement
 from components.settings import stack_settings
+from components.waits import settled
 
 settings = stack_settings()
 place = placement(settings)
@@ -51,3 +52,5 @@ for machine, turn in settings.places():
             "downtimeSeconds": made[machine.name].downtime_seconds,
         },
     )
+
+pulumi.run(lambda: settled([machine.reprovision for machine in made.values()]))
