@@ -3,10 +3,11 @@
 STACK ?= local
 TIERS ?= lint unit golden engine vm
 ARGS ?=
+ROWS ?=
 
 toolchain := .venv/bin/python -m toolchain
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy audit test lint env clean lock help
+.PHONY: up preview destroy audit test bench lint env clean lock help
 
 up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff")
 	@toolchain/bootstrap run
@@ -27,6 +28,10 @@ audit: ## tell what has drifted on a stack's machines; changes nothing (ARGS="--
 test: ## all checks and tests (TIERS="unit engine", ARGS="-k name")
 	@toolchain/bootstrap dev
 	@$(toolchain) test --tiers '$(TIERS)' -- $(ARGS)
+
+bench: ## measure (ROWS="1 2 6"; all rows take an hour), see bench/README.md
+	@toolchain/bootstrap dev
+	@.venv/bin/python -m bench $(ROWS)
 
 lint: ## the checks alone
 	@toolchain/bootstrap dev

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,12 @@ from pathlib import Path
 
 from bench.facts import machine_facts
 from bench.measure import BenchError
+from bench.plot import svg
 from bench.table import Row, rendered
+from toolchain import packages, pulumi_cli, stack
+from toolchain.places import LOCAL_STACK, TOOLCHAIN, exports
+from toolchain.plugins import install
+from toolchain.steps import SetupError, alone
 
 ROWS = {
     "1": "transpile_one",
@@ -38,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     unknown = [row for row in options.rows if row not in ROWS]
     if unknown:
         parser.error(f"no such row: {', '.join(unknown)}")
+    os.environ.update(exports(LOCAL_STACK))
     options.results.mkdir(parents=True, exist_ok=True)
     failed = 0
     tables = []
@@ -45,8 +52,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"row {number} …", file=sys.stderr, flush=True)
         before, start = machine_facts(), time.monotonic()
         try:
+            _set_up(number)
             row: Row = importlib.import_module(f"bench.{ROWS[number]}").measure(options.rounds)
-        except BenchError as error:
+        except (BenchError, SetupError) as error:
             print(f"row {number}: {error}", file=sys.stderr)
             failed = 1
             continue
@@ -62,10 +70,25 @@ def main(arguments: Sequence[str]) -> int:
             "raw": row.raw,
         }
         (options.results / f"{number}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        if row.plot:
+            (options.results / f"{number}.svg").write_text(svg(f"{row.title}: seconds", row.plot))
         facts = "; ".join(f"{name}: {value}" for name, value in before.items())
         tables.append(rendered(f"{number}. {row.title}", row))
         print(f"{facts}\n\n{tables[-1]}\n", flush=True)
     return failed
+
+
+def _set_up(row: str) -> None:
+    """What a row needs beside Python; quick when it is there. Raises SetupError."""
+    if row not in "345":
+        return
+    with alone():
+        pulumi_cli.ensure()
+        install.ensure("command")
+        if row == "5":
+            packages.install(packages.SSH_CLIENT + packages.QEMU)
+            if not (TOOLCHAIN / "image" / "image.json").is_file():
+                stack.ensure_image()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Configs of a wanted length, as people write them: files, units and drop-ins, a user; the same machine in both dialects."""
+"""Configs of a wanted length: files, units, a user; the same machine in both dialects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ def snippet(dialect: str, number: int) -> str:
     """A small config to merge: a file and a unit. The first two name a machine's variable, as few snippets do."""
     is_butane = dialect == "butane"
     head = ["variant: flatcar", "version: 1.0.0"] if is_butane else []
-    file = _file(is_butane, f"/etc/snippet/{number}", ["${name}" if number < 2 else "any machine", f"snippet {number}"], mode="0644")
+    file = _file(
+        is_butane,
+        f"/etc/snippet/{number}",
+        ["${name}" if number < 2 else "any machine", f"snippet {number}"],
+        mode="0644",
+    )
     return "\n".join([*head, "storage:", "  files:", *file, "systemd:", "  units:", *_unit(100 + number)]) + "\n"
 
 

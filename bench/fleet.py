@@ -1,4 +1,4 @@
-"""Stacks of many machines for the engine's rows: this project's own, and a bare program with the same resources.
+"""Stacks of many machines for the engine's rows: this project's own, and a bare program of the same resources.
 
 No machine runs: `python3` on PATH is a stand-in that answers for the commands that would start or re-provision one,
 and hands everything else to the real Python. The engine, the plugin, the state and the program are real.
@@ -30,7 +30,7 @@ PROGRAM = "pulumi-language-python-exec"
 SALT = "v1:Ip8bKmLPLYE=:v1:X53SINlPVXHqZpM3:XSO4wrR0aZHcqOOcfHj9F3q2XbkCbQ=="
 """Belongs to the empty passphrase."""
 
-SECRET = "4dabf18193072939515e22adb298388d"
+MARK = "4dabf18193072939515e22adb298388d"
 """The key that marks a secret in state (pulumi, sdk/go/common/resource/sig)."""
 
 STAND_IN = """\
@@ -77,9 +77,7 @@ class Fleet:
 
     def run(self, stack: Pulumi, *arguments: str) -> Sample:
         """One run of `pulumi`, with the peak memory of its program."""
-        return process(
-            stack.argv(*arguments), cwd=stack.directory, env=_environment(stack), watch=PROGRAM
-        )
+        return process(stack.argv(*arguments), cwd=stack.directory, env=stack.environment(), watch=PROGRAM)
 
     def change(self, names: Collection[str]) -> None:
         """Give these machines another rack, and none of the others; for the bare program, other texts and triggers."""
@@ -117,7 +115,7 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     (scratch / "template.yaml").write_text(configs.config("butane", 150, variables=True))
     (scratch / "image").touch()
 
-    ours = _stack(ROOT, "flatcar", scratch / "ours", home, env)
+    ours = empty_stack(ROOT, "flatcar", scratch / "ours", home, env)
     _settings(ours, count)
     _make(ours)
     project = scratch / "project"
@@ -126,7 +124,7 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     (project / "__main__.py").write_text(BARE)
     (project / "resources.json").write_text(json.dumps(_constants(ours)))
     (project / "components").symlink_to(ROOT / "components")  # for the one command that is real
-    bare = _stack(project, "flatcar", scratch / "bare", home, env)
+    bare = empty_stack(project, "flatcar", scratch / "bare", home, env)
     # The same project, stack and resources: the same state, but for edges in it, which the next `up` takes out.
     shutil.rmtree(bare.scratch / "state")
     shutil.copytree(ours.scratch / "state", bare.scratch / "state")
@@ -134,7 +132,7 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     yield Fleet(count=count, ours=ours, bare=bare)
 
 
-def _stack(directory: Path, project: str, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
+def empty_stack(directory: Path, project: str, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
     """An empty stack. Its settings lie in `scratch`: made from elsewhere, it leaves none in the project's folder."""
     elsewhere = scratch / "elsewhere"
     elsewhere.mkdir(parents=True)
@@ -147,16 +145,11 @@ def _stack(directory: Path, project: str, scratch: Path, home: Path, env: dict[s
 
 def _make(stack: Pulumi) -> None:
     """The first `up`. State is written once, at the end: a file backend writes all of it after each resource."""
-    env = {**_environment(stack), "PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+    env = {**stack.environment(), "PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
     process(stack.argv("up", "--yes", "--skip-preview"), cwd=stack.directory, env=env)
 
 
-def _environment(stack: Pulumi) -> dict[str, str]:
-    return {name: value for name, value in stack.environment().items() if name != "PYTHONDONTWRITEBYTECODE"}
-
-
 def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
-    assert stack.config_file is not None
     scratch = stack.scratch.parent
     machines = {
         f"web-{number}": {
@@ -171,20 +164,22 @@ def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
         "flatcar:ssh": {"public_key": configs.KEY},
         "flatcar:machines": machines,
     }
-    stack.config_file.write_text(json.dumps({"encryptionsalt": SALT, "config": values}))
+    (stack.config_file or scratch).write_text(json.dumps({"encryptionsalt": SALT, "config": values}))
 
 
 def _constants(stack: Pulumi) -> list[dict[str, Any]]:
     """What a stack has registered, as constants, parents first; `secrets` names the inputs that are secret."""
-    env = _environment(stack)
+    env = stack.environment()
     argv = stack.argv("stack", "export", "--show-secrets")
     done = subprocess.run(argv, cwd=stack.directory, env=env, capture_output=True, text=True, check=True)
     found = []
     for resource in json.loads(done.stdout)["deployment"]["resources"]:
         if resource["type"].startswith("pulumi:"):
             continue
-        inputs = {_snake(name) if resource["custom"] else name: value for name, value in resource.get("inputs", {}).items()}
-        secrets = [name for name, value in inputs.items() if isinstance(value, dict) and SECRET in value]
+        inputs = {
+            _snake(name) if resource["custom"] else name: value for name, value in resource.get("inputs", {}).items()
+        }
+        secrets = [name for name, value in inputs.items() if isinstance(value, dict) and MARK in value]
         for name in secrets:
             inputs[name] = json.loads(inputs[name]["plaintext"])
         found.append(

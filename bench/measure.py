@@ -49,8 +49,10 @@ def process(
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as given:
         given.write(stdin.encode())
         given.seek(0)
+        # as on any computer, the second run finds what the first has compiled
+        clean = {name: value for name, value in (env or os.environ).items() if name != "PYTHONDONTWRITEBYTECODE"}
         start = time.perf_counter()
-        running = subprocess.Popen(argv, cwd=cwd, env=env, stdin=given, stdout=printed, stderr=subprocess.STDOUT)
+        running = subprocess.Popen(argv, cwd=cwd, env=clean, stdin=given, stdout=printed, stderr=subprocess.STDOUT)
         watcher = _Watcher(running.pid, watch) if watch else None
         _, status, used = os.wait4(running.pid, 0)
         wall = time.perf_counter() - start
@@ -64,7 +66,7 @@ def process(
 
 
 class _Watcher:
-    """Looks at a descendant's high-water mark of memory ten times a second: the kernel keeps the mark, not the child."""
+    """Looks at a descendant's high-water mark of memory ten times a second; it is the kernel that keeps the mark."""
 
     def __init__(self, pid: int, word: str) -> None:
         self._pid, self._word, self._peak = pid, word.encode(), 0.0
@@ -119,7 +121,7 @@ def calls(function: Callable[[], object], number: int) -> Sample:
 
 
 def in_turn(sides: Mapping[str, Side], rounds: int, *, warmup: int = 1) -> dict[str, list[Sample]]:
-    """Run the sides A B A B …, so that a change of the machine's speed hits all of them; the first rounds are dropped."""
+    """Run the sides A B A B …, so that a change of the machine's speed hits all alike; the first rounds are dropped."""
     samples: dict[str, list[Sample]] = {name: [] for name in sides}
     for number in range(-warmup, rounds):
         for name, side in sides.items():
@@ -131,7 +133,7 @@ def in_turn(sides: Mapping[str, Side], rounds: int, *, warmup: int = 1) -> dict[
 
 def median(samples: Sequence[Sample], figure: str = "wall") -> float:
     """The median of one figure."""
-    return statistics.median(getattr(sample, figure) for sample in samples)
+    return float(statistics.median(getattr(sample, figure) for sample in samples))
 
 
 def ratio(ours: Sequence[Sample], theirs: Sequence[Sample], figure: str = "wall") -> float:

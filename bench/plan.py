@@ -1,15 +1,16 @@
-"""Row 3: `pulumi preview` and a no-change `pulumi up` of many machines, against a bare program of the same resources."""
+"""Row 3: `pulumi preview` and a no-change `pulumi up` of many machines, against a bare program's."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.fleet import fleet
-from bench.measure import Sample, in_turn, median, ratio, raw
-from bench.table import Line, Row, seconds
+from bench.measure import Sample, Side, in_turn, median, ratio, raw
+from bench.table import Bar, Line, Row, seconds
 
 COUNTS = tuple(int(word) for word in os.environ.get("BENCH_MACHINES", "10 100 1000").split())
 RUNS = {"preview": ("preview",), "no-change up": ("up", "--yes", "--skip-preview")}
@@ -23,18 +24,21 @@ def measure(rounds: int) -> Row:
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as scratch, fleet(count, Path(scratch)) as stacks:
             for what, arguments in RUNS.items():
-                sides = {
-                    "ours": lambda a=arguments: stacks.run(stacks.ours, *a),
-                    "bare": lambda a=arguments: stacks.run(stacks.bare, *a),
+                sides: dict[str, Side] = {
+                    "ours": partial(stacks.run, stacks.ours, *arguments),
+                    "bare": partial(stacks.run, stacks.bare, *arguments),
                 }
                 samples = in_turn(sides, rounds if count < 1000 else min(rounds, 3), warmup=1 if count < 1000 else 0)
                 row.raw[f"{what}, {count}"] = raw(samples)
                 medians[what, count] = {name: median(side) for name, side in samples.items()}
                 _lines(row, f"{what}, {count} machines", samples, is_goal=count == 1000)
+    if 1000 not in COUNTS:
+        row.notes.append("1,000 machines were left out of this run")
     if {10, 100, 1000} <= set(COUNTS):
         for what in RUNS:
             _growth(row, what, medians)
-    row.raw["plot"] = {f"{what}, {count}": figures for (what, count), figures in medians.items()}
+    row.plot = [Bar(label=f"{what}, {count}", values=figures) for (what, count), figures in medians.items()]
+    row.raw["medians"] = {f"{what}, {count}": figures for (what, count), figures in medians.items()}
     row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
     row.notes.append("OpenTofu: see README.md")
     return row

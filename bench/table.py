@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,14 @@ class Line:
     met: bool | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One label of a row's plot, and seconds by side."""
+
+    label: str
+    values: Mapping[str, float]
+
+
 @dataclass(slots=True, kw_only=True)
 class Row:
     """A row's lines, its raw figures (plain data), and notes: what could not be measured and why, who stood in."""
@@ -31,6 +39,7 @@ class Row:
     lines: list[Line] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    plot: list[Bar] = field(default_factory=list)
 
 
 HEAD = ("what", "ours", "against", "theirs", "ratio", "goal", "met")
@@ -40,7 +49,8 @@ def rendered(title: str, row: Row) -> str:
     """A row as a Markdown table."""
     cells = [HEAD, *(_cells(line) for line in row.lines)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in cells]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in cells]
+    lines = [f"| {' | '.join(line)} |" for line in padded]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     notes = [f"- {note}" for note in row.notes]
     return "\n".join([f"### {title}", "", *lines, *(["", *notes] if notes else [])])
@@ -57,8 +67,3 @@ def seconds(value: float) -> str:
     if value < 0.001:
         return f"{value * 1e6:.0f} µs"
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
-
-
-def spread(values: Sequence[float]) -> str:
-    """Smallest to largest, in seconds."""
-    return f"{seconds(min(values))} to {seconds(max(values))}"

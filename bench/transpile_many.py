@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from string import Template
 
 from bench import configs
-from bench.measure import Sample, calls, in_turn, median, process, ratio, raw
+from bench.measure import Sample, Side, calls, in_turn, median, process, ratio, raw
 from bench.programs import transpiler
 from bench.table import Line, Row, seconds
 from cl.transpiler import transpile
@@ -40,19 +41,17 @@ def measure(rounds: int) -> Row:
 
 def _compare(row: Row, what: str, template: str, snippets: Sequence[str], peer: str, rounds: int) -> None:
     program = transpiler(peer)
-    sides = {"ours": lambda: _all(template, snippets)}
-    if program is not None:
-        with tempfile.TemporaryDirectory() as scratch:
-            sides["theirs"] = lambda: _peers(program, peer, template, Path(scratch))
-            samples = in_turn(sides, rounds, warmup=0)
-    else:
+    sides: dict[str, Side] = {"ours": lambda: _all(template, snippets)}
+    with tempfile.TemporaryDirectory() as scratch:
+        if program is not None:
+            sides["theirs"] = partial(_peers, program, peer, template, Path(scratch))
         samples = in_turn(sides, rounds, warmup=0)
     row.raw[what] = raw(samples)
     ours = median(samples["ours"])
     row.lines.append(
         Line(
             what=what,
-            ours=seconds(ours),
+            ours=f"{seconds(ours)} ({seconds(median(samples['ours'], 'cpu'))} CPU)",
             against=f"{peer} processes" if program else f"{peer}: not to be had",
             theirs=seconds(median(samples["theirs"])) if program else "",
             ratio=ratio(samples["ours"], samples["theirs"]) if program else None,

@@ -61,7 +61,7 @@ def _compare(
         row.lines.append(
             Line(
                 what=f"{what}, {side}",
-                ours=seconds(ours),
+                ours=f"{seconds(ours)} ({seconds(median(samples[side], 'cpu'))} CPU)",
                 against=f"{peer} process" if program else "",
                 theirs=theirs,
                 ratio=against,

@@ -155,9 +155,7 @@ class FlatcarMachine(pulumi.ComponentResource):
                 drain=args.drain,
                 restore=args.restore,
             ),
-            pulumi.ResourceOptions(
-                parent=self, depends_on=all_of([machine.reprovision for machine in args.after])
-            ),
+            pulumi.ResourceOptions(parent=self, depends_on=all_of([machine.reprovision for machine in args.after])),
         )
 
         self.address = machine.ssh_host

@@ -1,0 +1,129 @@
+"""Row 5: one machine in QEMU: power-on, plain restart, each lifecycle's re-run, and replacement; real `pulumi up`s."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.fleet import SALT, empty_stack
+from bench.measure import BenchError, Sample, median, raw
+from bench.table import Bar, Line, Row, seconds
+from tests.support.pulumi import Pulumi
+from toolchain.places import PLUGINS, ROOT
+
+CONFIG = """\
+variant: flatcar
+version: 1.0.0
+passwd: {users: [{name: core, ssh_authorized_keys: ["${ssh_public_key}"]}]}
+storage: {files: [{path: /etc/round, overwrite: true, contents: {inline: "ROUND"}}]}
+"""
+LIFECYCLES = ("flag", "reset", "reformat")
+GOAL_DOWNTIME, GOAL_WALL = 1.25, 0.6
+DEADLINE_S = 1200
+
+
+def measure(rounds: int) -> Row:
+    """All steps of a round one after the other on the same machine, so that slow minutes hit all of them."""
+    row = Row(title="one machine in QEMU")
+    samples: dict[str, list[Sample]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        _Machine(Path(scratch)).walk(rounds, samples)
+    row.raw["steps"] = raw(samples)
+    walls = {name: median(side) for name, side in samples.items()}
+    restart, replacement = walls["plain restart"], walls["replacement"]
+    for name, wall in walls.items():
+        is_downtime = name.endswith("downtime")
+        against = "" if name in ("plain restart", "replacement") else "plain restart" if is_downtime else "replacement"
+        theirs = restart if is_downtime else replacement
+        goal = {"reset, downtime": GOAL_DOWNTIME, "reset": GOAL_WALL}.get(name)
+        row.lines.append(
+            Line(
+                what=name,
+                ours=seconds(wall),
+                against=against,
+                theirs=seconds(theirs) if against else "",
+                ratio=wall / theirs if against else None,
+                goal=f"≤ {goal}" if goal else "",
+                met=wall / theirs <= goal if goal else None,
+            )
+        )
+    row.plot = [Bar(label=name, values={"seconds": wall}) for name, wall in walls.items()]
+    row.notes.append(
+        "wall: the whole `pulumi up`; downtime: from the order to reboot to the proof"
+    )
+    row.notes.append("replacement: a destroy and an up, one after the other, as a machine in QEMU is its disk")
+    row.notes.append("the image is a stand-in for Flatcar: real kernel, GRUB, Ignition and OpenSSH, Debian's userland")
+    return row
+
+
+class _Machine:
+    def __init__(self, scratch: Path) -> None:
+        home = scratch / "home"
+        home.mkdir()
+        (home / "plugins").symlink_to(PLUGINS)
+        self._config = scratch / "machine.yaml"
+        env = {"MACHINES_DIR": str(scratch / "machines")}
+        self._stack: Pulumi = empty_stack(ROOT, "flatcar", scratch / "stack", home, env)
+        self._round = 0
+
+    def walk(self, rounds: int, samples: dict[str, list[Sample]]) -> None:
+        """Fill `samples`; the machine is gone at the end, whatever happens."""
+
+        def add(name: str, wall: float) -> None:
+            samples.setdefault(name, []).append(Sample(wall=wall, cpu=0.0))
+
+        try:
+            for _ in range(rounds):
+                add("power-on to a proven machine", _timed(lambda: self._up("reset")))
+                add("plain restart", _timed(self._restart))
+                for lifecycle in LIFECYCLES:
+                    add(lifecycle, _timed(lambda wanted=lifecycle: self._up(wanted)))  # type: ignore[misc]
+                    add(f"{lifecycle}, downtime", float(self._outputs()["downtimeSeconds"]))
+                add("replacement", _timed(self._replace))
+                self._stack.destroy()
+        finally:
+            if self._stack.is_populated():
+                self._stack.destroy()
+
+    def _up(self, lifecycle: str) -> None:
+        self._round += 1
+        self._config.write_text(CONFIG.replace("ROUND", str(self._round)))
+        machine = {"config": str(self._config), "lifecycle": lifecycle, "timeout": DEADLINE_S}
+        settings = {"encryptionsalt": SALT, "config": {"flatcar:machines": {"web": machine}}}
+        (self._stack.config_file or self._config).write_text(json.dumps(settings))
+        self._stack.up()
+
+    def _replace(self) -> None:
+        self._stack.destroy()
+        self._up("reset")
+
+    def _outputs(self) -> dict[str, str]:
+        found: dict[str, str] = self._stack.outputs()["web"]
+        return found
+
+    def _restart(self) -> None:
+        """From `systemctl reboot` to the first answer of the new boot, asked as often as the project asks."""
+        login = [*shlex.split(str(self._outputs()["ssh"])), "-oBatchMode=yes", "-oConnectTimeout=2"]
+        old = _asked(login, "cat /proc/sys/kernel/random/boot_id")
+        _asked(login, "sudo systemd-run --on-active=1s systemctl reboot")
+        end = time.monotonic() + DEADLINE_S
+        while _asked(login, "cat /proc/sys/kernel/random/boot_id") in ("", old):
+            if time.monotonic() > end:
+                raise BenchError("the machine did not come back from a plain restart")
+            time.sleep(0.3)
+
+
+def _asked(login: list[str], command: str) -> str:
+    done = subprocess.run([*login, command], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.strip()
+
+
+def _timed(action: Callable[[], None]) -> float:
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start

@@ -1,0 +1,51 @@
+"""Row 4: a `pulumi up` that changes one machine of many, and one that changes all, against a bare program's."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from bench.fleet import Fleet, fleet
+from bench.measure import Sample, Side, in_turn, median, ratio, raw
+from bench.table import Line, Row, seconds
+from tests.support.pulumi import Pulumi
+
+MANY = int(os.environ.get("BENCH_LARGE", "1000"))
+ALL = int(os.environ.get("BENCH_ALL", "100"))
+
+
+def measure(rounds: int) -> Row:
+    """A stand-in takes the place of each machine: what is measured is what Pulumi and this project add."""
+    row = Row(title="an update of one machine, and of all")
+    for count, changed in ((MANY, 1), (ALL, ALL)):
+        names = [f"web-{number}" for number in range(changed)]
+        with tempfile.TemporaryDirectory() as scratch, fleet(count, Path(scratch)) as stacks:
+            turns: dict[str, int] = {"ours": 0, "bare": 0}
+            sides: dict[str, Side] = {
+                "ours": partial(_change, stacks, stacks.ours, names, turns, "ours"),
+                "bare": partial(_change, stacks, stacks.bare, names, turns, "bare"),
+            }
+            samples = in_turn(sides, min(rounds, 3), warmup=0)
+        row.raw[f"{changed} of {count}"] = raw(samples)
+        row.lines.append(
+            Line(
+                what=f"{changed} of {count} machines",
+                ours=seconds(median(samples["ours"])),
+                against="bare program",
+                theirs=seconds(median(samples["bare"])),
+                ratio=ratio(samples["ours"], samples["bare"]),
+            )
+        )
+    row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
+    row.notes.append("what the machines themselves take is in row 5; ours goes in waves, the bare program does not")
+    return row
+
+
+def _change(stacks: Fleet, stack: Pulumi, names: Collection[str], turns: dict[str, int], side: str) -> Sample:
+    """There on odd turns, and back on even ones."""
+    turns[side] += 1
+    stacks.change(names if turns[side] % 2 else ())
+    return stacks.run(stack, "up", "--yes", "--skip-preview")
