@@ -53,9 +53,7 @@ def measure(rounds: int) -> Row:
             )
         )
     row.plot = [Bar(label=name, values={"seconds": wall}) for name, wall in walls.items()]
-    row.notes.append(
-        "wall: the whole `pulumi up`; downtime: from the order to reboot to the proof"
-    )
+    row.notes.append("wall: the whole `pulumi up`; downtime: from the order to reboot to the proof")
     row.notes.append("replacement: a destroy and an up, one after the other, as a machine in QEMU is its disk")
     row.notes.append("the image is a stand-in for Flatcar: real kernel, GRUB, Ignition and OpenSSH, Debian's userland")
     return row
