@@ -1,8 +1,9 @@
 r"""What the operating system itself puts into /etc, so that nobody needs to declare it. Expressions over whole paths.
 
 After Flatcar's ways, tried on the stand-in alone: baselayout and sysusers (accounts), Ignition (its result and
-presets are elsewhere), ca-certificates, afterburn (hostname), open-iscsi and nvme (identities made at the first boot), docker (key.json),
-systemd (machine-id, adjtime, ld.so.cache, .updated). Files of accounts are compared as accounts.
+presets are elsewhere), ca-certificates, afterburn (hostname), open-iscsi and nvme (identities made at the first
+boot), docker (key.json), systemd (machine-id, adjtime, ld.so.cache, .updated). Files of accounts are compared as
+accounts.
 """
 
 from __future__ import annotations
