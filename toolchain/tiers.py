@@ -70,6 +70,8 @@ TIERS = (
     Tier(name="golden", folders=("tests/golden",)),
     Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine),
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm),
+    # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
+    Tier(name="long", folders=("tests/long",), prepare=_prepare_vm),
 )
 NAMES = tuple(tier.name for tier in TIERS)
 

@@ -1,6 +1,6 @@
 """Injected faults against a loopback machine (real SSH, stand-in system): what is said, and what state follows.
 
-Each is in a row of docs/faults.md, by name. Those that need Ignition or a whole machine are in tests/vm/test_fleet.py.
+Each is in a row of docs/faults.md, by name. Those that need Ignition or a whole machine: tests/long/test_fleet.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the audit takes as declared, reads as seen, and calls drift. The machine's side is in tests/vm/test_audit.py."""
+"""What the audit takes as declared, reads as seen, and calls drift. The machine's side: tests/long/test_audit.py."""
 
 from __future__ import annotations
 
