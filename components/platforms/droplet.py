@@ -127,9 +127,11 @@ class Droplet:
             {"image": droplet.image, "region": droplet.region, "vpc": droplet.vpc_uuid, "ssh keys": droplet.ssh_keys},
         )
         inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
-        address = self._address(name, droplet, inside)
+        # Else an attempt to destroy a protected machine would take its address and its volume away first.
+        attached = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(protect=opts.protect if opts else None))
+        address = self._address(name, droplet, attached)
         if machine.volume:
-            address = self._with_volume(name, droplet, address, inside)
+            address = self._with_volume(name, droplet, address, attached)
         return PlatformMachine(
             resource=droplet,
             ssh_host=checked_address(

@@ -86,6 +86,8 @@ class Ec2:
         shared, machine, settings = self._shared, self._machine, self._shared.settings
         tags = {"Name": name, **shared.tags, **machine.tags}
         inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
+        # Else an attempt to destroy a protected machine would take its address and its volume away first.
+        attached = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(protect=opts.protect if opts else None))
         profile, policy = _may_read_its_object(name, pulumi.Output.from_input(user_data), tags, inside)
         instance = ec2.Instance(
             name,
@@ -129,9 +131,9 @@ class Ec2:
                 "availability_zone": instance.availability_zone,
             },
         )
-        address = self._address(name, instance, tags, inside)
+        address = self._address(name, instance, tags, attached)
         if machine.volume:
-            address = self._with_volume(name, instance, address, tags, inside)
+            address = self._with_volume(name, instance, address, tags, attached)
         return PlatformMachine(
             resource=instance,
             ssh_host=checked_address(

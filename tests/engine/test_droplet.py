@@ -6,6 +6,9 @@ run with the real digitalocean plugin where it is installed, else with the stand
 
 from __future__ import annotations
 
+import hashlib
+import json
+import urllib.request
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +167,34 @@ def test_another_machine_comes_and_goes_without_touching_the_first(lab: DropletL
     assert len(lab.api.droplets) == 1
 
 
+def test_replace_makes_the_new_machine_first_and_switching_lifecycles_replaces_nothing(lab: DropletLab) -> None:
+    lab.up()
+    first = str(lab.droplet("web")["id"])
+    for lifecycle in ("replace", "ignore", "reset", "replace"):
+        lab.machines()["web"]["lifecycle"] = lifecycle
+        run = lab.up()
+        assert lab.park.ever == [first], (lifecycle, run.output)
+        assert lab.park.machines[first].boots == 1, lifecycle
+    lab.edit_web("Only on a new machine.")
+    seen = lab.preview()
+    assert ("create-replacement", "Droplet web") in steps_of(seen)
+    run = lab.up()
+    order = [step for step in steps_of(run) if step[0] in ("create-replacement", "delete-replaced")]
+    assert order.index(("create-replacement", "Droplet web")) < order.index(("delete-replaced", "Droplet web"))
+    # ... and the old one goes only after the new one has proven its config.
+    proven = order.index(("create-replacement", "Command web-reprovision"))
+    assert proven < order.index(("delete-replaced", "Droplet web"))
+    second = str(lab.droplet("web")["id"])
+    assert lab.park.ever == [first, second]
+    assert lab.park.machines[second].boots == 1
+    assert "Only on a new machine." in lab.motd(second)
+    lab.machines()["web"]["lifecycle"] = "reset"
+    lab.edit_web("unused")
+    assert lab.park.ever == [first, second]
+    assert touched(lab.up())["Command web-reprovision"] == "replace"
+    assert lab.park.ever == [first, second]
+
+
 def test_ignore_writes_the_object_shows_the_pending_change_and_leaves_the_machine(lab: DropletLab) -> None:
     lab.machines()["web"]["lifecycle"] = "ignore"
     lab.up()
@@ -179,6 +210,127 @@ def test_ignore_writes_the_object_shows_the_pending_change_and_leaves_the_machin
     lab.up()
     assert "Waits." in lab.motd(id_)
     assert "pending" not in lab.preview().output
+
+
+def test_user_data_is_the_same_bytes_over_all_changes(lab: DropletLab) -> None:
+    lab.up()
+    first = lab.pulumi.resources()["web"]  # the component shares the name; the droplet comes last
+    pointer = droplet_state(lab)["inputs"]["userData"]
+    assert json.loads(pointer)["ignition"]["config"]["replace"]["source"].startswith(
+        f"https://{BUCKET}.fra1.digitaloceanspaces.com/web-"
+    )
+    assert first is not None
+    lab.edit_web("x")
+    lab.machines()["web"]["generation"] = 3
+    lab.up()
+    assert droplet_state(lab)["inputs"]["userData"] == pointer
+    assert droplet_state(lab)["outputs"]["userData"] in (pointer, hashlib.sha1(pointer.encode()).hexdigest())
+
+
+def test_a_store_that_moved_is_refused_at_preview(lab: DropletLab) -> None:
+    lab.up()
+    lab.config["flatcar:store"]["bucket"] = "flatcar-configs-moved"
+    refused = lab.preview(code=None)
+    assert refused.code != 0
+    assert "web: the machine's user data is not the pointer to its object" in refused.output
+    assert "pulumi up --replace '**:Droplet::web'" in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_a_config_with_secrets_is_refused_unless_each_is_allowed_by_name(lab: DropletLab) -> None:
+    web = lab.project / "cl/machine-web.yaml"
+    web.write_text(web.read_text().replace("Changes belong", "${db_password} Changes belong"))
+    lab.write()
+    lab.pulumi.run("config", "set", "--secret", "--path", "flatcar:secrets.db_password", stdin="hunter2-hunter2")
+    refused = lab.pulumi.preview(code=None)
+    assert refused.code != 0
+    assert "the config holds secrets (db_password)" in refused.output
+    assert "flatcar:store.allow_secrets: [db_password]" in refused.output
+    assert "hunter2" not in refused.output
+    assert not lab.api.requests
+    lab.pulumi.run("config", "set", "--path", "flatcar:store.allow_secrets[0]", stdin="db_password")
+    allowed = lab.pulumi.up()
+    assert "hunter2" not in allowed.output
+    assert "hunter2-hunter2" in lab.motd(str(lab.droplet("web")["id"]))
+    assert "hunter2" not in json.dumps(lab.pulumi.export())
+
+
+def test_what_is_made_guards_the_configs(lab: DropletLab) -> None:
+    lab.up()
+    ((key, _),) = lab.objects().items()
+    assert len(key.removeprefix("web-").removesuffix(".ign")) == 40, "160 bits"
+    client = lab.spaces.s3
+    assert client.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    rules = client.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    assert rules[0]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    public = "http://acs.amazonaws.com/groups/global/AllUsers"
+    grants = client.get_object_acl(Bucket=BUCKET, Key=key)["Grants"]
+    assert [grant["Permission"] for grant in grants if grant["Grantee"].get("URI") == public] == ["READ"]
+    listing = client.get_bucket_acl(Bucket=BUCKET)["Grants"]
+    assert not [grant for grant in listing if grant["Grantee"].get("URI") == public], "nobody may list"
+    with urllib.request.urlopen(f"{lab.spaces.endpoint}/{BUCKET}/{key}") as answer:
+        assert json.load(answer)["ignition"]["version"].startswith("3.")
+    (firewall,) = lab.api.firewalls.values()
+    ssh = firewall["inbound_rules"][0]
+    assert ssh["ports"] == "22" and ssh["sources"]["addresses"] == ["203.0.113.0/24"]
+    assert [rule["protocol"] for rule in firewall["outbound_rules"]] == ["tcp", "udp", "icmp"], "DHCP needs udp"
+    assert firewall["tags"] == ["flatcar-test"] and "flatcar-test" in lab.droplet("web")["tags"]
+
+
+def test_a_volume_survives_a_replaced_droplet(lab: DropletLab) -> None:
+    lab.machines()["web"]["droplet"] = {"volume": 10}
+    lab.up()
+    (volume,) = lab.api.volumes.values()
+    assert volume["droplet_ids"] == [lab.droplet("web")["id"]]
+    first = lab.droplet("web")["id"]
+    lab.up("--replace", "**:Droplet::web")
+    assert lab.droplet("web")["id"] != first
+    assert list(lab.api.volumes.values()) == [volume], "the same volume"
+    assert volume["droplet_ids"] == [lab.droplet("web")["id"]]
+    held = lab.pulumi.destroy(code=None)
+    assert held.code != 0 and "web-data" in held.output and "protect" in held.output
+    assert lab.api.volumes, "what is protected stays"
+
+
+def test_protect_and_retain_hold_a_droplet_back(lab: DropletLab) -> None:
+    lab.machines()["web"]["protect"] = True
+    lab.up()
+    held = lab.pulumi.destroy(code=None)
+    assert held.code != 0 and "protect" in held.output and "Droplet::web" in held.output
+    assert len(lab.api.droplets) == 1
+    lab.machines()["web"] |= {"protect": False, "retain_on_delete": True}
+    lab.up()
+    lab.pulumi.destroy()
+    assert set(lab.api.left()) == {"droplets"}, "retained: forgotten, not deleted"
+
+
+def test_a_droplet_that_the_state_has_lost_is_adopted(lab: DropletLab) -> None:
+    lab.up()
+    droplet = lab.droplet("web")
+    for name in ("web-reprovision", "web"):
+        for urn in [r["urn"] for r in lab.pulumi.export()["deployment"]["resources"]]:
+            if urn.endswith(f"::{name}") and ("Droplet" in urn.split("::")[2] or "Command" in urn.split("::")[2]):
+                lab.pulumi.run("state", "delete", urn, "--yes", "--force")
+    lab.machines()["web"]["droplet"] = {"import": str(droplet["id"])}
+    run = lab.up()
+    assert ("import", "Droplet web") in steps_of(run), run.output
+    assert lab.park.ever == [str(droplet["id"])]
+    assert lab.park.machines[str(droplet["id"])].boots == 1
+    del lab.machines()["web"]["droplet"]
+    assert touched(lab.up()) == {}
+    lab.edit_web("After adoption.")
+    lab.up()
+    assert "After adoption." in lab.motd(str(droplet["id"]))
+
+
+def droplet_state(lab: DropletLab) -> dict[str, Any]:
+    """The droplet in state; the component has its name too."""
+    (found,) = [
+        resource
+        for resource in lab.pulumi.export()["deployment"]["resources"]
+        if resource["type"] == "digitalocean:index/droplet:Droplet"
+    ]
+    return dict(found)
 
 
 def other_key(lab: DropletLab) -> str:

@@ -42,7 +42,8 @@ class Ec2Lab(CloudLab):
 
     def two_plain_machines(self) -> None:
         """Leave the fleet's protection and addresses to the test that is about them."""
-        plain = {"config": "cl/machine-web.yaml", "lifecycle": "reset", "timeout": 120, "health": {}}
+        shared = ("config", "lifecycle", "timeout", "health", "allow")
+        plain = {key: value for key, value in self.machines()["web-1"].items() if key in shared}
         self.config["flatcar:machines"] = {"web-1": dict(plain), "web-2": dict(plain)}
         self.config["flatcar:store"]["protect"] = False
 
@@ -174,6 +175,35 @@ def steps_of_last_creation(lab: Ec2Lab) -> list[tuple[str, str]]:
     return found
 
 
+def test_the_fleet_of_the_stack_production_and_what_protection_holds_back(lab: Ec2Lab) -> None:
+    del lab.machines()["web-2"]
+    lab.up()
+    web, worker = lab.instance("web-1"), lab.instance("worker-1")
+    elastic = lab.aws.ec2.describe_addresses()["Addresses"]
+    assert [item["InstanceId"] for item in elastic] == [web["InstanceId"]]
+    assert lab.pulumi.outputs()["web-1"]["address"] == elastic[0]["PublicIp"]
+    (volume,) = lab.aws.ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": ["worker-1-data"]}])["Volumes"]
+    assert volume["Encrypted"] and volume["Size"] == 20
+    assert volume["Attachments"][0]["InstanceId"] == worker["InstanceId"]
+    protected = lab.aws.ec2.describe_instance_attribute(InstanceId=web["InstanceId"], Attribute="disableApiTermination")
+    assert protected["DisableApiTermination"]["Value"] is True
+
+    held = lab.pulumi.destroy(code=None)
+    assert held.code != 0
+    for name in ("Eip::web-1", "VolumeAttachment::worker-1-data"):
+        assert name in held.output and "protect" in held.output, f"{name} is not named as held back"
+    assert {item["State"]["Name"] for item in lab.aws.instances()} == {"running"}
+    assert lab.aws.ec2.describe_addresses()["Addresses"] == elastic, "the address stays where it was"
+    (kept,) = lab.aws.ec2.describe_volumes(VolumeIds=[volume["VolumeId"]])["Volumes"]
+    assert kept["Attachments"] == volume["Attachments"], "and so does the volume"
+    lab.up()
+
+    lab.machines()["web-1"]["lifecycle"] = "replace"
+    refused = lab.preview(code=None)
+    assert refused.code != 0
+    assert "flatcar:machines.web-1.protect: a protected machine can't be replaced" in refused.output
+
+
 def test_replace_makes_the_new_instance_first(lab: Ec2Lab) -> None:
     lab.two_plain_machines()
     del lab.machines()["web-2"]
@@ -206,3 +236,12 @@ def test_an_instance_that_the_state_has_lost_is_adopted(lab: Ec2Lab) -> None:
     assert lab.park.ever == [id_] and lab.park.machines[id_].boots == 1
     del lab.machines()["web-1"]["ec2"]
     assert touched(lab.up()) == {}
+
+
+def test_an_ami_that_does_not_exist_is_refused_at_preview(lab: Ec2Lab) -> None:
+    lab.config["flatcar:aws"]["ami"] = {"channel": "stable", "version": "9999.9.9"}
+    refused = lab.preview(code=None)
+    assert refused.code != 0
+    assert "flatcar:aws.ami: 0 images of Flatcar's account 075585003325 are called " in refused.output
+    assert "Flatcar-stable-9999.9.9-hvm" in refused.output
+    assert "Traceback" not in refused.output

@@ -137,7 +137,8 @@ def switched_on(aws: Aws, park: MachinePark) -> Iterator[None]:
             for id_ in sorted(set(present) - set(park.ever)):
                 park.switch_on(id_, present[id_]["PublicIpAddress"], aws.user_data(id_))
             for id_, machine in park.machines.items():
-                if (address := present[id_]["PublicIpAddress"]) != machine.address:  # an Elastic IP
+                address = present[id_].get("PublicIpAddress", machine.address)
+                if address != machine.address:  # an Elastic IP
                     park.also_at(id_, address)
 
     thread = threading.Thread(target=watch, daemon=True)
