@@ -119,25 +119,26 @@ def _translate(text: str, filename: str, options: _Options, values: Variables | 
     """One source on its own; no part when its findings are fatal.
 
     A fleet's machines share sources: what one source became is remembered for the values of the variables that it
-    names, unless it has findings or may read a local file.
+    names, unless it may read a local file.
     """
-    may_read = options.files_dir is not None and ("local" in text or "\\" in text)
-    if may_read:
+    if options.files_dir is not None and ("local" in text or "\\" in text):
         return _translate_anew(text, filename, options, values)
-    named = None if values is None else values.named_in(text)
-    translated, used = _remembered(text, filename, options, named)
-    if translated[1]:
-        return _translate_anew(text, filename, options, values)  # hints know all variables
-    if values is not None:
-        values.used |= used
+    if values is None:
+        return _remembered(text, filename, options, None, ())[0]
+    named = values.named_in(text)
+    translated, used = _remembered(text, filename, options, named, values.names)
+    if not used <= dict(named).keys():  # an escape in a quoted text hid a placeholder
+        return _translate_anew(text, filename, options, values)
+    values.used |= used
     return translated
 
 
 @lru_cache(maxsize=32)
 def _remembered(
-    text: str, filename: str, options: _Options, named: tuple[tuple[str, str], ...] | None
+    text: str, filename: str, options: _Options, named: tuple[tuple[str, str], ...] | None, names: tuple[str, ...]
 ) -> tuple[_Translated, frozenset[str]]:
-    values = None if named is None else Variables(dict(named))
+    """What a source becomes, and the variables it uses: a function of the values it names and, for hints, of all names."""
+    values = None if named is None else Variables(dict.fromkeys(names, "") | dict(named))
     translated = _translate_anew(text, filename, options, values)
     return translated, frozenset(values.used if values is not None else ())
 

@@ -62,7 +62,7 @@ class Scalar(Node):
     __slots__ = ("plain", "value")
 
     def __init__(self, line: int, column: int, tag: str, value: str, plain: bool) -> None:
-        super().__init__(line, column, tag)
+        self.line, self.column, self.tag = line, column, tag  # not by way of super(): most nodes are made here
         self.value, self.plain = value, plain
 
 
@@ -226,7 +226,7 @@ def _scalar(event: Any, fill: Callable[[str, int, int], str] | None) -> Scalar:
     elif value == "<<":
         tag = "!!merge"
     else:
-        tag = resolve("", value)[0]
+        tag = _guess("", value)[0]
         if filled and tag == "!!null":
             tag = "!!str"
     return Scalar(line, column, tag, value, plain)

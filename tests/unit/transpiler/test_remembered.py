@@ -44,3 +44,8 @@ def test_findings_name_the_file_of_this_time() -> None:
     for filename in ("one.yaml", "two.yaml"):
         report = transpile(MAIN, variables={"name": "a"}, snippets=[Snippet(wrong, filename)]).report
         assert {entry.filename for entry in report} == {filename}
+
+
+def test_a_placeholder_behind_an_escape_is_filled_each_time() -> None:
+    source = HEAD + 'storage: {files: [{path: /etc/name, contents: {inline: "\\u0024{name}"}}]}\n'
+    assert ["data:," + name in transpile(source, variables={"name": name}).unwrap() for name in "ab"] == [True, True]
