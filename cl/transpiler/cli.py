@@ -179,8 +179,8 @@ def _run(given: Arguments) -> None:
         raise UsageError("the config and its variables can't both come from standard input")
 
     from cl.transpiler import gojson, transpile
+    from cl.transpiler.detect import detect_text
     from cl.transpiler.snippets import Snippet
-    from cl.transpiler.transpile import detect_text
 
     filename = name or "<stdin>"
     source = _read_text(name)

@@ -10,8 +10,8 @@ _SHORT = {
 }  # fmt: skip
 _VERSION_NUMBER = re.compile(r"[+-]?[0-9]+")
 _IDENTIFIER = re.compile(r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*")
-_DURATION = re.compile(r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)")
-_DURATION_PART = re.compile(r"([0-9]*)\.?([0-9]*)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION = r"[+-]?(?:0|(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+)"
+_DURATION_PART = r"([0-9]*)\.?([0-9]*)(ns|us|µs|μs|ms|s|m|h)"
 _NANOSECONDS = {
     "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
 }  # fmt: skip
@@ -93,10 +93,10 @@ def _fits(number: str) -> bool:
 
 def is_duration(text: str) -> bool:
     """True for what Go's time.ParseDuration accepts: `1h30m`, `.5h`, `-1h`, `0`."""
-    if not _DURATION.fullmatch(text):
+    if not re.fullmatch(_DURATION, text):
         return False
     total = 0
-    for whole, fraction, unit in _DURATION_PART.findall(text):
+    for whole, fraction, unit in re.findall(_DURATION_PART, text):
         scale = _NANOSECONDS[unit]
         whole, fraction = whole.lstrip("0"), fraction[:19]
         if len(whole) > 19:

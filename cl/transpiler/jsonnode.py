@@ -20,18 +20,6 @@ _WORDS = {"true": "!!bool", "false": "!!bool", "null": "!!null"}
 _MAX_DEPTH = 200
 
 
-def is_ignition(text: str) -> bool:
-    """True for a JSON object with a text `ignition.version`: an Ignition config, of whatever version."""
-    if not text.lstrip(" \t\r\n\ufeff").startswith("{"):
-        return False
-    try:
-        value = json.loads(text.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
-        return False
-    ignition = value.get("ignition")
-    return isinstance(ignition, dict) and isinstance(ignition.get("version"), str)
-
-
 def compose_json(text: str, fill: Fill | None = None) -> Node:
     """The root node of a JSON text. Of a key that is given twice, both pairs are kept.
 

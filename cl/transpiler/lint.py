@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from cl.transpiler.detect import compose_source, is_ignition
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
-from cl.transpiler.jsonnode import compose_json, is_ignition
 from cl.transpiler.report import Diagnostic, Findings, Report, Severity
 from cl.transpiler.variables import Variables
 from cl.transpiler.yamlnode import Mapping as MappingNode
-from cl.transpiler.yamlnode import Node, compose
+from cl.transpiler.yamlnode import Node
 from cl.transpiler.yamlnode import Sequence as SequenceNode
 
 ROOT_DEVICES = ("/dev/disk/by-partlabel/ROOT", "/dev/disk/by-label/ROOT")
@@ -118,7 +118,7 @@ class Finding:
 
 def _root(text: str, variables: Mapping[str, str] | None) -> Node | None:
     fill = Variables(variables).filler(Findings()) if variables is not None else None
-    return compose_json(text, fill) if is_ignition(text) else compose(text, fill)
+    return compose_source(text, fill, is_json=is_ignition(text))
 
 
 def _named(root: Node | None, subject: Subject | None) -> Node | None:

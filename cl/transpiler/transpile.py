@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cl.transpiler import gojson
+from cl.transpiler.detect import compose_source, detect, is_ignition
 from cl.transpiler.dialect import Dialect, Source
-from cl.transpiler.jsonnode import compose_json, is_ignition
 from cl.transpiler.report import Diagnostic, Findings, Report
 from cl.transpiler.snippets import Part, Snippet, merge_parts
 from cl.transpiler.variables import Variables
-from cl.transpiler.yamlnode import Mapping as MappingNode
-from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose
+from cl.transpiler.yamlnode import Node, NodeLocator, YamlError
 
 if TYPE_CHECKING:
     from cl.transpiler.butane.schema import Butane
@@ -137,7 +136,7 @@ def _translate(text: str, filename: str, options: _Options, values: Variables | 
 def _remembered(
     text: str, filename: str, options: _Options, named: tuple[tuple[str, str], ...] | None, names: tuple[str, ...]
 ) -> tuple[_Translated, frozenset[str]]:
-    """What a source becomes, and the variables it uses: a function of the values it names and, for hints, of all names."""
+    """What a source becomes, and the variables it uses. `named` has those it names, `names` all, for hints."""
     values = None if named is None else Variables(dict.fromkeys(names, "") | dict(named))
     translated = _translate_anew(text, filename, options, values)
     return translated, frozenset(values.used if values is not None else ())
@@ -150,7 +149,7 @@ def _translate_anew(text: str, filename: str, options: _Options, values: Variabl
     try:
         fill = values.filler(findings) if values is not None else None
         is_json = options.dialect == "ignition" or (options.dialect == "auto" and is_ignition(text))
-        root = compose_json(text, fill) if is_json else compose(text, fill)
+        root = compose_source(text, fill, is_json=is_json)
         if not findings.is_fatal:
             found = detect(root) if options.dialect == "auto" else options.dialect
             chosen = load_dialect("ignition" if is_json else found)
@@ -192,18 +191,3 @@ def load_dialect(name: Literal["butane", "clc", "ignition"]) -> Dialect:
     from cl.transpiler import clc
 
     return clc
-
-
-def detect(root: Node | None) -> Literal["butane", "clc"]:
-    """The dialect of a composed source: Butane configs have a top-level `variant`."""
-    return "butane" if isinstance(root, MappingNode) and root.child("variant") is not None else "clc"
-
-
-def detect_text(source: str) -> Literal["butane", "clc", "ignition"]:
-    """The dialect that "auto" means for a text."""
-    if is_ignition(source):
-        return "ignition"
-    try:
-        return detect(compose(source))
-    except YamlError:
-        return "clc"

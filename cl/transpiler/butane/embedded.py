@@ -10,6 +10,7 @@ from typing import Any
 
 from cl.transpiler.gotext import VersionError, parse_version
 from cl.transpiler.ignition import v3
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.ignition.v3_checks import validate
 from cl.transpiler.ignition.v3_config import find_duplicates, nested_nouns
 from cl.transpiler.ignition.v3_json import NotAnIgnitionConfigError, member, parse, read
@@ -37,7 +38,7 @@ def check_config(text: str, path: Path, findings: Findings, spec: int) -> None:
     validate(config, spec, inner)
     find_duplicates(config, spec, inner)
     for entry, where in inner.entries():
-        camel = tuple(v3.json_key(element) if isinstance(element, str) else element for element in where)
+        camel = tuple(json_key(element) if isinstance(element, str) else element for element in where)
         findings.add(entry.severity, camel, entry.message, hint=entry.hint)
     _unused_keys(noun_of(v3.Config, spec), document, (), findings)
 
@@ -56,12 +57,12 @@ def _unused_keys(noun: Noun, document: Any, path: Path, findings: Findings) -> N
     if not isinstance(document, dict):
         findings.warning(path, "the place of findings beneath this can't be told")
         return
-    known = {v3.json_key(key) for key in noun.fields} | ({"version"} if path == ("ignition",) else set())
+    known = {json_key(key) for key in noun.fields} | ({"version"} if path == ("ignition",) else set())
     for key in document:
         if key not in known:
             findings.warning((*path, Key(key)), f"the inline config has a key {key!r}, which nothing reads")
     for name, many, inner in nested_nouns(noun):
-        key = v3.json_key(name)
+        key = json_key(name)
         if key not in document:
             continue
         value = document[key]

@@ -60,7 +60,8 @@ class Trees(Nodes):
 
     def _directory(self, tree: schema.Tree, target: str, path: Path) -> None:
         """Directories are written only where the tree says something about them."""
-        if tree.dir_mode is None and tree.user == v3.NodeUser() and tree.group == v3.NodeGroup():
+        owners = (tree.user, tree.group)
+        if tree.dir_mode is None and all(owner.id is None and owner.name is None for owner in owners):
             return
         if self._exists(target):
             self._fail(path, f"{target}: {TAKEN}")

@@ -12,8 +12,7 @@ from cl.transpiler.clc.places import Generated, source_path
 from cl.transpiler.clc.validate import validate
 from cl.transpiler.dialect import Source
 from cl.transpiler.gojson import Json
-from cl.transpiler.ignition import convert as to_v3
-from cl.transpiler.ignition import v2, v2_rules, v3_config
+from cl.transpiler.ignition import v2, v2_rules
 from cl.transpiler.report import Findings
 from cl.transpiler.schema import Decoder, TypeProblem
 from cl.transpiler.yamlnode import Node
@@ -29,6 +28,9 @@ def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
     config, generated = read_config
     if source.spec == "native":
         return v2.to_json(config)
+    from cl.transpiler.ignition import convert as to_v3
+    from cl.transpiler.ignition import v3_config
+
     refused = Findings()
     converted = to_v3.convert(config, refused)
     place_findings(refused, source.root, generated, findings)

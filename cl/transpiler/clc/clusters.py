@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from cl.transpiler.clc.options import etcd_options, flannel_options
 from cl.transpiler.gotext import Version, VersionError, parse_version
+from cl.transpiler.noun import noun
 from cl.transpiler.schema import MISSING, Decoder, Noun, noun_of
 from cl.transpiler.yamlnode import Mapping as MappingNode
 from cl.transpiler.yamlnode import YamlError
@@ -19,12 +20,12 @@ ETCD_DEFAULT = Version(major=3, minor=5, patch=0)
 FLANNEL_DEFAULT = Version(major=0, minor=6, patch=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class _EtcdHead:
     version: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class _FlannelHead:
     version: str | None = None
     network_config: str = ""
@@ -46,7 +47,7 @@ def _decode_options(noun: Noun, node: MappingNode, decoder: Decoder) -> Options:
     return {name: options[name] for name in noun.fields if options.get(name) is not None}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Etcd:
     """`version` None means that the image is the system's choice; the options are then those of 3.5."""
 
@@ -69,7 +70,7 @@ class Etcd:
         return ("version", *etcd_options(known.major, known.minor).fields)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Flannel:
     """`network_config` is a JSON object as text; the options without a version are those of 0.6."""
 

@@ -6,13 +6,12 @@ by version: see `clusters`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cl.transpiler.clc.clusters import Etcd, Flannel
+from cl.transpiler.noun import noun
 from cl.transpiler.schema import UInt
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Hash:
     """A hash function (`sha512`) and its sum in hex."""
 
@@ -20,14 +19,14 @@ class Hash:
     sum: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Verification:
     """What fetched bytes must be."""
 
     hash: Hash = Hash()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Reference:
     """Where another config or a certificate bundle is."""
 
@@ -35,7 +34,7 @@ class Reference:
     verification: Verification = Verification()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class IgnitionConfig:
     """Configs to append to this one, or to use instead."""
 
@@ -43,7 +42,7 @@ class IgnitionConfig:
     replace: Reference | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Timeouts:
     """Seconds."""
 
@@ -51,21 +50,21 @@ class Timeouts:
     http_total: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Tls:
     """Certificate bundles for HTTPS."""
 
     certificate_authorities: tuple[Reference, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Security:
     """The `security` section."""
 
     tls: Tls = Tls()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Ignition:
     """The `ignition` section."""
 
@@ -74,7 +73,7 @@ class Ignition:
     security: Security = Security()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Partition:
     """`size` and `start` are texts with a unit, like `512MiB`; "" means as much, or as early, as possible."""
 
@@ -86,7 +85,7 @@ class Partition:
     type_guid: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Disk:
     """A disk and its partition table."""
 
@@ -95,7 +94,7 @@ class Disk:
     partitions: tuple[Partition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Raid:
     """A software RAID array."""
 
@@ -106,7 +105,7 @@ class Raid:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Create:
     """Deprecated way to say how a filesystem is made."""
 
@@ -114,7 +113,7 @@ class Create:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Mount:
     """What a filesystem is made on, and how."""
 
@@ -127,7 +126,7 @@ class Mount:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Filesystem:
     """A filesystem, either made (`mount`) or already there (`path`)."""
 
@@ -136,7 +135,7 @@ class Filesystem:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Owner:
     """A user or a group, by number or by name."""
 
@@ -144,7 +143,7 @@ class Owner:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Remote:
     """Where contents are fetched from."""
 
@@ -153,7 +152,7 @@ class Remote:
     verification: Verification = Verification()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class FileContents:
     """One of inline text, a local file, a URL."""
 
@@ -162,7 +161,7 @@ class FileContents:
     local: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class File:
     """A file; permissions in octal, 0644 when not given."""
 
@@ -176,7 +175,7 @@ class File:
     append: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Directory:
     """A directory; permissions in octal, 0755 when not given."""
 
@@ -188,7 +187,7 @@ class Directory:
     overwrite: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Link:
     """A symbolic link, or a hard one."""
 
@@ -201,7 +200,7 @@ class Link:
     overwrite: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Storage:
     """The `storage` section."""
 
@@ -213,7 +212,7 @@ class Storage:
     links: tuple[Link, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Dropin:
     """Settings put over a unit."""
 
@@ -221,7 +220,7 @@ class Dropin:
     contents: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Unit:
     """A systemd unit."""
 
@@ -233,14 +232,14 @@ class Unit:
     dropins: tuple[Dropin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Systemd:
     """The `systemd` section."""
 
     units: tuple[Unit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class NetworkdUnit:
     """A unit of systemd-networkd."""
 
@@ -249,14 +248,14 @@ class NetworkdUnit:
     dropins: tuple[Dropin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Networkd:
     """The `networkd` section."""
 
     units: tuple[NetworkdUnit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class UserCreate:
     """Deprecated way to say how a user is made."""
 
@@ -272,7 +271,7 @@ class UserCreate:
     shell: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class User:
     """A user and how to log in as it."""
 
@@ -292,7 +291,7 @@ class User:
     shell: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Group:
     """A group of users."""
 
@@ -302,7 +301,7 @@ class Group:
     system: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Passwd:
     """The `passwd` section."""
 
@@ -310,7 +309,7 @@ class Passwd:
     groups: tuple[Group, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Update:
     """The `update` section: where updates come from."""
 
@@ -322,14 +321,14 @@ class Update:
     machine_alias: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Docker:
     """The `docker` section."""
 
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Locksmith:
     """The `locksmith` section: when and how the machine reboots for updates."""
 
@@ -343,7 +342,7 @@ class Locksmith:
     etcd_keyfile: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Config:
     """The whole config. `version` is undocumented in `ct` and may only be 0."""
 

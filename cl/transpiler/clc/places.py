@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cl.transpiler.ignition.v3 import json_key
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Path, Place
 from cl.transpiler.yamlnode import Mapping, Node, Sequence
 

@@ -145,7 +145,7 @@ _WORD = r"[!#$%&'*+\-.0-9A-Z^_`a-z{|}~]"
 _MEDIA_TYPE = re.compile(
     rf"(?:[xX]-{_WORD}*|(?:text|image|audio|video|application|message|multipart){_WORD}*)/{_WORD}*(?=[;,])"
 )
-_PARAMETER = re.compile(rf';({_WORD}+)=(?:({_WORD}+)|"((?:[^\\"\x80-\U0010ffff]|\\[\x00-\x7f])*)")(?=[;,])')
+_PARAMETER = re.compile(rf';({_WORD}+)=(?:({_WORD}+)|"((?:[\x00-!#-\[\]-\x7f]|\\[\x00-\x7f])*)")(?=[;,])')
 _QUOTED = re.compile(
     r"(?:[^\\\n]|\\(?:[abfnrtv\\\"]|[0-3][0-7]{2}|x[0-9A-Fa-f]{2}|u(?![dD][89a-fA-F])[0-9A-Fa-f]{4}"
     r"|U00(?:0(?!0[dD][89a-fA-F])[0-9A-Fa-f]|10)[0-9A-Fa-f]{4}))*"

@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Sequence
 
 from cl.transpiler.ignition import v2, v3, v3_checks, v3_config
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Findings, Path
 
 SPEC = 1
@@ -305,5 +306,5 @@ def path_in_v2(path: Path) -> Path:
             name = "contents"
         elif out[:2] == ["storage", "files"] and out[3:] == ["contents"] and name == 0:
             continue
-        out.append(v3.json_key(name) if isinstance(name, str) else name)
+        out.append(json_key(name) if isinstance(name, str) else name)
     return tuple(out)

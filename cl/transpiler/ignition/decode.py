@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from cl.transpiler.ignition.v3 import json_key
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Findings, Key, Path, did_you_mean
 from cl.transpiler.schema import Field, Noun, Type
 from cl.transpiler.yamlnode import Mapping, Node, Scalar, Sequence

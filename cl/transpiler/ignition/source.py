@@ -13,6 +13,7 @@ from cl.transpiler.gotext import Version, VersionError, parse_version
 from cl.transpiler.gourl import UrlError, parse_url
 from cl.transpiler.ignition import convert, v2, v2_rules, v3, v3_checks, v3_config
 from cl.transpiler.ignition.decode import decode
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.jsonnode import to_value
 from cl.transpiler.report import Findings, Path
 from cl.transpiler.schema import noun_of
@@ -99,7 +100,7 @@ def _check_v3(root: Node, minor: int, findings: Findings) -> None:
     v3_checks.validate(config, minor, checked)
     v3_config.find_duplicates(config, minor, checked)
     for entry, path in checked.entries():
-        keys = tuple(v3.json_key(element) if isinstance(element, str) else element for element in path)
+        keys = tuple(json_key(element) if isinstance(element, str) else element for element in path)
         findings.add(entry.severity, keys, entry.message, hint=entry.hint)
 
 

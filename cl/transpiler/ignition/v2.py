@@ -8,12 +8,12 @@ is marked `always`. Source: flatcar/ignition v0.36.2, config/v2_3/types/schema.g
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from cl.transpiler.gojson import Json
-from cl.transpiler.ignition.v3 import json_key
+from cl.transpiler.ignition.names import json_key
+from cl.transpiler.noun import noun
 
 
 def _field(default: Any, *, always: bool = False, since: int = 0) -> Any:
@@ -21,14 +21,14 @@ def _field(default: Any, *, always: bool = False, since: int = 0) -> Any:
     return dataclasses.field(default=default, metadata={"since": since} | ({"always": True} if always else {}))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Verification:
     """What fetched bytes must be: `sha512-HEX`."""
 
     hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class HttpHeader:
     """A header sent when something is fetched (2.4.0)."""
 
@@ -36,7 +36,7 @@ class HttpHeader:
     value: str = _field("", always=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Reference:
     """Where another config or a certificate bundle is."""
 
@@ -45,7 +45,7 @@ class Reference:
     verification: Verification = Verification()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class IgnitionConfig:
     """Configs to append to this one, or to use instead."""
 
@@ -53,7 +53,7 @@ class IgnitionConfig:
     replace: Reference | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Proxy:
     """Proxies for fetching (2.4.0)."""
 
@@ -62,21 +62,21 @@ class Proxy:
     no_proxy: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Tls:
     """Certificate bundles for HTTPS."""
 
     certificate_authorities: tuple[Reference, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Security:
     """What to trust."""
 
     tls: Tls = Tls()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Timeouts:
     """Seconds."""
 
@@ -84,7 +84,7 @@ class Timeouts:
     http_total: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Ignition:
     """The `ignition` section."""
 
@@ -95,7 +95,7 @@ class Ignition:
     version: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Dropin:
     """Settings put over a unit."""
 
@@ -103,7 +103,7 @@ class Dropin:
     name: str = _field("", always=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class NetworkdUnit:
     """A unit of systemd-networkd."""
 
@@ -112,14 +112,14 @@ class NetworkdUnit:
     name: str = _field("", always=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Networkd:
     """The `networkd` section."""
 
     units: tuple[NetworkdUnit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Group:
     """A group of users."""
 
@@ -129,7 +129,7 @@ class Group:
     system: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class UserCreate:
     """Deprecated way to say how a user is made."""
 
@@ -145,7 +145,7 @@ class UserCreate:
     uid: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class User:
     """A user and how to log in as it."""
 
@@ -165,7 +165,7 @@ class User:
     uid: int | None = _field(None, since=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Passwd:
     """The `passwd` section."""
 
@@ -173,7 +173,7 @@ class Passwd:
     users: tuple[User, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Owner:
     """A user or a group, by number or by name."""
 
@@ -181,7 +181,7 @@ class Owner:
     name: str = _field("", since=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Directory:
     """A directory."""
 
@@ -193,7 +193,7 @@ class Directory:
     mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class FileContents:
     """What a file holds; `source` is a URL, "" an empty file."""
 
@@ -203,7 +203,7 @@ class FileContents:
     verification: Verification = Verification()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class File:
     """A file."""
 
@@ -217,7 +217,7 @@ class File:
     mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Link:
     """A symbolic link, or a hard one."""
 
@@ -230,7 +230,7 @@ class Link:
     target: str = _field("", always=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Partition:
     """`size` and `start` count sectors and are deprecated; the MiB pair replaces them from 2.3.0 on."""
 
@@ -246,7 +246,7 @@ class Partition:
     wipe_partition_entry: bool = _field(False, since=3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Disk:
     """A disk and its partition table."""
 
@@ -255,7 +255,7 @@ class Disk:
     wipe_table: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Create:
     """Deprecated way to say how a filesystem is made."""
 
@@ -263,7 +263,7 @@ class Create:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Mount:
     """What a filesystem is made on, and how."""
 
@@ -276,7 +276,7 @@ class Mount:
     wipe_filesystem: bool = _field(False, since=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Filesystem:
     """A filesystem, either made (`mount`) or already there (`path`)."""
 
@@ -285,7 +285,7 @@ class Filesystem:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Raid:
     """A software RAID array; its devices are printed as null when there are none."""
 
@@ -296,7 +296,7 @@ class Raid:
     spares: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Storage:
     """The `storage` section."""
 
@@ -308,7 +308,7 @@ class Storage:
     raid: tuple[Raid, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Unit:
     """A systemd unit."""
 
@@ -320,14 +320,14 @@ class Unit:
     name: str = _field("", always=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Systemd:
     """The `systemd` section."""
 
     units: tuple[Unit, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Config:
     """A whole config."""
 

@@ -1,7 +1,7 @@
 """The nouns of Ignition spec 3.0 to 3.4 and 3.7-experimental.
 
 Each class is an object of an Ignition config. Attributes stand in the order of the JSON output and are
-written in snake_case, which is also Butane's spelling; `json_key` gives the camelCase. None means that the
+written in snake_case, which is also Butane's spelling; `names.json_key` gives the camelCase. None means that the
 key is not there; `""`, 0 and False given explicitly are kept, in JSON too. Paths are absolute and clean.
 
 Metadata of a field: `since` is the first 3.x that has the key (`since(4)`: 3.4.0), `required` prints the key
@@ -12,8 +12,10 @@ empty object isn't an absent one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from cl.transpiler.noun import noun
 
 EXPERIMENTAL = 7
 """The 3.x that has no stable version yet: 3.7.0-experimental."""
@@ -33,15 +35,7 @@ REQUIRED = {"required": True}
 EMPTY: Any = ()
 
 
-def json_key(key: str) -> str:
-    """`size_mib` as sizeMiB, `http_proxy` as httpProxy."""
-    if key.endswith("_mib"):
-        return json_key(key[:-4]) + "MiB"
-    first, *rest = key.split("_")
-    return first + "".join(word[:1].upper() + word[1:] for word in rest)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class HTTPHeader:
     """A header sent when a resource is fetched. Without `value`, a header of a parent config is removed."""
 
@@ -49,14 +43,14 @@ class HTTPHeader:
     value: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Verification:
     """`hash` is `sha512-HEX` or (since 3.1) `sha256-HEX`, of the contents before decompression."""
 
     hash: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Resource:
     """Something to fetch. `source` is a URL (http, https, s3, gs, tftp, data, arn), `compression` "" or "gzip"."""
 
@@ -70,7 +64,7 @@ REFERENCE = {"narrow": (1, frozenset(("compression", "inline", "local")))}
 """Metadata of a field that holds a config or a certificate: in 3.0 these have a source and a hash only."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class ConfigSection:
     """Configs that are fetched: `merge` goes beneath this one, `replace` takes its place."""
 
@@ -78,7 +72,7 @@ class ConfigSection:
     replace: Resource = field(default=Resource(), metadata=REFERENCE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Proxy:
     """Proxies for what Ignition itself fetches; `no_proxy` lists hosts that are reached without."""
 
@@ -87,21 +81,21 @@ class Proxy:
     no_proxy: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class TLS:
     """Certificates (PEM) that are trusted while fetching, beside those of the system."""
 
     certificate_authorities: Sequence[Resource] = field(default=(), metadata=REFERENCE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Security:
     """Trust in the servers that resources come from."""
 
     tls: TLS = TLS()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Timeouts:
     """Seconds. `http_total` 0 means no limit."""
 
@@ -109,7 +103,7 @@ class Timeouts:
     http_total: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Ignition:
     """How Ignition itself behaves."""
 
@@ -119,7 +113,7 @@ class Ignition:
     timeouts: Timeouts = Timeouts()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class KernelArguments:
     """Kernel arguments that have to be there, or may not be there."""
 
@@ -127,7 +121,7 @@ class KernelArguments:
     should_not_exist: Sequence[str] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class PasswdGroup:
     """A group of the system."""
 
@@ -138,7 +132,7 @@ class PasswdGroup:
     system: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class PasswdUser:
     """A user of the system. `groups` are further groups beside the primary one."""
 
@@ -158,7 +152,7 @@ class PasswdUser:
     uid: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Passwd:
     """Users and groups."""
 
@@ -166,7 +160,7 @@ class Passwd:
     users: Sequence[PasswdUser] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class NodeUser:
     """The owner of a file, directory or link: a number or a name."""
 
@@ -174,7 +168,7 @@ class NodeUser:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class NodeGroup:
     """The group of a file, directory or link: a number or a name."""
 
@@ -182,7 +176,7 @@ class NodeGroup:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Node:
     """What files, directories and links have in common. `overwrite` removes what is at `path` before."""
 
@@ -192,14 +186,14 @@ class Node:
     user: NodeUser = NodeUser()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Directory(Node):
     """`mode` is a number: write 0o755 in Python, 0755 in YAML. Ignition's default is 0755."""
 
     mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class File(Node):
     """`append` goes after `contents`, or after what is there. `mode` as in Directory, by default 0644."""
 
@@ -208,7 +202,7 @@ class File(Node):
     mode: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Link(Node):
     """A symbolic link to `target`, or a hard one."""
 
@@ -216,7 +210,7 @@ class Link(Node):
     target: str | None = field(default=None, metadata={"required_until": 2})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Partition:
     """`number` 0 takes the next free one. Sizes in MiB; 0 means as much as there is."""
 
@@ -231,7 +225,7 @@ class Partition:
     wipe_partition_entry: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Disk:
     """A disk to partition; `wipe_table` erases its partition table first, at every run."""
 
@@ -240,7 +234,7 @@ class Disk:
     wipe_table: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Filesystem:
     """A file system to make (ext4, btrfs, xfs, swap, vfat, none) and, with `path`, to write files into."""
 
@@ -254,7 +248,7 @@ class Filesystem:
     wipe_filesystem: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Tang:
     """A Tang server that helps to unlock a volume."""
 
@@ -263,7 +257,7 @@ class Tang:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class ClevisCustom:
     """A Clevis pin with its JSON config."""
 
@@ -272,7 +266,7 @@ class ClevisCustom:
     pin: str | None = field(default=None, metadata={"required_until": 2})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Clevis:
     """How a volume unlocks itself: `threshold` of the given ways have to work."""
 
@@ -282,14 +276,14 @@ class Clevis:
     tpm2: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Cex:
     """Encryption by an IBM Z crypto card."""
 
     enabled: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Luks:
     """An encrypted volume, opened as /dev/mapper/`name`."""
 
@@ -306,7 +300,7 @@ class Luks:
     wipe_volume: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Raid:
     """A software RAID, /dev/md/`name`."""
 
@@ -317,7 +311,7 @@ class Raid:
     spares: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Storage:
     """Disks, what is on them, and what is written."""
 
@@ -330,7 +324,7 @@ class Storage:
     raid: Sequence[Raid] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Dropin:
     """A file `name` (*.conf) in the unit's drop-in directory."""
 
@@ -338,7 +332,7 @@ class Dropin:
     name: str = field(default="", metadata=REQUIRED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Unit:
     """A systemd unit. `enabled` needs an [Install] section in `contents` to have an effect."""
 
@@ -349,14 +343,14 @@ class Unit:
     name: str = field(default="", metadata=REQUIRED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Systemd:
     """systemd's units."""
 
     units: Sequence[Unit] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@noun
 class Config:
     """A whole Ignition config, without its version."""
 

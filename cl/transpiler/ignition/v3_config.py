@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from cl.transpiler.gojson import Json
 from cl.transpiler.ignition import v3
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Findings, Path
 from cl.transpiler.schema import Field, Noun, noun_of
 
@@ -50,7 +51,7 @@ def _plan(noun: Noun) -> tuple[_Key, ...]:
             empty = None  # printed even so
         inner = kind.item.noun if kind.item is not None else kind.noun
         pointer = kind.optional and (inner is None or metadata.get("pointer_until", -1) >= (noun.spec or 0))
-        keys.append(_Key(field.name, v3.json_key(field.key), kind.item is not None, inner, pointer, empty))
+        keys.append(_Key(field.name, json_key(field.key), kind.item is not None, inner, pointer, empty))
     return tuple(keys)
 
 

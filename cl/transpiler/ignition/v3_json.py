@@ -7,6 +7,7 @@ import re
 from typing import Any, cast
 
 from cl.transpiler.ignition import v3
+from cl.transpiler.ignition.names import json_key
 from cl.transpiler.schema import Noun, Type, noun_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -65,7 +66,7 @@ def _noun(noun: Noun, document: Any, where: str) -> object:
         return noun.cls()
     if not isinstance(document, dict):
         raise NotAnIgnitionConfigError(f"{where} is no object")
-    known = {v3.json_key(key).casefold(): field for key, field in noun.fields.items()}
+    known = {json_key(key).casefold(): field for key, field in noun.fields.items()}
     values = {}
     for key, value in document.items():
         field = known.get(key.casefold())

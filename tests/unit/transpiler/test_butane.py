@@ -53,6 +53,11 @@ def test_modes_that_people_write_are_plausible() -> None:
 # --- configs in Python
 
 
+def test_a_config_in_python_shows_what_was_said() -> None:
+    shown = repr(File(path="/a", contents=Resource(inline="x"), mode=0o644))
+    assert shown == "File(path='/a', contents=Resource(inline='x'), mode=420)"
+
+
 def test_a_config_in_python_is_that_config_in_yaml() -> None:
     config = Butane(
         storage=Storage(files=[File(path="/etc/motd", mode=0o644, contents=Resource(inline="hello"))]),

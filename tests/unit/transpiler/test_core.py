@@ -13,9 +13,9 @@ import pytest
 
 from cl.transpiler import gojson, schema, transpile
 from cl.transpiler.cli import main
+from cl.transpiler.detect import detect_text
 from cl.transpiler.ignition import v3_json
 from cl.transpiler.report import Diagnostic, Locator, Report
-from cl.transpiler.transpile import detect_text
 from cl.transpiler.yamlnode import Scalar, YamlError, compose, resolve
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
