@@ -32,11 +32,12 @@ PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A group of checks: what has to be set up for it, and the folders of its tests."""
+    """A group of checks: what has to be set up for it, the folders of its tests, and how many files run side by side."""
 
     name: str
     folders: tuple[str, ...] = ()
     prepare: Callable[[], None] = lambda: None
+    workers: int = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +69,7 @@ TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
     Tier(name="unit", folders=("tests/unit", "tests/property")),
     Tier(name="golden", folders=("tests/golden",)),
-    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine),
+    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4),  # they mostly wait
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm),
@@ -119,16 +120,17 @@ def _run_tier(tier: Tier, arguments: Sequence[str]) -> Outcome:
         if os.environ.get("CI") == "true":
             return Outcome(failed=1, note="what it needs can't be had")
         return Outcome(skipped=1, note="what it needs can't be had")
-    outcome = _pytest(folders, arguments) if folders else _lint()
+    outcome = _pytest(folders, tier.workers, arguments) if folders else _lint()
     if tier.name == "golden" and not arguments:  # arguments choose tests: then there is nothing to measure
         _measure(outcome)
     return outcome
 
 
-def _pytest(folders: Sequence[str], arguments: Sequence[str]) -> Outcome:
+def _pytest(folders: Sequence[str], workers: int, arguments: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "junit.xml")
-        argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *folders, *arguments]
+        side_by_side = [f"--numprocesses={workers}", "--dist=loadfile"]
+        argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *side_by_side, *folders, *arguments]
         code = subprocess.run(argv, cwd=ROOT, env=environment(LOCAL_STACK), check=False).returncode
         outcome = counted(report) if report.is_file() else Outcome()
     if code and not outcome.failed:  # interrupted, no test found, or pytest itself broke

@@ -48,10 +48,10 @@ def identity(vm: VM) -> tuple[str, str]:
 
 
 def root_bytes(vm: VM, scratch: Path) -> str:
-    """A digest over every byte of the partition ROOT of a machine that is off."""
+    """A digest over every byte of the partition ROOT of a machine that is off, or has not mounted it yet."""
     raw = scratch / "disk.raw"
     disk = vm.directory / qemu_state.DISK
-    subprocess.run(["qemu-img", "convert", "-O", "raw", str(disk), str(raw)], check=True)
+    subprocess.run(["qemu-img", "convert", "--force-share", "-O", "raw", str(disk), str(raw)], check=True)
     table = subprocess.run(["/sbin/sfdisk", "--json", str(raw)], check=True, capture_output=True, text=True).stdout
     [root] = [part for part in json.loads(table)["partitiontable"]["partitions"] if part.get("name") == "ROOT"]
     total = hashlib.sha256()
@@ -155,7 +155,7 @@ def test_flatcar_reset_shows_backs_up_and_restores(vm: VM) -> None:
 
 def test_a_config_that_fails_in_fetch_leaves_root_alone_and_a_repaired_one_heals(vm: VM, tmp_path: Path) -> None:
     before = identity(vm)
-    vm.ssh("echo 'set emergency_wait=\"4\"' | sudo tee -a /oem/grub.cfg")
+    vm.ssh("echo 'set emergency_wait=\"15\"' | sudo tee -a /oem/grub.cfg")
     vm.ssh(f"sudo flatcar-reset --keep-machine-id --keep-paths '{KEPT}'")
     vm.stop()
     untouched = root_bytes(vm, tmp_path)
@@ -165,12 +165,7 @@ def test_a_config_that_fails_in_fetch_leaves_root_alone_and_a_repaired_one_heals
     vm.start()
     vm.wait_for_console(r"path not absolute", after=said)
     vm.wait_for_console(r"Entering emergency mode", after=said)
-    vm.stop(0)
     assert root_bytes(vm, tmp_path) == untouched
-
-    said = len(vm.console())
-    vm.start()
-    vm.wait_for_console(r"Entering emergency mode", after=said)
     vm.put(config(vm, "three"))
     vm.wait_for_console(r"Rebooting to try again", after=said)
     booted = vm.wait_for_ssh()
@@ -187,21 +182,3 @@ def test_the_reset_removed_the_old_and_enabled_the_new(vm: VM) -> None:
     assert not exists(vm, "/selective-os-reset") and not exists(vm, "/boot/flatcar/first_boot")
     assert "selective OS reset: keeping" in vm.ssh("sudo journalctl -b -u initrd-setup-root -o cat --no-pager")
     assert vm.ssh("systemctl is-system-running").strip() == "running"
-
-
-def test_a_root_that_ignition_formats_is_clean(vm: VM) -> None:
-    fresh = {"device": "/dev/disk/by-label/ROOT", "format": "ext4", "label": "ROOT", "wipeFilesystem": True}
-    before = identity(vm)
-    vm.put(config(vm, "four", filesystems=[fresh]))
-    booted = vm.boot_id()
-    said = len(vm.console())
-    vm.ssh(
-        "sudo touch /boot/flatcar/first_boot /root/handmade; sudo systemd-run --quiet --on-active=1s systemctl reboot"
-    )
-    vm.wait_for_console(r"SSH host key: ", after=said)
-    vm.known_hosts.unlink()  # the new key is right, and the old boot can't answer any more
-    vm.wait_for_ssh(other_than=booted)
-    assert exists(vm, "/etc/only-four") and exists(vm, "/run/four")
-    for gone in ("/etc/only-three", "/srv/kept", "/root/handmade"):
-        assert not exists(vm, gone), gone
-    assert identity(vm)[1] != before[1], "a new SSH host key"

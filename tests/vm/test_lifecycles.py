@@ -62,11 +62,14 @@ class Walk:
         self.stack = stack
         self.config = folder / "machine.yaml"
         self.machines = folder / "machines" / stack.stack
-        self.settings: dict[str, Any] = {"config": str(self.config), "keep": ["logs"], "timeout": 1200}
+        self.settings: dict[str, Any] = {"keep": ["logs"], "timeout": 1200}
 
     def write(self, name: str, *, lifecycle: str, extra: str = "") -> None:
         self.config.write_text(CONFIG.replace("NAME", name) + extra)
-        self.settings["lifecycle"] = lifecycle
+        self.use(self.config, lifecycle=lifecycle)
+
+    def use(self, config: Path, *, lifecycle: str) -> None:
+        self.settings |= {"config": str(config), "lifecycle": lifecycle}
         assert self.stack.config_file is not None
         salt = re.findall(r"(?m)^encryptionsalt:.*\n", self.stack.config_file.read_text())
         machines = json.dumps({"web": self.settings})  # JSON is YAML
@@ -190,10 +193,14 @@ def test_creation_flag_reset_and_a_broken_config(walk: Walk) -> None:
     assert (walk.machines / "web" / "pointer.ign").read_bytes() == pointer
 
 
-def test_reformat_and_a_crash(walk: Walk) -> None:
+def test_a_container_linux_config_reformat_and_a_crash(walk: Walk) -> None:
     stack = walk.stack
-    walk.write("a", lifecycle="reset")
+    walk.use(PROJECT / "cl" / "machine-worker.yaml", lifecycle="reset")
     stack.up()
+    assert walk.on_machine("cat /etc/motd") == "This is web. Changes belong into cl/machine-worker.yaml."
+    assert walk.on_machine("systemctl is-active worker.service; systemctl show -P Restart worker.service") == (
+        "active\nalways"
+    )
     identity = walk.identity()
     walk.drift()
 
@@ -201,7 +208,7 @@ def test_reformat_and_a_crash(walk: Walk) -> None:
     walk.write("f", lifecycle="reformat")
     assert steps(stack.up()).keys() == IN_PLACE
     assert walk.on_machine("cat /etc/only-f") == "f"
-    for gone in ("/etc/only-a", "/etc/by-hand", "/var/log/kept", "/oem/.flatcar-host-keys"):
+    for gone in ("/etc/worker/work", "/etc/by-hand", "/var/log/kept", "/oem/.flatcar-host-keys"):
         assert not walk.exists(gone), gone
     assert walk.enabled("unit-f.service") == "enabled"
     assert walk.identity() == identity

@@ -77,9 +77,9 @@ def test_one_machine_through_reboot_kill_and_power_off(tmp_path: Path) -> None:
 
 
 def test_power_button(tmp_path: Path) -> None:
+    if base_image()[2] == "stand-in":
+        pytest.skip("nothing listens to the power button in the stand-in image: it has no systemd-logind")
     with machine(tmp_path) as vm:
         vm.wait_for_ssh()
-        if vm.ssh_try("systemctl is-active systemd-logind").returncode != 0:
-            pytest.skip("nothing listens to the power button in this image (the stand-in has no systemd-logind)")
         vm.stop()
         assert vm.status()["ended"] == "guest-shutdown"
