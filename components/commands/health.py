@@ -32,7 +32,7 @@ def check_health(request: Request, progress: Progress) -> None:
     outside = [check for check in request.health if check.vantage != "machine"]
     if not request.health:
         return
-    progress.say(f"running {len(request.health)} health checks")
+    progress.say("running the health checks: " + ", ".join(check.name for check in request.health))
     failed = _on_the_machine(inside, request, progress) if inside else []
     failed += [(check, why) for check in outside if (why := _from_here(check, request.target.host))]
     if failed:

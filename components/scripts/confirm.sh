@@ -14,7 +14,7 @@ main() {
   fi
   if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
     say "unstaging a re-run that did not happen"
-    flatcar-reset --stop >&2
+    quietly flatcar-reset --stop
   fi
   good=$(last_good 1)
   if [ -z "$OEM" ] && [ -e /oem/config.ign ] && [ "$good" = "$CONFIG_ID" ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then

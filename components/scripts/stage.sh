@@ -102,7 +102,7 @@ stage() {
   note push "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
   stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
-    flatcar-reset --stop >&2 || true
+    quietly flatcar-reset --stop || true
     refuse "staging did not get to its end" "mend what the lines above complain about"
   }
   sync
@@ -113,7 +113,7 @@ main() {
   if [ "$(cat /etc/flatcar/config-id 2>/dev/null)" = "$CONFIG_ID" ]; then
     if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
       say "unstaging a re-run that an interrupted update had staged"
-      flatcar-reset --stop >&2
+      quietly flatcar-reset --stop
     fi
     install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
     [ "$WAY_BACK_WANTED" != yes ] || tell_last_good

@@ -28,6 +28,11 @@ note() { # push or itself, CONFIG_ID, the result in one word
   fi
 }
 
+quietly() { # a command; what it prints is shown only when it fails
+  local printed
+  printed=$("$@" 2>&1) || { say "$printed" && return 1; }
+}
+
 last_good() { sed -n "$1p" "$WAY_BACK/last-good" 2>/dev/null || true; } # 1: config id, 2: folder
 
 # Makes /oem/config.ign what OEM_CONFIG holds (base64; '' on machines with user data: nothing to do). A power cut leaves the
@@ -55,7 +60,7 @@ stage_lifecycle() { # LIFECYCLE, then the expressions to keep
   shift
   say "staging lifecycle $lifecycle"
   case $lifecycle in
-  reset) flatcar-reset --keep-machine-id --keep-paths "$@" >&2 || return 1 ;;
+  reset) quietly flatcar-reset --keep-machine-id --keep-paths "$@" || return 1 ;;
   reformat)
     # The root file system goes: the host keys wait on the OEM partition for flatcar-restore-host-keys.service.
     { rm -rf /oem/.flatcar-host-keys.new &&
@@ -63,10 +68,10 @@ stage_lifecycle() { # LIFECYCLE, then the expressions to keep
       cp -p /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /oem/.flatcar-host-keys.new/ &&
       rm -rf /oem/.flatcar-host-keys &&
       mv /oem/.flatcar-host-keys.new /oem/.flatcar-host-keys &&
-      flatcar-reset --keep-machine-id >&2; } || return 1
+      quietly flatcar-reset --keep-machine-id; } || return 1
     ;;
   flag)
-    { flatcar-reset --stop >&2 && touch "$FLAG"; } || return 1 # an earlier staged reset must not run along
+    { quietly flatcar-reset --stop && touch "$FLAG"; } || return 1 # an earlier staged reset must not run along
     ;;
   *)
     say "unknown lifecycle $lifecycle"
