@@ -1,7 +1,8 @@
 """Stacks of many machines for the engine's rows: this project's own, and a bare program of the same resources.
 
 No machine runs: `python3` on PATH is a stand-in that answers for the commands that would start or re-provision one,
-and hands everything else to the real Python. The engine, the plugin, the state and the program are real.
+and hands everything else to the real Python; what the program looks at to see that a machine is on (its record, its
+disk, the lock on it) is there. The engine, the plugin, the state and the program are real.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource as limits
 import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 from bench import configs
 from bench.measure import BenchError, Sample, process
 from bench.transpile_many import variables
+from components.commands import qemu_state
 from tests.support.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
@@ -117,7 +120,13 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
 
     ours = empty_stack(ROOT, "flatcar", scratch / "ours", home, env)
     _settings(ours, count)
-    _make(ours)
+    with _machines_on(scratch / "machines" / ours.stack, count):
+        _make(ours)
+        yield Fleet(count=count, ours=ours, bare=_bare(ours, scratch, home, env))
+
+
+def _bare(ours: Pulumi, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
+    """The stack of constants, with the same state as `ours`."""
     project = scratch / "project"
     project.mkdir()
     (project / "Pulumi.yaml").write_text("name: flatcar\nruntime: python\n")
@@ -129,7 +138,35 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     shutil.rmtree(bare.scratch / "state")
     shutil.copytree(ours.scratch / "state", bare.scratch / "state")
     _make(bare)
-    yield Fleet(count=count, ours=ours, bare=bare)
+    return bare
+
+
+@contextmanager
+def _machines_on(folder: Path, count: int) -> Iterator[None]:
+    """All that the program sees of `count` machines that are on."""
+    soft, hard = limits.getrlimit(limits.RLIMIT_NOFILE)
+    limits.setrlimit(limits.RLIMIT_NOFILE, (min(hard, max(soft, count + 256)), hard))
+    with ExitStack() as locks:
+        for number in range(count):
+            directory = folder / f"web-{number}"
+            directory.mkdir(parents=True)
+            (directory / qemu_state.DISK).touch()
+            record = qemu_state.Record(
+                power_on=1,
+                disk_made=qemu_state.now(),
+                image="stand-in",
+                image_size=0,
+                image_mtime_ns=0,
+                ssh_port=22022,
+                memory_mib=1024,
+                cpus=1,
+                accel="tcg",
+                objects="",
+                started_at=qemu_state.now(),
+            )
+            qemu_state.write_record(directory, record)
+            locks.callback(os.close, qemu_state.hold(directory / qemu_state.SUPERVISOR_PID))
+        yield
 
 
 def empty_stack(directory: Path, project: str, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:

@@ -13,7 +13,10 @@ from bench.measure import Sample, Side, in_turn, median, ratio, raw
 from bench.table import Bar, Line, Row, seconds
 
 COUNTS = tuple(int(word) for word in os.environ.get("BENCH_MACHINES", "10 100 1000").split())
-RUNS = {"preview": ("preview",), "no-change up": ("up", "--yes", "--skip-preview")}
+RUNS = {
+    "preview": ("preview", "--expect-no-changes"),
+    "no-change up": ("up", "--yes", "--skip-preview", "--expect-no-changes"),
+}
 GOAL_TIME, GOAL_MEMORY, GOAL_GROWTH = 1.15, 1.3, 10.5
 
 

@@ -32,7 +32,7 @@ PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A group of checks: what has to be set up for it, the folders of its tests, and how many files run side by side."""
+    """A group of checks: what has to be set up for it, the folders of its tests, how many files run at once."""
 
     name: str
     folders: tuple[str, ...] = ()
