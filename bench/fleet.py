@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import configs
+from bench import configs, programs
 from bench.measure import BenchError, Sample, process
+from bench.opentofu import Tofu
 from bench.transpile_many import variables
 from components.commands import qemu_state
 from tests.support.pulumi import Pulumi
@@ -72,11 +73,15 @@ for one in json.loads(Path("resources.json").read_text()):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """Two stacks with the same resources: `ours` of this project, `bare` of a program of constants."""
+    """Stacks with the same resources: `ours` of this project, `bare` of a program of constants.
+
+    `tofu` has machines of the same template, for OpenTofu; None where that can't be had.
+    """
 
     count: int
     ours: Pulumi
     bare: Pulumi
+    tofu: Tofu | None
 
     def run(self, stack: Pulumi, *arguments: str) -> Sample:
         """One run of `pulumi`, with the peak memory of its program."""
@@ -85,6 +90,8 @@ class Fleet:
     def change(self, names: Collection[str]) -> None:
         """Give these machines another rack, and none of the others; for the bare program, other texts and triggers."""
         _settings(self.ours, self.count, names)
+        if self.tofu is not None:
+            self.tofu.change(_variables(self.count, names))
         file = self.bare.directory / "resources.json"
         kept = file.with_name("kept.json")
         if not kept.exists():
@@ -101,7 +108,7 @@ class Fleet:
 
 @contextmanager
 def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
-    """Both stacks with all their resources made. Nothing is left behind: no machine runs, `scratch` is the caller's.
+    """The stacks with all their resources made. Nothing is left behind: no machine runs, `scratch` is the caller's.
 
     Raises BenchError when there is no `pulumi`.
     """
@@ -122,7 +129,10 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     _settings(ours, count)
     with _machines_on(scratch / "machines" / ours.stack, count):
         _make(ours)
-        yield Fleet(count=count, ours=ours, bare=_bare(ours, scratch, home, env))
+        bare = _bare(ours, scratch, home, env)
+        program, template = programs.peer("tofu"), (scratch / "template.yaml").read_text()
+        tofu = Tofu.make(program, scratch / "tofu", template, _variables(count)) if program else None
+        yield Fleet(count=count, ours=ours, bare=bare, tofu=tofu)
 
 
 def _bare(ours: Pulumi, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
@@ -188,13 +198,8 @@ def _make(stack: Pulumi) -> None:
 
 def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
     scratch = stack.scratch.parent
-    machines = {
-        f"web-{number}": {
-            "config": str(scratch / "template.yaml"),
-            "variables": variables(number) | ({"rack": "another"} if f"web-{number}" in changed else {}),
-        }
-        for number in range(count)
-    }
+    config = str(scratch / "template.yaml")
+    machines = {name: {"config": config, "variables": own} for name, own in _variables(count, changed).items()}
     values = {
         "flatcar:platform": "qemu",
         "flatcar:image": str(scratch / "image"),
@@ -202,6 +207,12 @@ def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
         "flatcar:machines": machines,
     }
     (stack.config_file or scratch).write_text(json.dumps({"encryptionsalt": SALT, "config": values}))
+
+
+def _variables(count: int, changed: Collection[str] = ()) -> dict[str, dict[str, str]]:
+    """Each machine's own variables; those of `changed` name another rack."""
+    names = {f"web-{number}": variables(number) for number in range(count)}
+    return {name: own | ({"rack": "another"} if name in changed else {}) for name, own in names.items()}
 
 
 def _constants(stack: Pulumi) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Row 3: `pulumi preview` and a no-change `pulumi up` of many machines, against a bare program's."""
+"""Row 3: `pulumi preview` and a no-change `pulumi up` of many machines, against a bare program's and OpenTofu's."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def measure(rounds: int) -> Row:
                     "ours": partial(stacks.run, stacks.ours, *arguments),
                     "bare": partial(stacks.run, stacks.bare, *arguments),
                 }
+                if stacks.tofu is not None:
+                    sides["OpenTofu"] = stacks.tofu.plan if what == "preview" else stacks.tofu.apply
                 samples = in_turn(sides, rounds if count < 1000 else min(rounds, 3), warmup=1 if count < 1000 else 0)
                 row.raw[f"{what}, {count}"] = raw(samples)
                 medians[what, count] = {name: median(side) for name, side in samples.items()}
@@ -43,7 +45,7 @@ def measure(rounds: int) -> Row:
     row.plot = [Bar(label=f"{what}, {count}", values=figures) for (what, count), figures in medians.items()]
     row.raw["medians"] = {f"{what}, {count}": figures for (what, count), figures in medians.items()}
     row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
-    row.notes.append("OpenTofu: see README.md")
+    row.notes.append("OpenTofu: three `terraform_data` for each machine, a config step without any checks, no machine")
     return row
 
 
@@ -60,6 +62,16 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
             met=time <= GOAL_TIME if is_goal else None,
         )
     )
+    if "OpenTofu" in samples:
+        row.lines.append(
+            Line(
+                what=what,
+                ours=seconds(median(samples["ours"])),
+                against="OpenTofu",
+                theirs=seconds(median(samples["OpenTofu"])),
+                ratio=ratio(samples["ours"], samples["OpenTofu"]),
+            )
+        )
     row.lines.append(
         Line(
             what=f"{what}: memory of the program",

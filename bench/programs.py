@@ -13,12 +13,13 @@ from toolchain.steps import SetupError
 MODULES = {
     "butane": ("butane", "github.com/coreos/butane/internal"),
     "ct": ("ct", "github.com/flatcar/container-linux-config-transpiler/internal"),
+    "tofu": ("opentofu", "github.com/opentofu/opentofu/cmd/tofu"),
 }
 """Module under toolchain/go/oracles and package of each."""
 
 
-def transpiler(name: str) -> str | None:
-    """The path of `ct` or `butane`: $ORACLES/NAME, on PATH, or built from its Go module; None when it can't be had."""
+def peer(name: str) -> str | None:
+    """The path of one of MODULES: $ORACLES/NAME, on PATH, or built from its Go module; None when it can't be had."""
     given = Path(os.environ.get("ORACLES", "/nonexistent"), name)
     if given.is_file():
         return str(given)

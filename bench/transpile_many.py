@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from string import Template
 
-from bench import configs
+from bench import configs, programs
 from bench.measure import Sample, Side, calls, in_turn, median, process, ratio, raw
-from bench.programs import transpiler
 from bench.table import Line, Row, seconds
 from cl.transpiler import transpile
 
@@ -40,7 +39,7 @@ def measure(rounds: int) -> Row:
 
 
 def _compare(row: Row, what: str, template: str, snippets: Sequence[str], peer: str, rounds: int) -> None:
-    program = transpiler(peer)
+    program = programs.peer(peer)
     sides: dict[str, Side] = {"ours": lambda: _all(template, snippets)}
     with tempfile.TemporaryDirectory() as scratch:
         if program is not None:

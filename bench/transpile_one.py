@@ -7,9 +7,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import configs
+from bench import configs, programs
 from bench.measure import Sample, Side, calls, in_turn, median, process, ratio, raw
-from bench.programs import python, transpiler
 from bench.table import Line, Row, seconds
 from cl.transpiler import transpile
 from toolchain.places import ROOT
@@ -24,7 +23,7 @@ def measure(rounds: int) -> Row:
     row = Row(title="one config")
     with tempfile.TemporaryDirectory() as scratch:
         for dialect, peer in PEERS.items():
-            program = transpiler(peer)
+            program = programs.peer(peer)
             if program is None:
                 row.notes.append(f"{peer}: not on PATH, and it can't be built from its Go module here: no comparison")
             for lines in LENGTHS:
@@ -38,7 +37,7 @@ def measure(rounds: int) -> Row:
 def _compare(
     row: Row, what: str, lines: int, text: str, file: Path, peer: str, program: str | None, rounds: int
 ) -> None:
-    own = python("-m", "cl.transpiler", "--strict", str(file))
+    own = programs.python("-m", "cl.transpiler", "--strict", str(file))
     sides: dict[str, Side] = {
         "in process": _in_process(text, max(3, 3000 // lines)),
         "command": lambda: process(own, cwd=ROOT),

@@ -1,4 +1,4 @@
-"""Row 4: a `pulumi up` that changes one machine of many, and one that changes all, against a bare program's."""
+"""Row 4: a `pulumi up` that changes one machine of many, and all of some, against a bare program's and OpenTofu's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pathlib import Path
 from bench.fleet import Fleet, fleet
 from bench.measure import Sample, Side, in_turn, median, ratio, raw
 from bench.table import Line, Row, seconds
-from tests.support.pulumi import Pulumi
 
 MANY = int(os.environ.get("BENCH_LARGE", "1000"))
 ALL = int(os.environ.get("BENCH_ALL", "100"))
@@ -23,29 +22,36 @@ def measure(rounds: int) -> Row:
     for count, changed in ((MANY, 1), (ALL, ALL)):
         names = [f"web-{number}" for number in range(changed)]
         with tempfile.TemporaryDirectory() as scratch, fleet(count, Path(scratch)) as stacks:
-            turns: dict[str, int] = {"ours": 0, "bare": 0}
+            peers = {"bare": "bare program"}
+            runs: dict[str, Side] = {
+                "ours": partial(stacks.run, stacks.ours, "up", "--yes", "--skip-preview"),
+                "bare": partial(stacks.run, stacks.bare, "up", "--yes", "--skip-preview"),
+            }
+            if stacks.tofu is not None:
+                runs["OpenTofu"], peers["OpenTofu"] = stacks.tofu.apply, "OpenTofu"
+            turns = dict.fromkeys(runs, 0)
             sides: dict[str, Side] = {
-                "ours": partial(_change, stacks, stacks.ours, names, turns, "ours"),
-                "bare": partial(_change, stacks, stacks.bare, names, turns, "bare"),
+                side: partial(_change, stacks, names, turns, side, run) for side, run in runs.items()
             }
             samples = in_turn(sides, min(rounds, 3), warmup=0)
         row.raw[f"{changed} of {count}"] = raw(samples)
-        row.lines.append(
+        row.lines += [
             Line(
                 what=f"{changed} of {count} machines",
                 ours=seconds(median(samples["ours"])),
-                against="bare program",
-                theirs=seconds(median(samples["bare"])),
-                ratio=ratio(samples["ours"], samples["bare"]),
+                against=peer,
+                theirs=seconds(median(samples[side])),
+                ratio=ratio(samples["ours"], samples[side]),
             )
-        )
+            for side, peer in peers.items()
+        ]
     row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
     row.notes.append("what the machines themselves take is in row 5; ours goes in waves, the bare program does not")
     return row
 
 
-def _change(stacks: Fleet, stack: Pulumi, names: Collection[str], turns: dict[str, int], side: str) -> Sample:
+def _change(stacks: Fleet, names: Collection[str], turns: dict[str, int], side: str, run: Side) -> Sample:
     """There on odd turns, and back on even ones."""
     turns[side] += 1
     stacks.change(names if turns[side] % 2 else ())
-    return stacks.run(stack, "up", "--yes", "--skip-preview")
+    return run()
