@@ -28,6 +28,7 @@ ROWS = {
     "4": "update",
     "5": "machine",
     "6": "startup",
+    "7": "rollout",
 }
 """Row and module: each module has `measure(rounds) -> Row`."""
 
@@ -80,11 +81,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _set_up(row: str) -> None:
     """What a row needs beside Python; quick when it is there. Raises SetupError."""
-    if row not in "345":
+    if row not in "3457":
         return
     with alone():
         pulumi_cli.ensure()
         install.ensure("command")
+        if row == "7":
+            packages.install(packages.SSH_CLIENT + packages.SSH_SERVER)
         if row == "5":
             packages.install(packages.SSH_CLIENT + packages.QEMU)
             if not (TOOLCHAIN / "image" / "image.json").is_file():

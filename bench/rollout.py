@@ -1,154 +1,126 @@
-"""What a rollout costs per machine, and how it grows: `python -m bench.rollout [COUNT …]` (10, 30, 100 by default).
+"""Row 7: what a rollout costs for each machine, how that grows, and how soon a Command ends once its machine is ready.
 
 Real engine, real SSH; the machines are the tests' loopback machines, stand-ins for systems that boot in a third of a
 second, so that what is measured is this project, Pulumi and OpenSSH. They run on the same computer, and their share
-(sshd, the sandboxes, their scripts) is in the figures. Writes
-bench/results/rollout.json; counts that are not measured again stay in it.
+(sshd, the sandboxes, their scripts) is in the figures.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import tempfile
-import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
 
+from bench.fleet import PROGRAM as PROGRAM_PROCESS
+from bench.measure import BenchError, Sample, median, process, raw
+from bench.table import Line, Row, seconds
+from components.commands.ssh_session import SshTarget, answers
 from tests.engine.fleet import PROGRAM, Fleet, running_fleet, waves_hold
+from tests.engine.lab import Lab
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
 from tests.support.pulumi import Pulumi
-from toolchain import places
+from toolchain.places import PLUGINS, ROOT
 
-PROJECT = Path(__file__).parents[1]
-RESULTS = PROJECT / "bench" / "results" / "rollout.json"
+COUNTS = tuple(int(word) for word in os.environ.get("BENCH_ROLLOUT", "10 30 100").split())
 ROLLOUT = {"canary": 1, "batch": "25%", "max_unavailable": 12}
+GOAL_READY_S = 1.0
+GOAL_GROWTH = 1.1
 
 
-class PeakMemory:
-    """The largest sum of resident memory (MiB) of what descends from this process; sshd and its children left out."""
-
-    def __init__(self) -> None:
-        self.mib = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.25):
-            self.mib = max(self.mib, sum(map(_resident, _descendants(os.getpid()))) / 2**20)
-
-
-def _descendants(pid: int) -> list[int]:
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = [int(child) for child in task.read_text().split()]
-        except OSError:
-            continue
-        for child in children:
-            if _name(child) != "sshd":
-                found += [child, *_descendants(child)]
-    return found
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
-
-
-def _resident(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
+def measure(rounds: int) -> Row:
+    """Each count once: an `up` of many machines is many measurements of one."""
+    row = Row(title=f"a rollout in waves: {', '.join(f'{name} {value}' for name, value in ROLLOUT.items())}")
+    each: dict[int, float] = {}
+    for count in COUNTS:
+        changed, most_away = _rollout(count, row)
+        each[count] = changed.cpu / count
+        row.lines.append(
+            Line(
+                what=f"`up` that changes {count} machines; most away at once: {most_away}",
+                ours=f"{seconds(changed.wall)}; program {changed.program:.0f} MiB, largest {changed.peak:.0f} MiB",
+            )
+        )
+    if {10, 100} <= set(COUNTS):
+        growth = each[100] / each[10]
+        row.lines.append(
+            Line(
+                what="processor time for each machine, of 100",
+                ours=seconds(each[100]),
+                against="of 10",
+                theirs=seconds(each[10]),
+                ratio=growth,
+                goal=f"≤ {GOAL_GROWTH}",
+                met=growth <= GOAL_GROWTH,
+            )
+        )
+    ready = [Sample(wall=_from_ready_to_end(), cpu=0.0) for _ in range(max(rounds, 5))]
+    row.raw["from ready to end"] = raw({"ours": ready})["ours"]
+    row.lines.append(
+        Line(
+            what="from a machine that is ready to the end of its Command",
+            ours=seconds(median(ready)),
+            goal=f"≤ {GOAL_READY_S:g} s",
+            met=median(ready) <= GOAL_READY_S,
+        )
+    )
+    row.notes.append("the machines are loopback stand-ins on the same computer; their own share is in the figures")
+    return row
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process and its children that have ended: other work on the computer does not count."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-def measure(stack: Pulumi, fleet: Fleet, file: str) -> dict[str, float]:
-    """One `pulumi up`: seconds, seconds of CPU, and MiB of the engine, the program and the Commands together."""
-    fleet.write(stack.directory, file)
-    start, cpu = time.monotonic(), cpu_seconds()
-    with PeakMemory() as memory:
-        stack.up()
-    machines = len(fleet.machines)
-    wall = time.monotonic() - start
-    used = cpu_seconds() - cpu
-    return {
-        "seconds": round(wall, 1),
-        "cpu_seconds": round(used, 1),
-        "cpu_seconds_per_machine": round(used / machines, 2),
-        "peak_mib": round(memory.mib),
-    }
-
-
-def rollout(count: int) -> dict[str, Any]:
-    """Make `count` machines, change their config once, and run an `up` without a change."""
+def _rollout(count: int, row: Row) -> tuple[Sample, int]:
+    """Make `count` machines and change their config once: the change's figures, and how many were away at once."""
     names = [f"m{number:03}" for number in range(count)]
     with tempfile.TemporaryDirectory() as scratch, running_fleet(Path(scratch) / "fleet", names) as fleet:
         fleet.settings["rollout"] = ROLLOUT
-        directory = Path(scratch) / "project"
-        directory.mkdir()
-        (directory / "Pulumi.yaml").write_text("name: test\nruntime: python\n")
-        (directory / "__main__.py").write_text(PROGRAM)
-        (directory / "components").symlink_to(PROJECT / "components")
-        home = Path(scratch) / "home"
-        home.mkdir()
-        (home / "plugins").symlink_to(places.PLUGINS)
-        stack = Pulumi(
-            directory=directory,
-            scratch=Path(scratch),
-            home=home,
-            env={**fleet.environment, "PYTHONPATH": str(PROJECT)},
-        )
-        stack.start()
-        result = {
-            "machines": count,
-            "created": measure(stack, fleet, "/etc/one"),
-            "changed": measure(stack, fleet, "/etc/two"),
-            "unchanged": measure(stack, fleet, "/etc/two"),
-        }
+        stack = _stack(Path(scratch), fleet)
+        samples = {what: _up(stack, fleet, file) for what, file in (("create", "/etc/one"), ("change", "/etc/two"))}
+        samples["no change"] = _up(stack, fleet, "/etc/two")
         waves_hold(fleet, names)
         absences = fleet.absences()
-        result["away_at_once"] = max(
-            sum(other.down <= absence.down < other.proven for other in absences) for absence in absences
-        )
-        return result
+    row.raw[f"{count} machines"] = {what: asdict(sample) for what, sample in samples.items()}
+    most_away = max(sum(other.down <= absence.down < other.proven for other in absences) for absence in absences)
+    return samples["change"], most_away
 
 
-def main() -> None:
-    """Measure, print, write."""
-    counts = [int(argument) for argument in sys.argv[1:]] or [10, 30, 100]
-    known = json.loads(RESULTS.read_text())["results"] if RESULTS.exists() else []
-    results = {result["machines"]: result for result in known}
-    for count in counts:
-        results[count] = rollout(count) | {"load": round(os.getloadavg()[1], 1)}
-        print(json.dumps(results[count]), flush=True)
-    document = {
-        "what": "loopback machines (stand-ins): real engine, real SSH; `load` is the computer's when done",
-        "processors": os.cpu_count(),
-        "rollout": ROLLOUT,
-        "results": [results[count] for count in sorted(results)],
-    }
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"written to {RESULTS.relative_to(PROJECT)}")
+def _stack(scratch: Path, fleet: Fleet) -> Pulumi:
+    directory, home = scratch / "project", scratch / "home"
+    directory.mkdir()
+    (directory / "Pulumi.yaml").write_text("name: test\nruntime: python\n")
+    (directory / "__main__.py").write_text(PROGRAM)
+    (directory / "components").symlink_to(ROOT / "components")
+    home.mkdir()
+    (home / "plugins").symlink_to(PLUGINS)
+    stack = Pulumi(directory=directory, scratch=scratch, home=home, env={**fleet.environment, "PYTHONPATH": str(ROOT)})
+    stack.start()
+    return stack
 
 
-if __name__ == "__main__":
-    main()
+def _up(stack: Pulumi, fleet: Fleet, file: str) -> Sample:
+    fleet.write(stack.directory, file)
+    argv = stack.argv("up", "--yes", "--skip-preview")
+    return process(argv, cwd=stack.directory, env=stack.environment(), watch=PROGRAM_PROCESS)
+
+
+def _from_ready_to_end() -> float:
+    """Seconds from the first answer of a machine that has all that is asked of it to the Command's end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        objects, folder = Path(scratch, "objects"), Path(scratch, "machine")
+        objects.mkdir()
+        folder.mkdir()
+        server = ObjectServer(objects)
+        with server.running() as address, LoopbackMachine(folder, f"{address}/web.ign") as machine:
+            lab = Lab(machine, server)
+            lab.run(lab.publish("a"))
+            running = lab.start(lab.publish("b"))
+            target = SshTarget(
+                host="127.0.0.1", port=machine.port, user="x", known_hosts="/dev/null", host_key_alias="web-1"
+            )
+            wait_until(lambda: machine.boots == 2)
+            wait_until(lambda: answers(target))
+            ready = time.monotonic()
+            _, progress = running.communicate(timeout=60)
+            if running.returncode:
+                raise BenchError(f"the Command failed\n{progress}")
+            return time.monotonic() - ready
