@@ -124,7 +124,8 @@ class LoopbackMachine:
                 self._power_off()
                 self.went_down.append(time.time())
                 self._stop.wait(self.seconds_down)
-                self._boot()
+                if self.is_plugged_in:
+                    self._boot()
         self._power_off()
 
     def _log(self, text: str) -> None:

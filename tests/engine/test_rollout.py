@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.engine.fleet import PROGRAM, running_fleet, waves_hold
+from tests.engine.loopback_machine import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import Project
@@ -72,19 +73,21 @@ def test_a_killed_pulumi_leaves_its_lock_and_after_cancel_the_next_run_converges
         fleet.write(stack.directory, "/etc/one")
         stack.up()
         fleet.write(stack.directory, "/etc/two")
+        machine = fleet.machines["m0"]
+        machine.seconds_down = 5
         with stack.running("up", "--yes", "--skip-preview") as engine:
-            deadline = time.monotonic() + 120
-            while not fleet.machines["m0"].went_down and time.monotonic() < deadline:
-                time.sleep(0.05)
+            wait_until(lambda: bool(machine.went_down), seconds=120)
+            machine.pull_the_plug()  # it stays away until both have been looked at
             second = stack.up(code=None)
             assert second.code != 0
             assert "is currently locked by 1 lock" in second.output, "two at once: the engine's lock"
             engine.kill()
             engine.wait()
+        machine.plug_in()
         assert "pulumi cancel" in stack.up(code=None).output
         stack.run("cancel", "--yes")
         stack.up()
-        assert fleet.machines["m0"].path("/etc/two").exists()
+        assert machine.path("/etc/two").exists()
 
 
 def test_a_large_fleet_keeps_its_waves(tmp_path: Path, pulumi: Project) -> None:
