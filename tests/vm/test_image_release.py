@@ -6,6 +6,7 @@ import bz2
 import functools
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -30,8 +31,7 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, release.Source]]:
     """The server's folder with a signed release 1.2.3 in it, and where it is."""
     if shutil.which("gpg") is None:
         missing("gpg")
-    home, www = tmp_path / "gnupg", tmp_path / "www"
-    home.mkdir(mode=0o700)
+    www = tmp_path / "www"
     release_folder = www / "stable" / "1.2.3"
     release_folder.mkdir(parents=True)
     (www / "stable" / "current").mkdir()
@@ -39,17 +39,19 @@ def server(tmp_path: Path) -> Iterator[tuple[Path, release.Source]]:
     packed = release_folder / release.FILE
     packed.write_bytes(bz2.compress(IMAGE))
 
-    def gpg(*arguments: str) -> str:
-        command = ["gpg", "--homedir", str(home), "--batch", "--passphrase", "", "--pinentry-mode", "loopback"]
-        return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:  # its agent's socket wants a short path
 
-    gpg("--quick-gen-key", "Test <test@example.com>", "ed25519", "sign", "never")
-    [fingerprint] = [
-        line.split(":")[9] for line in gpg("--list-keys", "--with-colons").splitlines() if line.startswith("fpr:")
-    ]
-    gpg("--detach-sign", str(packed))
-    (www / "key.asc").write_text(gpg("--armor", "--export"))
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "all"], check=False, capture_output=True)
+        def gpg(*arguments: str) -> str:
+            command = ["gpg", "--homedir", home, "--batch", "--passphrase", "", "--pinentry-mode", "loopback"]
+            return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
+
+        gpg("--quick-gen-key", "Test <test@example.com>", "ed25519", "sign", "never")
+        [fingerprint] = [
+            line.split(":")[9] for line in gpg("--list-keys", "--with-colons").splitlines() if line.startswith("fpr:")
+        ]
+        gpg("--detach-sign", str(packed))
+        (www / "key.asc").write_text(gpg("--armor", "--export"))
+        subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False, capture_output=True)
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(www)))
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{httpd.server_port}"

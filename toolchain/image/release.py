@@ -100,15 +100,17 @@ def _download(url: str, target: Path) -> None:
 
 def _check_signature(work: Path, fingerprint: str) -> None:
     """Raise SetupError unless FILE in `work` is signed by the key with this (primary) fingerprint."""
-    home = work / "gnupg"
-    home.mkdir(mode=0o700)
-    gpg = ["gpg", "--homedir", str(home), "--batch", "--no-autostart", "--status-fd", "1"]
-    imported = subprocess.run([*gpg, "--import", str(work / "key.asc")], capture_output=True, text=True, check=False)
-    if imported.returncode:
-        raise SetupError(f"the image signing key can't be read: {imported.stderr.strip()}")
-    verified = subprocess.run(
-        [*gpg, "--verify", str(work / f"{FILE}.sig"), str(work / FILE)], capture_output=True, text=True, check=False
-    )
+    # gpg looks for its agent's socket beside the keys, also where it must not start one: that wants a short path.
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
+        gpg = ["gpg", "--homedir", home, "--batch", "--no-autostart", "--status-fd", "1"]
+        imported = subprocess.run(
+            [*gpg, "--import", str(work / "key.asc")], capture_output=True, text=True, check=False
+        )
+        if imported.returncode:
+            raise SetupError(f"the image signing key can't be read: {imported.stderr.strip()}")
+        verified = subprocess.run(
+            [*gpg, "--verify", str(work / f"{FILE}.sig"), str(work / FILE)], capture_output=True, text=True, check=False
+        )
     # [GNUPG:] VALIDSIG <fingerprint of the signing subkey> … <fingerprint of the primary key>
     signers = [line.split()[-1] for line in verified.stdout.splitlines() if line.startswith("[GNUPG:] VALIDSIG ")]
     if verified.returncode or signers != [fingerprint]:
