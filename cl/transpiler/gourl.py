@@ -1,7 +1,8 @@
 """URLs as Go's net/url reads and prints them, with its strictness and its escaping.
 
 `ct`, `butane` and Ignition check sources with it, and `ct` prints remote sources back through it.
-Source of the rules: Go 1.26, src/net/url/url.go.
+Source of the rules: Go 1.26, src/net/url/url.go, with `urlstrictcolons=0`: a host may hold colons in programs whose
+module asks for an older Go, as theirs do.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def parse_url(source: str) -> Url:
         return Url(scheme="", query=query, text=head + path + tail)
     if rest.startswith("//") and (scheme or not rest.startswith("///")):
         authority, slash, path = rest[2:].partition("/")
-        host = _authority(scheme, authority)
+        host = _authority(authority)
         path = _path(slash + path)
         head += f"//{host}" if host or path else ""
     else:
@@ -111,9 +112,9 @@ def _path(text: str) -> str:
     return "*" if text == "%2A" else _shown(text, _PATH)
 
 
-def _authority(scheme: str, authority: str) -> str:
+def _authority(authority: str) -> str:
     user, at, host = authority.rpartition("@")
-    shown = _host(scheme, host)
+    shown = _host(host)
     if not at:
         return shown
     if not _USERINFO.fullmatch(user):
@@ -122,15 +123,15 @@ def _authority(scheme: str, authority: str) -> str:
     return _escape(_unescape(name), _USER) + colon + _escape(_unescape(password), _USER) + "@" + shown
 
 
-def _host(scheme: str, host: str) -> str:
+def _host(host: str) -> str:
     bracket = host.rfind("[")
     if bracket > 0:
         raise UrlError("a bracket opens an IPv6 address and comes first in a host")
     if bracket == 0:
         return _ipv6(host)
-    first, last = host.find(":"), host.rfind(":")
-    if first >= 0:
-        _check_port(host[first if scheme in ("http", "https") else last :])
+    colon = host.rfind(":")
+    if colon >= 0:
+        _check_port(host[colon:])
     return _escape(_unescape_host(host), _HOST)
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from math import inf, nan
-from typing import Any
+from typing import Any, TypeVar
 
 from yaml.cyaml import CParser  # type: ignore[import-untyped]
-from yaml.error import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
+from yaml.error import Mark, MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 from yaml.events import (  # type: ignore[import-untyped]
     AliasEvent,
     DocumentEndEvent,
@@ -27,6 +28,7 @@ from yaml.events import (  # type: ignore[import-untyped]
     SequenceStartEvent,
 )
 from yaml.reader import ReaderError  # type: ignore[import-untyped]
+from yaml.scanner import ScannerError  # type: ignore[import-untyped]
 from yaml.tokens import BlockEndToken  # type: ignore[import-untyped]
 
 from cl.transpiler.report import Key, Locator, Path
@@ -117,11 +119,7 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
     Raises YamlError when the text isn't YAML.
     """
     try:
-        parser = CParser(text.encode("utf-8"))
-        root, end = _compose(parser.get_event, fill)
-        if text[end:].strip():
-            _look_ahead(text, end)
-        return root
+        return mended(text, partial(_read, fill=fill))
     except UnicodeEncodeError as error:
         raise YamlError("the text holds characters that are not Unicode", *_place(text, error.start)) from None
     except MarkedYAMLError as error:
@@ -134,6 +132,56 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
         raise YamlError(message, *_place_of_byte(text, error.position)) from None
     except YAMLError as error:  # pragma: no cover — PyYAML's base class: its parser raises the two above
         raise YamlError(str(error).splitlines()[0]) from None
+
+
+_Fill = Callable[[str, int, int], str] | None
+_T = TypeVar("_T")
+_MAX_JOINTS = 100
+_PRIVATE_USE = range(0xE000, 0xF900)
+
+
+def mended(text: str, read: Callable[[str, str, list[int]], _T]) -> _T:
+    """What `read(text, joint, joints)` gives for a text that libyaml can read.
+
+    It refuses `[a:,b]`, a colon at the end of a text in a flow list or mapping; for yaml.v3 the colon belongs to the
+    text. So a character is put behind each such colon: `joint`, at the indexes `joints`.
+    """
+    joint = next(chr(code) for code in _PRIVATE_USE if chr(code) not in text)
+    joints: list[int] = []
+    while True:
+        try:
+            return read(text, joint, joints)
+        except ScannerError as error:
+            if error.problem != "found unexpected ':'" or len(joints) == _MAX_JOINTS:
+                raise
+            at = error.problem_mark.index + 1
+            text = text[:at] + joint + text[at:]
+            joints.append(at)
+
+
+def _read(text: str, joint: str, joints: list[int], fill: _Fill) -> Node | None:
+    """`compose` with the parser's own errors."""
+    parser = CParser(text.encode("utf-8"))
+    root, end = _compose(_without_joints(parser.get_event, joint, joints) if joints else parser.get_event, fill)
+    if text[end:].strip():
+        _look_ahead(text, end)
+    return root
+
+
+def _without_joints(next_event: Callable[[], Any], joint: str, joints: list[int]) -> Callable[[], Any]:
+    """Events of a text without what `mended` has put into it."""
+
+    def next_without() -> Any:
+        event = next_event()
+        if event is not None:
+            mark = event.start_mark
+            before = sum(mark.index - mark.column <= at < mark.index for at in joints)
+            event.start_mark = Mark(mark.name, mark.index, mark.line, mark.column - before, None, None)
+            if type(event) is ScalarEvent:
+                event.value = event.value.replace(joint, "")
+        return event
+
+    return next_without
 
 
 def _place(text: str, index: int) -> tuple[int, int]:
@@ -154,7 +202,7 @@ def _look_ahead(text: str, end: int) -> None:
         left -= token.start_mark.index >= end and type(token) is not BlockEndToken
 
 
-def _compose(next_event: Callable[[], Any], fill: Callable[[str, int, int], str] | None) -> tuple[Node | None, int]:
+def _compose(next_event: Callable[[], Any], fill: _Fill) -> tuple[Node | None, int]:
     """The root of the first document and where it ends, by characters.
 
     Works without recursion, so that deep nesting is an error and not a crash.
@@ -212,7 +260,7 @@ def _short(tag: str) -> str:
     return "!!" + tag[len(_LONG_TAG) :] if tag.startswith(_LONG_TAG) else tag
 
 
-def _scalar(event: Any, fill: Callable[[str, int, int], str] | None) -> Scalar:
+def _scalar(event: Any, fill: _Fill) -> Scalar:
     mark, value, plain = event.start_mark, event.value, not event.style
     line, column = mark.line + 1, mark.column + 1
     filled = False

@@ -10,7 +10,7 @@ from yaml.cyaml import CParser  # type: ignore[import-untyped]
 from yaml.events import DocumentEndEvent, ScalarEvent  # type: ignore[import-untyped]
 
 from cl.transpiler.report import Path
-from cl.transpiler.yamlnode import Mapping, Node, Sequence
+from cl.transpiler.yamlnode import Mapping, Node, Sequence, mended
 
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\n]*", re.MULTILINE)
 
@@ -27,7 +27,7 @@ def read_comments(text: str, root: Node | None) -> list[Comment]:
     """The comments of a text that `compose` made `root` of, in order."""
     if root is None:
         return [Comment(match[0].rstrip(), None) for match in _COMMENT.finditer(text)]
-    spans, document_end = _scalars(text)
+    text, spans, document_end = mended(text, lambda text, *_: (text, *_scalars(text)))
     ends = [end for _, end in spans]
     entries = sorted(_entries(root, ()))
     lines = [line for line, _, _ in entries]

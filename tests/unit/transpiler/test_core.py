@@ -330,3 +330,9 @@ def test_a_reference_of_spec_3_0_is_printed_without_a_source() -> None:
 def test_a_finding_without_a_place_names_its_source() -> None:
     entry = Diagnostic(severity="warning", path="$", message="m", filename="a")
     assert Report((entry,)).render() == "warning: m\n  --> a"
+
+
+def test_only_so_many_colons_are_mended() -> None:
+    report = transpile(f"docker: {{flags: [{'a:,' * 101}]}}\n", dialect="clc").report
+    assert [entry.line for entry in report] == [1]
+    assert transpile(f"docker: {{flags: [{'a:,' * 100}]}}\n", dialect="clc").json is not None
