@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.ignition_object import STAMP, IgnitionObject, machine_config
+from components.ignition_object import IgnitionObject, MachineConfig, config_name, machine_config
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, kept_paths
 from components.reprovision import Reprovision, ReprovisionArgs
-from components.summary import summarize
 from components.waits import all_of
+from components.wanted_config import Variables, wanted_config
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from cl.transpiler.butane import Butane
     from cl.transpiler.lint import Rule
     from components.commands.request import HealthCheck
     from components.platforms import Platform
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
 class FlatcarMachineArgs:
     """What a machine is made of.
 
-    `config` and `snippets` are Butane or Container Linux Configs; `files_dir` is where their `local` paths start.
+    `config` and `snippets` are files with Butane or Container Linux Configs, or configs written in Python
+    (`cl.transpiler.butane.Butane`); `files_dir` is where their `local` paths start.
     `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
-    of `secrets` are masked wherever they would be shown. `keep` holds presets and egrep expressions (see `lifecycle`).
+    of `secrets` are masked wherever they would be shown. All three may be Outputs (`wanted_config`): those that are
+    secret are masked as well, and what a preview doesn't know yet shows as `<computed>`.
+    `keep` holds presets and egrep expressions (see `lifecycle`).
     `allow` takes back rules about configs that run again (see `rerun`).
     Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
     `protect` and `retain_on_delete` are Pulumi's, for the machine itself: it can't be deleted or replaced, or it is
@@ -40,15 +45,15 @@ class FlatcarMachineArgs:
     machines that have to be proven before this one is re-provisioned, and `pause` the seconds to wait then (`rollout`).
     """
 
-    config: Path
+    config: Path | Butane
     platform: Platform
     store: Store
     ssh: SshSettings
     files_dir: Path = Path("cl/files")
-    snippets: Sequence[Path] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
-    shared_variables: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    snippets: Sequence[Path | Butane] = ()
+    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    shared_variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     strict: bool = True
     lifecycle: Lifecycle = Lifecycle.RESET
     keep: Sequence[str] = DEFAULT_KEEP
@@ -84,43 +89,21 @@ class FlatcarMachine(pulumi.ComponentResource):
     def __init__(self, name: str, args: FlatcarMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the machine. Raises `pulumi.RunError` when its config can't be used, before any resource is made."""
         # 1. The Ignition config and its id
-        config = machine_config(
-            args.config,
-            snippets=args.snippets,
-            files_dir=args.files_dir,
-            platform=args.platform.ignition_platform,
-            strict=args.strict,
-            shared_variables={
-                **args.shared_variables,
-                "ssh_public_key": args.ssh.public_key,
-                "machine_name": name,
-            },
-            secrets=args.secrets,
-            variables=args.variables,
-            lifecycle=args.lifecycle,
-            keep=kept_paths(args.keep),
-            generation=args.generation,
-            rollback_after=args.rollback_after,
-            login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
-            allow=args.allow,
-        )
-        problem = args.store.secrets_problem(config.secrets)
-        if problem is not None:
-            raise pulumi.RunError(f"{args.config}: {problem}")
-        summary = summarize(config.ignition, list(args.secrets.values()))
-        del summary["files"][STAMP]  # it repeats the config id
+        built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
+        variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
+        config = wanted_config(partial(_machine_config, args), variables)
         properties = {
-            "config": str(args.config),
+            "config": config_name(args.config),
             "configId": config.config_id,
             "lifecycle": args.lifecycle.value,
             "keep": list(args.keep),
-            **summary,
+            **config.summary,
         }
         super().__init__("flatcar:index:Machine", name, properties, opts)
 
         # 2. The object in its store, at an address that never changes
         ignition_object = IgnitionObject.put(
-            name, config=config, store=args.store, opts=pulumi.ResourceOptions(parent=self)
+            name, content=config.text, store=args.store, opts=pulumi.ResourceOptions(parent=self)
         )
 
         # 3. The machine, which knows the address alone
@@ -169,7 +152,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         )
         self.config_id = self.reprovision.proof("config_id", "")
         if args.lifecycle is Lifecycle.IGNORE:
-            self.config_id.apply(lambda runs: self._tell_pending(runs, config.config_id))
+            pulumi.Output.all(self.config_id, config.config_id).apply(lambda ids: self._tell_pending(*ids))
         self.os_version = self.reprovision.proof("os_version", "")
         self.host_key = self.reprovision.proof("host_key", "")
         self.downtime_seconds = self.reprovision.proof("downtime_seconds", 0.0)
@@ -182,3 +165,34 @@ class FlatcarMachine(pulumi.ComponentResource):
                 "another lifecycle applies it",
                 self,
             )
+
+
+def _machine_config(
+    args: FlatcarMachineArgs,
+    *,
+    variables: Mapping[str, str],
+    shared_variables: Mapping[str, str],
+    secrets: Mapping[str, str],
+    unknown: Collection[str],
+) -> MachineConfig:
+    config = machine_config(
+        args.config,
+        snippets=args.snippets,
+        files_dir=args.files_dir,
+        platform=args.platform.ignition_platform,
+        strict=args.strict,
+        shared_variables=shared_variables,
+        secrets=secrets,
+        variables=variables,
+        lifecycle=args.lifecycle,
+        keep=kept_paths(args.keep),
+        generation=args.generation,
+        rollback_after=args.rollback_after,
+        login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
+        allow=args.allow,
+        unknown=unknown,
+    )
+    problem = args.store.secrets_problem(config.secrets)
+    if problem is not None:
+        raise pulumi.RunError(f"{config_name(args.config)}: {problem}")
+    return config

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pulumi
 
-from cl.transpiler import Snippet, transpile
+from cl.transpiler import Report, Snippet, transpile
+from cl.transpiler.detect import compose_source, is_ignition
+from cl.transpiler.yamlnode import YamlError
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, with_lifecycle
 from components.rerun import check_rerun, warn_once
@@ -20,8 +24,8 @@ from components.way_back import SCRIPT, repeatable, with_way_back
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
+    from cl.transpiler.butane import Butane
     from cl.transpiler.lint import Rule
     from components.stores import Store
 
@@ -48,10 +52,14 @@ class MachineConfig:
     secrets: tuple[str, ...]
 
 
+class NotYetKnownError(Exception):
+    """A config can't be read before the values of some variables are known; nothing else is wrong with it."""
+
+
 def machine_config(
-    path: Path,
+    config: Path | Butane,
     *,
-    snippets: Sequence[Path] = (),
+    snippets: Sequence[Path | Butane] = (),
     files_dir: Path,
     platform: str,
     strict: bool,
@@ -64,37 +72,43 @@ def machine_config(
     rollback_after: int,
     login_user: str | None = None,
     allow: Collection[Rule] = (),
+    unknown: Collection[str] = (),
 ) -> MachineConfig:
-    """Transpile the config at `path` and add generation, lifecycle, way back (after `rollback_after` s; 0: none), stamp
+    """Transpile a config and add generation, lifecycle, way back (after `rollback_after` s; 0: none), stamp.
 
     `shared_variables` and `secrets` reach a config only where it names them; `variables` are the machine's own, and
     one that is not used is an error. Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it
     earlier, and Ignition without that step reads it too. Raises `pulumi.RunError` with the rendered report (secrets
     masked) for anything that is wrong, before any resource exists; `check_rerun` tells of `login_user` and `allow`.
+
+    `unknown` names variables whose values only stand for the real ones. What is found where one of them stands is left
+    out; NotYetKnownError is raised when that leaves no config.
     """
-    try:
-        source = path.read_text(encoding="utf-8")
-        snippet_texts = [Snippet(snippet.read_text(encoding="utf-8"), str(snippet)) for snippet in snippets]
-    except (OSError, UnicodeDecodeError) as error:
-        raise pulumi.RunError(f"{path}: can't be read: {error}") from None
-    named = _named_variables([source, *snippet_texts])
+    name, (source, *others) = config_name(config), [_read(given) for given in (config, *snippets)]
+    sources = [(text.filename, str(text)) for text in (source, *others) if isinstance(text, Snippet)]
+    named = _named_variables([text for _, text in sources])
     shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
     used = {**shared, **variables}
+    unsure = _places(sources, unknown)
     result = transpile(
         source,
-        filename=str(path),
+        filename=name,
         files_dir=files_dir,
         platform=CT_PLATFORMS[platform],
         strict=strict,
         variables=used,
-        snippets=snippet_texts,
+        snippets=others,
         spec="3",
     )
+    report = _without(result.report, unsure)
+    told = _masked(report.render(), secrets.values())
+    if report.is_fatal:
+        raise pulumi.RunError(f"{name} is not a usable config\n\n{told}")
+    warn_once(told)
     if result.json is None:
-        raise pulumi.RunError(_masked(f"{path} is not a usable config\n\n{result.report.render()}", secrets.values()))
-    warn_once(_masked(result.report.render(), secrets.values()))
+        raise NotYetKnownError
     wanted = ignition = json.loads(result.json)
-    _refuse_reserved(ignition, path)
+    _refuse_reserved(ignition, name)
     if generation:
         ignition = _with_file(ignition, GENERATION, str(generation))
     sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
@@ -107,7 +121,7 @@ def machine_config(
     findings = check_rerun(
         wanted,
         size=len(text.encode()),
-        sources=[(str(path), source), *((snippet.filename, str(snippet)) for snippet in snippet_texts)],
+        sources=sources,
         variables=used,
         platform=platform,
         login_user=login_user,
@@ -115,11 +129,26 @@ def machine_config(
         keep=keep,
         allow=allow,
     )
+    findings = _without(findings, unsure)
     told = _masked(findings.render(), secrets.values())
     if findings.is_fatal:
-        raise pulumi.RunError(f"{path} would do harm when the machine runs it again\n\n{told}")
+        raise pulumi.RunError(f"{name} would do harm when the machine runs it again\n\n{told}")
     warn_once(told)
     return MachineConfig(config_id=config_id, ignition=ignition, text=text, secrets=sensitive)
+
+
+def config_name(config: Path | Butane) -> str:
+    """What reports call a config."""
+    return str(config) if isinstance(config, Path) else "the config in Python"
+
+
+def _read(config: Path | Butane) -> Snippet | Butane:
+    if not isinstance(config, Path):
+        return config
+    try:
+        return Snippet(config.read_text(encoding="utf-8"), str(config))
+    except (OSError, UnicodeDecodeError) as error:
+        raise pulumi.RunError(f"{config}: can't be read: {error}") from None
 
 
 def pointer(source_url: str) -> str:
@@ -142,10 +171,10 @@ class IgnitionObject:
 
     @classmethod
     def put(
-        cls, name: str, *, config: MachineConfig, store: Store, opts: pulumi.ResourceOptions | None = None
+        cls, name: str, *, content: pulumi.Input[str], store: Store, opts: pulumi.ResourceOptions | None = None
     ) -> IgnitionObject:
-        """Declare the object of the machine `name`."""
-        stored = store.put(name, pulumi.Output.secret(config.text), opts)
+        """Declare the object of the machine `name`, which holds `content`."""
+        stored = store.put(name, pulumi.Output.secret(content), opts)
         return cls(
             source_url=stored.source_url,
             user_data=stored.source_url.apply(pointer),
@@ -165,19 +194,39 @@ def _named_variables(sources: Sequence[str]) -> set[str]:
     return named
 
 
+def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> set[tuple[str, int, int]]:
+    """The values in which one of these variables stands, by file name, line and column."""
+    found: set[tuple[str, int, int]] = set()
+    for filename, text in sources if names else ():
+
+        def note(value: str, line: int, column: int, filename: str = filename) -> str:
+            if any(f"${{{name}}}" in value for name in names):
+                found.add((filename, line, column))
+            return value
+
+        with contextlib.suppress(YamlError):  # the transpiler tells it
+            compose_source(text, note, is_json=is_ignition(text))
+    return found
+
+
+def _without(report: Report, places: set[tuple[str, int, int]]) -> Report:
+    kept = tuple(entry for entry in report if (entry.filename, entry.line, entry.column) not in places)
+    return replace(report, entries=kept)
+
+
 def _masked(text: str, secrets: Iterable[str]) -> str:
     for secret in filter(None, secrets):
         text = text.replace(secret, MASK)
     return text
 
 
-def _refuse_reserved(ignition: IgnitionConfig, path: Path) -> None:
+def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
     storage = ignition.get("storage", {})
     for kind in ("files", "directories", "links"):
         for node in storage.get(kind, []):
             if node["path"] in (STAMP, GENERATION, SCRIPT):
                 raise pulumi.RunError(
-                    f"{path}: {node['path']} is written by the program itself; take it out of the config"
+                    f"{name}: {node['path']} is written by the program itself; take it out of the config"
                 )
 
 

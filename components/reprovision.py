@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from components.commands.request import HealthCheck
-    from components.ignition_object import IgnitionObject, MachineConfig
+    from components.ignition_object import IgnitionObject
     from components.platforms import PlatformMachine
     from components.ssh import SshSettings
+    from components.wanted_config import WantedConfig
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ KEEP_OUTPUTS = 'printf %s "$PULUMI_COMMAND_STDOUT"'
 class ReprovisionArgs:
     """What the Command needs: the wanted config, the way to the machine, and how to tell that all is well."""
 
-    config: MachineConfig
+    config: WantedConfig
     ignition_object: IgnitionObject
     machine: PlatformMachine
     ssh: SshSettings

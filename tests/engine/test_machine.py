@@ -62,13 +62,19 @@ class Http:
         return dataclasses.replace(stored, source_url=pulumi.Output.from_input(env["TEST_SOURCE"]))
 
 check = config.get("check")
+secrets = {"token": config.get("token") or "none"}
+variables = {}
+if config.get_bool("late"):
+    database = local.Command("database", create="printf " + config.require("database"))
+    variables = {"database": database.stdout, "password": pulumi.Output.secret(database.stdout).apply("pw-{}".format)}
+    secrets = {"token": config.require_secret("token")}
 machine = FlatcarMachine("web", FlatcarMachineArgs(
     config=Path("web.yaml"), files_dir=Path("."), platform=Loopback(), store=Http(),
     ssh=SshSettings(
         user=env["TEST_USER"], private_key_file=env["TEST_KEY"],
         public_key=Path(env["TEST_KEY"] + ".pub").read_text().strip(),
     ),
-    secrets={"token": config.get("token") or "none"},
+    secrets=secrets, variables=variables,
     lifecycle=Lifecycle(config.get("lifecycle") or "reset"), generation=config.get_int("generation") or 0,
     health=[HealthCheck(name="check", subject=check, seconds=1)] if check else [],
     timeout=config.get_int("timeout") or 60,
@@ -183,6 +189,69 @@ def test_a_secret_reaches_the_machine_and_nothing_else(lab: Lab) -> None:
         assert SECRET not in json.dumps(list(run.events))
     assert "the_token=[masked]" in runs[2].output
     assert SECRET not in json.dumps(lab.stack.export())
+
+
+LATE = """\
+    - path: /etc/database
+      filesystem: root
+      mode: 0640
+      contents:
+        inline: |
+          host=${database}
+          password=${password}
+"""
+
+
+def test_values_of_other_resources_fill_a_config(lab: Lab) -> None:
+    lab.config.write_text(CONFIG + LATE)
+    lab.stack.set("late", "true")
+    lab.stack.set("database", "db-1")
+    first = lab.stack.preview("--diff")
+    assert "host=<computed>" in first.output and "password=<computed>" in first.output
+    assert "first line" in first.output  # what doesn't depend on it is there
+    lab.edit("filesystem: root", "filesystm: root")
+    wrong = lab.stack.preview(code=None)
+    assert wrong.code != 0
+    assert "web.yaml:9:7" in wrong.output and "Traceback" not in wrong.output
+    lab.edit("filesystm: root", "filesystem: root")
+
+    runs = [first, lab.stack.up()]
+    assert lab.machine.path("/etc/database").read_text() == "host=db-1\npassword=pw-db-1\n"
+    assert lab.machine.path("/etc/token").read_text() == f"token={SECRET}"
+    assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() == lab.stack.outputs()["configId"]
+    assert changes(lab.stack.up()) == {}
+
+    lab.edit("first line", "another first line")
+    runs.append(lab.stack.preview("--diff"))  # now all values are known
+    changed = [line.split(maxsplit=1) for line in runs[-1].output.splitlines() if re.match(r"\s*[-+] ", line)]
+    assert changed == [["-", "first line"], ["+", "another first line"]], runs[-1].output
+    assert "host=db-1" in runs[-1].output and "password=[masked]" in runs[-1].output
+    lab.edit("another first line", "first line")
+
+    lab.stack.set("database", "db-2")
+    runs.append(lab.stack.preview("--diff"))
+    assert changes(runs[-1]).keys() >= {"database", "web", "web-object", "web-reprovision"}
+    runs.append(lab.stack.up())
+    assert lab.machine.boots == 2
+    assert lab.machine.path("/etc/database").read_text() == "host=db-2\npassword=pw-db-2\n"
+    for run in runs:
+        for hidden in (SECRET, "pw-db"):
+            assert hidden not in run.output
+            assert hidden not in json.dumps(list(run.events))
+    assert SECRET not in json.dumps(lab.stack.export())
+    assert "pw-db" not in json.dumps(lab.stack.export())
+
+
+def test_a_value_that_is_wrong_once_it_is_known_fails_without_a_traceback(lab: Lab) -> None:
+    lab.config.write_text(CONFIG.replace("/etc/motd", "${database}") + LATE)
+    lab.stack.set("late", "true")
+    lab.stack.set("database", "db-1")  # no absolute path
+    lab.stack.preview()
+    done = lab.stack.up(code=None)
+    assert done.code != 0
+    assert "web.yaml:8:13" in done.output
+    assert "Traceback" not in done.output
+    assert "web-object" not in lab.stack.resources()
 
 
 def test_a_bad_config_fails_the_preview_with_its_place(lab: Lab) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import pulumi
 import pytest
 
 from cl.transpiler import transpile
-from components.ignition_object import GENERATION, STAMP, MachineConfig, machine_config, pointer
+from cl.transpiler.butane import Butane, File, Resource, Storage
+from components.ignition_object import (
+    GENERATION,
+    STAMP,
+    MachineConfig,
+    NotYetKnownError,
+    machine_config,
+    pointer,
+)
 from components.lifecycle import Lifecycle
 from components.summary import decode_data_url
 
@@ -25,14 +34,16 @@ storage:
 """
 
 
+ARGUMENTS: dict[str, Any] = {
+    "platform": "qemu", "strict": True, "shared_variables": {"unused": "1"}, "secrets": {}, "variables": {"text": "x"},
+    "lifecycle": Lifecycle.RESET, "keep": (), "generation": 0, "rollback_after": 0,
+}  # fmt: skip
+
+
 def made(tmp_path: Path, text: str = "x", config: str = CONFIG, **changes: Any) -> MachineConfig:
     path = tmp_path / "a.yaml"
     path.write_text(config)
-    arguments: dict[str, Any] = {
-        "files_dir": tmp_path, "platform": "qemu", "strict": True, "shared_variables": {"unused": "1"}, "secrets": {},
-        "variables": {"text": text}, "lifecycle": Lifecycle.RESET, "keep": (), "generation": 0, "rollback_after": 0,
-    }  # fmt: skip
-    return machine_config(path, **{**arguments, **changes})
+    return machine_config(path, **{**ARGUMENTS, "files_dir": tmp_path, "variables": {"text": text}, **changes})
 
 
 def files(config: MachineConfig) -> dict[str, str]:
@@ -94,3 +105,25 @@ def test_a_secret_is_masked_in_a_report(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(pulumi.RunError, match="can't be read"):
         made(tmp_path, snippets=[tmp_path / "none.yaml"])
+
+
+def test_what_is_wrong_with_a_stand_in_for_a_value_is_left_out(tmp_path: Path) -> None:
+    relative = CONFIG.replace("/etc/a", "${text}")
+    with pytest.raises(NotYetKnownError):
+        made(tmp_path, "stand-in", relative, unknown=["text"])
+    with pytest.raises(pulumi.RunError) as raised:
+        made(tmp_path, "stand-in", relative + "    - path: also-relative\n", unknown=["text"])
+    assert re.findall(r"a\.yaml:(\d+:\d+)", str(raised.value)) == ["7:13"]
+    assert "stand-in" in files(made(tmp_path, "stand-in", unknown=["text"]))["/etc/a"]
+
+
+def test_a_config_in_python_and_files_mix(tmp_path: Path) -> None:
+    (tmp_path / "users.yaml").write_text(CONFIG)
+    in_python = Butane(version="1.1.0", storage=Storage(files=[File(path="/etc/b", contents=Resource(inline="b"))]))
+    arguments = {**ARGUMENTS, "files_dir": tmp_path}
+    for config, snippet in ((in_python, tmp_path / "users.yaml"), (tmp_path / "users.yaml", in_python)):
+        found = files(machine_config(config, snippets=[snippet], **arguments))
+        assert (found["/etc/a"], found["/etc/b"]) == ("x", "b")
+    wrong = Butane(storage=Storage(files=[File(path="etc")]))
+    with pytest.raises(pulumi.RunError, match=r"the config in Python is not a usable(?s:.*)storage\.files\[0\]\.path"):
+        machine_config(wrong, **{**arguments, "variables": {}})

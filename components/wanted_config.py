@@ -1,0 +1,140 @@
+"""What a machine should be, also when values of its variables are Outputs, known late and perhaps not in a preview.
+
+With plain values everything is known when the machine is declared. With Outputs the config is checked then with words
+that stand for them, and made when they are known; a preview that doesn't know them shows the rest of the config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pulumi
+from pulumi.output import Unknown
+
+from components.ignition_object import STAMP, MachineConfig, NotYetKnownError
+from components.summary import summarize
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+COMPUTED = "<computed>"
+"""What a summary shows for a value that is not known yet."""
+_SECTIONS = ("files", "directories", "links", "units", "users", "groups", "storage", "kernelArguments")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variables:
+    """The variables of a machine. `own` must all be used; the values of `secrets` are masked, as secret Outputs are."""
+
+    own: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    shared: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+
+    def late(self) -> dict[str, pulumi.Output[str]]:
+        """Those that are Outputs, by name."""
+        values = {**self.shared, **self.secrets, **self.own}
+        return {name: value for name, value in values.items() if isinstance(value, pulumi.Output)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedConfig:
+    """`MachineConfig` for resources. `summary` is what may be shown of it (`summary.summarize`)."""
+
+    config_id: pulumi.Input[str]
+    text: pulumi.Input[str]
+    summary: Mapping[str, pulumi.Input[Any]]
+
+
+class Make(Protocol):
+    """`ignition_object.machine_config` with everything given but the variables."""
+
+    def __call__(
+        self,
+        *,
+        variables: Mapping[str, str],
+        shared_variables: Mapping[str, str],
+        secrets: Mapping[str, str],
+        unknown: Collection[str],
+    ) -> MachineConfig: ...
+
+
+def wanted_config(make: Make, variables: Variables) -> WantedConfig:
+    """Make a machine's config. Raises `pulumi.RunError` for what is wrong with it, before any resource is made.
+
+    What only an Output's value can show to be wrong is raised when it is known: in a preview if that knows it.
+    """
+    late = variables.late()
+    made = _made(make, variables, dict.fromkeys(late), dict.fromkeys(late, False))
+    if not late and made is not None:
+        config, summary = made
+        return WantedConfig(config_id=config.config_id, text=config.text, summary=summary)
+    given = pulumi.Output.all(**late)  # unknown as long as one of them is
+    values = {name: value.apply(partial(_value, name), run_with_unknowns=True) for name, value in late.items()}
+    secret: dict[str, pulumi.Input[bool]] = {name: value.is_secret() for name, value in late.items()}
+    now = pulumi.Output.all(pulumi.Output.all(**values), pulumi.Output.all(**secret)).apply(
+        lambda seen: _made(make, variables, *seen)
+    )
+    complete = pulumi.Output.all(now, given).apply(lambda both: both[0][0])
+    shown = pulumi.Output.unsecret(now.apply(lambda made: given if made is None else made[1]))
+    return WantedConfig(
+        config_id=pulumi.Output.unsecret(complete.apply(lambda config: config.config_id)),
+        text=complete.apply(lambda config: config.text),
+        summary={section: shown.apply(partial(_section, section)) for section in _SECTIONS},
+    )
+
+
+def _made(
+    make: Make, variables: Variables, late: Mapping[str, str | None], is_secret: Mapping[str, bool]
+) -> tuple[MachineConfig, dict[str, Any]] | None:
+    """The config and its summary with the values of Outputs, None for one that isn't known; None if it takes them."""
+    unknown = {name: _stand_in(name) for name, value in late.items() if value is None}
+    texts = {name: value if value is not None else unknown[name] for name, value in late.items()}
+
+    def filled(values: Mapping[str, pulumi.Input[str]]) -> dict[str, str]:
+        return {name: value if isinstance(value, str) else texts[name] for name, value in values.items()}
+
+    secrets = filled(variables.secrets) | {name: text for name, text in texts.items() if is_secret[name]}
+    try:
+        config = make(
+            variables=filled(variables.own),
+            shared_variables=filled(variables.shared),
+            secrets=secrets,
+            unknown=unknown,
+        )
+    except NotYetKnownError:
+        return None
+    summary = summarize(config.ignition, [text for name, text in secrets.items() if name not in unknown])
+    del summary["files"][STAMP]  # it repeats the config id
+    return config, _with_computed(summary, list(unknown.values()))
+
+
+def _value(name: str, value: object) -> str | None:
+    """A variable's value, None when it isn't known. Raises `pulumi.RunError` when it is no text."""
+    if isinstance(value, Unknown):
+        return None
+    if not isinstance(value, str):
+        raise pulumi.RunError(f"variable {name!r} is no text but {type(value).__name__}")
+    return value
+
+
+def _stand_in(name: str) -> str:
+    """A word that is valid in most places, and found again."""
+    return f"unknown-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _with_computed(value: Any, stand_ins: Collection[str]) -> Any:
+    if isinstance(value, dict):
+        return {_with_computed(name, stand_ins): _with_computed(inner, stand_ins) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_computed(inner, stand_ins) for inner in value]
+    if isinstance(value, str):
+        for word in stand_ins:
+            value = value.replace(word, COMPUTED)
+    return value
+
+
+def _section(name: str, summary: Mapping[str, Any]) -> Any:
+    return summary.get(name)
