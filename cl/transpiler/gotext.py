@@ -41,8 +41,10 @@ def _quoted(character: str) -> str:
 
 
 def lower(text: str) -> str:
-    """`text` as strings.ToLower: each character by itself, whatever its neighbours."""
-    return text.lower() if text.isascii() else "".join(character.lower()[0] for character in text)
+    """`text` as strings.ToLower: each character by itself, bytes that aren't UTF-8 (surrogates) as U+FFFD."""
+    if text.isascii():
+        return text.lower()
+    return "".join("\ufffd" if "\udc80" <= character <= "\udcff" else character.lower()[0] for character in text)
 
 
 class VersionError(ValueError):

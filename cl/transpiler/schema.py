@@ -318,7 +318,7 @@ def _to_uint(value: object) -> object:
         return value if value >= 0 else MISSING
     if not value <= 2**64:
         return MISSING
-    return int(value) if 0 <= value < 2.0**64 else 2**63
+    return int(value) % 2**64 if -(2.0**63) <= value < 2.0**64 else 2**63  # below 0 it wraps around
 
 
 def _to_bool(value: object) -> object:

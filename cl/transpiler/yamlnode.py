@@ -21,6 +21,7 @@ from yaml.error import Mark, MarkedYAMLError, YAMLError  # type: ignore[import-u
 from yaml.events import (  # type: ignore[import-untyped]
     AliasEvent,
     DocumentEndEvent,
+    DocumentStartEvent,
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
@@ -232,6 +233,8 @@ def _compose(next_event: Callable[[], Any], fill: _Fill) -> tuple[Node | None, i
             continue
         elif kind is DocumentEndEvent:
             return root, event.start_mark.index
+        elif kind is DocumentStartEvent and event.version == (1, 2):  # which libyaml takes as well
+            raise YamlError("found incompatible YAML document", event.start_mark.line + 1, event.start_mark.column + 1)
         else:
             continue
         anchor = None if kind is AliasEvent else event.anchor
