@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import statistics
 import subprocess
 import tempfile
 import time
@@ -31,9 +32,11 @@ def measure(rounds: int) -> Row:
     """All steps of a round one after the other on the same machine, so that slow minutes hit all of them."""
     row = Row(title="one machine in QEMU")
     samples: dict[str, list[Sample]] = {}
+    written: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        _Machine(Path(scratch)).walk(rounds, samples)
+        _Machine(Path(scratch)).walk(rounds, samples, written)
     row.raw["steps"] = raw(samples)
+    row.raw["MiB written"] = written
     walls = {name: median(side) for name, side in samples.items()}
     restart, replacement = walls["plain restart"], walls["replacement"]
     for name, wall in walls.items():
@@ -52,8 +55,21 @@ def measure(rounds: int) -> Row:
                 met=wall / theirs <= goal if goal else None,
             )
         )
+    usual = statistics.median(written["plain restart"])
+    for name, mebibytes in written.items():
+        wrote = statistics.median(mebibytes)
+        row.lines.append(
+            Line(
+                what=f"{name}: written to the disk",
+                ours=f"{wrote:.1f} MiB",
+                against="" if name == "plain restart" else "plain restart",
+                theirs="" if name == "plain restart" else f"{usual:.1f} MiB",
+                ratio=None if name == "plain restart" else wrote / usual,
+            )
+        )
     row.plot = [Bar(label=name, values={"seconds": wall}) for name, wall in walls.items()]
     row.notes.append("wall: the whole `pulumi up`; downtime and restart: from the order to reboot until all is up")
+    row.notes.append("written: by the new boot, its initramfs and Ignition included, until all is up (/proc/diskstats)")
     row.notes.append("replacement: a destroy and an up, one after the other, as a machine in QEMU is its disk")
     row.notes.append("the image is a stand-in for Flatcar: real kernel, GRUB, Ignition and OpenSSH, Debian's userland")
     return row
@@ -69,11 +85,13 @@ class _Machine:
         self._stack: Pulumi = empty_stack(ROOT, "flatcar", scratch / "stack", home, env)
         self._round = 0
 
-    def walk(self, rounds: int, samples: dict[str, list[Sample]]) -> None:
-        """Fill `samples`; the machine is gone at the end, whatever happens."""
+    def walk(self, rounds: int, samples: dict[str, list[Sample]], written: dict[str, list[float]]) -> None:
+        """Fill `samples` and `written` (MiB); the machine is gone at the end, whatever happens."""
 
-        def add(name: str, wall: float) -> None:
+        def add(name: str, wall: float, *, wrote: bool = True) -> None:
             samples.setdefault(name, []).append(Sample(wall=wall, cpu=0.0))
+            if wrote:
+                written.setdefault(name, []).append(self._written())
 
         try:
             for _ in range(rounds):
@@ -81,7 +99,7 @@ class _Machine:
                 add("plain restart", _timed(self._restart))
                 for lifecycle in LIFECYCLES:
                     add(lifecycle, _timed(lambda wanted=lifecycle: self._up(wanted)))  # type: ignore[misc]
-                    add(f"{lifecycle}, downtime", float(self._outputs()["downtimeSeconds"]))
+                    add(f"{lifecycle}, downtime", float(self._outputs()["downtimeSeconds"]), wrote=False)
                 add("replacement", _timed(self._replace))
                 self._stack.destroy()
         finally:
@@ -104,9 +122,16 @@ class _Machine:
         found: dict[str, str] = self._stack.outputs()["web"]
         return found
 
+    def _login(self) -> list[str]:
+        return [*shlex.split(str(self._outputs()["ssh"])), "-oBatchMode=yes", "-oConnectTimeout=2"]
+
+    def _written(self) -> float:
+        """MiB that the machine has written to its disk in this boot."""
+        return int(_asked(self._login(), "awk '$3 == \"vda\" { print $10 }' /proc/diskstats")) * 512 / 2**20
+
     def _restart(self) -> None:
         """From the order to reboot until the new boot has started all its units, asked as often as the project asks."""
-        login = [*shlex.split(str(self._outputs()["ssh"])), "-oBatchMode=yes", "-oConnectTimeout=2"]
+        login = self._login()
         old = _asked(login, "cat /proc/sys/kernel/random/boot_id")
         _asked(login, "sudo systemd-run --on-active=1s systemctl reboot")
         end = time.monotonic() + DEADLINE_S

@@ -97,12 +97,13 @@ class Fleet:
 
 
 def span(run: Run, name: str) -> tuple[int, int]:
-    """Where a resource's steps begin and end among the engine's events."""
+    """Where the re-run of a Command begins and ends among the engine's events."""
     of = [
         number
         for number, event in enumerate(run.events)
         for kind in ("resourcePreEvent", "resOutputsEvent")
-        if event.get(kind, {}).get("metadata", {}).get("urn", "").endswith(f"::{name}")
+        if (step := event.get(kind, {}).get("metadata", {})).get("urn", "").endswith(f"::{name}")
+        and step["op"] == "create-replacement"
     ]
     return of[0], of[-1]
 
