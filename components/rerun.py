@@ -70,4 +70,4 @@ def warn_once(text: str) -> None:
     """A warning of the stack's, unless this run has shown it."""
     if text and text not in _told:
         _told.add(text)
-        pulumi.log.warn(text)
+        pulumi.log.warn(text.removeprefix("warning: "))  # the engine says that itself

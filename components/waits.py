@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALL_SAID = 32
-"""Exit code that tells the language host to add no message of its own (pulumi, sdk/python/cmd/pulumi-language-python)."""
+"""Exit code on which the language host adds no message of its own (pulumi, sdk/python/cmd/pulumi-language-python)."""
 
 
 def json_text(document: dict[str, Any]) -> pulumi.Output[str]:
