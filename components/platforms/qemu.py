@@ -87,7 +87,7 @@ class Qemu:
         if record is None and not self.image.exists():
             raise pulumi.RunError(
                 f"the machine image {self.image} is missing\n"
-                "  run `make image`, or name another one with `pulumi config set flatcar:image PATH`"
+                "  run `make up`, which makes one, or name another with `pulumi config set flatcar:image PATH`"
             )
         settings = {key: value for key, value in asdict(spec).items() if value not in (None, "") and key != "user_data"}
         command = local.Command(

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-
-import pytest
 
 from components.audit.__main__ import Report, look, table
 from components.audit.records import Record
@@ -14,7 +11,7 @@ from components.commands.request import Request
 from components.commands.ssh_session import SshTarget
 from components.ignition_object import MachineConfig, machine_config
 from components.lifecycle import Lifecycle, kept_paths
-from tests.vm.machines import VM, base_image, machine
+from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = kept_paths(["logs"])
@@ -96,14 +93,7 @@ touch /boot/flatcar/first_boot
 """
 
 
-def have_image() -> bool:
-    try:
-        return base_image()[0].exists()
-    except FileNotFoundError:
-        return False
-
-
-pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+pytestmark = needs_image
 
 
 def record(vm: VM, config: MachineConfig, boot_id: str) -> Record:

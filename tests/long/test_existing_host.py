@@ -13,26 +13,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from components.commands import qemu_state
 from components.commands.ssh_session import script_text
 from components.ignition_object import MachineConfig, machine_config
 from components.lifecycle import Lifecycle, kept_paths
-from tests.vm.machines import POINTER, VM, base_image, login_config, machine
+from tests.vm.machines import POINTER, VM, login_config, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = kept_paths(["logs", "/var/lib/data"])
 
 
-def have_image() -> bool:
-    try:
-        return base_image()[0].exists()
-    except FileNotFoundError:
-        return False
-
-
-pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+pytestmark = needs_image
 
 
 def config_of(vm: VM, generation: int) -> MachineConfig:

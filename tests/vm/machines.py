@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from components.commands import qemu, qemu_state, write_object
 
 SOURCE_URL = "tftp://10.0.2.2/config.ign"
@@ -29,11 +31,23 @@ BOOT_DEADLINE_S = 420.0
 def base_image() -> tuple[Path, int, str]:
     """Return path, memory in MiB and kind ("stand-in" or "flatcar") of the image that set-up made.
 
-    Raises FileNotFoundError when there is none: `make image` makes it.
+    Raises FileNotFoundError when there is none.
     """
     toolchain = Path(os.environ.get("TOOLCHAIN_DIR", Path(__file__).resolve().parents[2] / ".toolchain"))
     document = json.loads((toolchain / "image" / "image.json").read_text(encoding="utf-8"))
     return Path(document["path"]), int(document["memory"]), str(document["kind"])
+
+
+def _has_image() -> bool:
+    try:
+        return base_image()[0].exists()
+    except FileNotFoundError:
+        return False
+
+
+needs_image = pytest.mark.skipif(
+    not os.environ.get("CI") and not _has_image(), reason="no machine image: `make test` makes one"
+)
 
 
 def login_config(public_key: str, **storage: object) -> dict[str, object]:

@@ -11,17 +11,9 @@ from pathlib import Path
 import pytest
 
 from components.commands import qemu_state
-from tests.vm.machines import VM, base_image, login_config, machine
+from tests.vm.machines import VM, base_image, login_config, machine, needs_image
 
-
-def have_image() -> bool:
-    try:
-        return base_image()[0].exists()
-    except FileNotFoundError:
-        return False
-
-
-pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+pytestmark = needs_image
 
 
 def qemu_pid(directory: Path) -> int:
