@@ -29,6 +29,15 @@ check_shadows() {
   fi
 }
 
+# A reset keeps the machine id on the kernel command line, by way of /oem/grub.cfg; with Secure Boot GRUB does not read that.
+check_secure_boot() {
+  [ "$LIFECYCLE" != flag ] || return 0
+  local state
+  state=$(tail -c 1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c 2>/dev/null | od -An -tu1)
+  [ "${state// /}" != 1 ] || refuse "Secure Boot is on: GRUB leaves /oem/grub.cfg alone, so the machine id would not be kept" \
+    "switch Secure Boot off, or choose the lifecycle 'replace', or 'flag'"
+}
+
 can_write() { # a block's worth: an empty file fits on a full disk
   local code=0
   head -c 4096 /dev/zero 2>/dev/null >"$1" || code=1
@@ -121,6 +130,7 @@ main() {
     return
   fi
   check_shadows
+  check_secure_boot
   check_tools
   say "checking what the pointer serves"
   check_pointer

@@ -106,6 +106,19 @@ def test_what_shadows_the_pointer_is_refused(lab: Lab, shadow: str, content: str
     assert not lab.machine.path("/boot/flatcar/first_boot").exists()
 
 
+@pytest.mark.parametrize(("state", "lifecycle", "code"), [(1, "reset", 1), (0, "reset", 0), (1, "flag", 0)])
+def test_secure_boot_would_lose_the_machine_id(lab: Lab, state: int, lifecycle: str, code: int) -> None:
+    lab.run(lab.publish("a"))
+    variable = lab.machine.path("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c")
+    variable.parent.mkdir(parents=True)
+    variable.write_bytes(bytes([6, 0, 0, 0, state]))  # four bytes of attributes, then the value
+    ended, _, progress = lab.run(lab.publish("b"), lifecycle=lifecycle)
+    assert ended == code, progress
+    assert lab.machine.boots == (1 if code else 2)
+    assert ("Secure Boot is on" in progress) == bool(code)
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+
+
 def test_a_pointer_that_cannot_be_fetched_is_refused(lab: Lab) -> None:
     lab.run(lab.publish("a"))
     wanted = lab.publish("b")
