@@ -32,8 +32,10 @@ check_shadows() {
 # A reset keeps the machine id on the kernel command line, by way of /oem/grub.cfg; with Secure Boot GRUB does not read that.
 check_secure_boot() {
   [ "$LIFECYCLE" != flag ] || return 0
+  local variable=/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
+  [ -e "$variable" ] || return 0 # no UEFI
   local state
-  state=$(tail -c 1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c 2>/dev/null | od -An -tu1)
+  state=$(od -An -tu1 -j4 "$variable") # behind four bytes of attributes
   [ "${state// /}" != 1 ] || refuse "Secure Boot is on: GRUB leaves /oem/grub.cfg alone, so the machine id would not be kept" \
     "switch Secure Boot off, or choose the lifecycle 'replace', or 'flag'"
 }
