@@ -2,55 +2,56 @@
 
 import pulumi
 
+from components.endings import plain_errors, settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.placement import placement
 from components.settings import stack_settings
-from components.waits import settled
-
-settings = stack_settings()
-place = placement(settings)
 
 made: dict[str, FlatcarMachine] = {}
-for machine, turn in settings.places():
-    platform, store = place(machine)
-    made[machine.name] = FlatcarMachine(
-        machine.name,
-        FlatcarMachineArgs(
-            config=machine.config,
-            snippets=machine.snippets,
-            files_dir=settings.files_dir,
-            strict=settings.strict,
-            variables=machine.variables,
-            shared_variables=settings.variables,
-            secrets=settings.secrets,
-            platform=platform,
-            store=store,
-            ssh=settings.ssh,
-            lifecycle=machine.lifecycle,
-            keep=machine.keep,
-            allow=machine.allow,
-            generation=machine.generation,
-            health=machine.health,
-            allow_degraded=machine.allow_degraded,
-            timeout=machine.timeout,
-            protect=machine.protect,
-            retain_on_delete=machine.retain_on_delete,
-            rollback_after=machine.rollback_after,
-            drain=machine.drain,
-            restore=machine.restore,
-            after=[made[name] for name in turn.after],
-            pause=turn.pause,
-        ),
-    )
-    pulumi.export(
-        machine.name,
-        {
-            "ssh": made[machine.name].ssh_command,
-            "address": made[machine.name].address,
-            "configId": made[machine.name].config_id,
-            "osVersion": made[machine.name].os_version,
-            "downtimeSeconds": made[machine.name].downtime_seconds,
-        },
-    )
+with plain_errors():
+    settings = stack_settings()
+    place = placement(settings)
+
+    for machine, turn in settings.places():
+        platform, store = place(machine)
+        made[machine.name] = FlatcarMachine(
+            machine.name,
+            FlatcarMachineArgs(
+                config=machine.config,
+                snippets=machine.snippets,
+                files_dir=settings.files_dir,
+                strict=settings.strict,
+                variables=machine.variables,
+                shared_variables=settings.variables,
+                secrets=settings.secrets,
+                platform=platform,
+                store=store,
+                ssh=settings.ssh,
+                lifecycle=machine.lifecycle,
+                keep=machine.keep,
+                allow=machine.allow,
+                generation=machine.generation,
+                health=machine.health,
+                allow_degraded=machine.allow_degraded,
+                timeout=machine.timeout,
+                protect=machine.protect,
+                retain_on_delete=machine.retain_on_delete,
+                rollback_after=machine.rollback_after,
+                drain=machine.drain,
+                restore=machine.restore,
+                after=[made[name] for name in turn.after],
+                pause=turn.pause,
+            ),
+        )
+        pulumi.export(
+            machine.name,
+            {
+                "ssh": made[machine.name].ssh_command,
+                "address": made[machine.name].address,
+                "configId": made[machine.name].config_id,
+                "osVersion": made[machine.name].os_version,
+                "downtimeSeconds": made[machine.name].downtime_seconds,
+            },
+        )
 
 pulumi.run(lambda: settled([machine.reprovision for machine in made.values()]))

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-import os
-import signal
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-ALL_SAID = 32
-"""Exit code on which the language host adds no message of its own (pulumi, sdk/python/cmd/pulumi-language-python)."""
 
 
 def json_text(document: dict[str, Any]) -> pulumi.Output[str]:
@@ -67,16 +62,3 @@ def _registered(resources: tuple[pulumi.Resource, ...]) -> asyncio.Future[Sequen
         return [resources[-1]]
 
     return asyncio.ensure_future(wait())
-
-
-async def settled(resources: Sequence[pulumi.Resource]) -> None:
-    """Wait until every resource is registered or has failed; failures are reported elsewhere.
-
-    For `pulumi.run`, at a program's end. The SDK's own wait for what a program has left open looks at every unfinished
-    Output each time one finishes: of the time of a thousand machines that was the largest part.
-
-    When a resource has failed, or the user gives up, the engine sends SIGINT to a program that still waits for others:
-    it ends without a word then, where Python would print a traceback.
-    """
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, os._exit, ALL_SAID)
-    await asyncio.gather(*(resource.urn.future() for resource in resources), return_exceptions=True)

@@ -30,12 +30,12 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local
 from components.commands.request import HealthCheck
+from components.endings import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.lifecycle import Lifecycle
 from components.platforms import PlatformMachine
 from components.ssh import SshSettings
 from components.stores.local_folder import LocalFolder
-from components.waits import settled
 
 config = pulumi.Config()
 env = os.environ
