@@ -170,16 +170,15 @@ def _read(text: str, joint: str, joints: list[int], fill: _Fill) -> Node | None:
 
 
 def _without_joints(next_event: Callable[[], Any], joint: str, joints: list[int]) -> Callable[[], Any]:
-    """Events of a text without what `mended` has put into it."""
+    """Events of a text without what `mended` has put into it; there is a document, and none is asked for after it."""
 
     def next_without() -> Any:
         event = next_event()
-        if event is not None:
-            mark = event.start_mark
-            before = sum(mark.index - mark.column <= at < mark.index for at in joints)
-            event.start_mark = Mark(mark.name, mark.index, mark.line, mark.column - before, None, None)
-            if type(event) is ScalarEvent:
-                event.value = event.value.replace(joint, "")
+        mark = event.start_mark
+        before = sum(mark.index - mark.column <= at < mark.index for at in joints)
+        event.start_mark = Mark(mark.name, mark.index, mark.line, mark.column - before, None, None)
+        if type(event) is ScalarEvent:
+            event.value = event.value.replace(joint, "")
         return event
 
     return next_without

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -13,35 +11,24 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from cl.transpiler import transpile
-from tests.conftest import missing
 from tests.support.cases import FILES, case_paths, read_case
 from tests.support.clc_configs import Case, generate, mutate
 from tests.support.ct import disagreement, run_converter, run_ct
+from tests.support.originals import SEED, each, generated, original
 from tests.support.spec3 import plain
-from toolchain import oracles
-from toolchain.steps import SetupError
 
-GENERATED = int(os.environ.get("GENERATED") or 5000)
-SEED = int(os.environ.get("SEED") or 0)
+GENERATED = generated(5000)
 CASES = case_paths("clc")
-
-
-def build(module: str, package: str) -> Path:
-    try:
-        return oracles.ensure(module, package, module)
-    except SetupError as error:
-        missing(f"{module}: {error}")
-        raise AssertionError from None
 
 
 @pytest.fixture(scope="module")
 def ct() -> Path:
-    return build("ct", "github.com/flatcar/container-linux-config-transpiler/internal")
+    return original("ct", "github.com/flatcar/container-linux-config-transpiler/internal", "ct")
 
 
 @pytest.fixture(scope="module")
 def converter() -> Path:
-    return build("ign-converter", "github.com/coreos/ign-converter/internal")
+    return original("ign-converter", "github.com/coreos/ign-converter/internal", "ign-converter")
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
@@ -66,8 +53,7 @@ def compare(ct: Path, case: Case) -> tuple[str, str | None]:
 def test_generated_configs_agree_with_ct(ct: Path) -> None:
     print(f"seeds {SEED} to {SEED + GENERATED - 1}")
     cases = [generate(Random(seed)) for seed in range(SEED, SEED + GENERATED)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = list(pool.map(lambda case: compare(ct, case), cases))
+    answers = each(lambda case: compare(ct, case), cases)
     wrong = [f"seed {SEED + at}: {answer}" for at, (_, answer) in enumerate(answers) if answer is not None]
     verdicts = Counter(verdict for verdict, _ in answers)
     print(verdicts)
@@ -95,8 +81,7 @@ def test_configs_are_converted_to_spec_3_as_ign_converter_does(converter: Path) 
     golden = [read_case(path) for path in CASES]
     cases = [Case(case.config, case.platform, files_dir=True, strict=False) for case in golden]
     cases += [generate(Random(seed)) for seed in range(SEED, SEED + GENERATED // 4)]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        answers = list(pool.map(lambda case: convert(converter, case), cases))
+    answers = each(lambda case: convert(converter, case), cases)
     wrong = [f"{cases[at].text}\n{answer}" for at, (_, answer) in enumerate(answers) if answer is not None]
     assert not wrong, f"{len(wrong)} differ, the first:\n{wrong[0]}"
     verdicts = Counter(verdict for verdict, _ in answers)

@@ -62,10 +62,12 @@ def find_version(variant: str, version: str, findings: Findings) -> Version | No
         return found
     known = [number for name, number in VERSIONS if name == variant]
     if known:
-        findings.error(("version",), f"{variant} has no version {exact}", hint=f"there are {', '.join(known)}")
+        findings.error(
+            ("version",), f"version {exact} of {variant} is not supported", hint=f"one of {', '.join(known)}"
+        )
     else:
         close = did_you_mean(variant, variants)
-        hint = close or f"there are {', '.join(variants)}"
+        hint = close or f"one of {', '.join(variants)}"
         findings.error(("variant",), f"variant {variant} is not supported", hint=hint)
     return None
 

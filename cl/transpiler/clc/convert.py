@@ -6,7 +6,9 @@ Source: ct v0.9.4, config/types/*.go. What can't be converted becomes a finding 
 from __future__ import annotations
 
 import os.path
+from collections.abc import Callable
 from pathlib import Path as FilePath
+from typing import Any
 
 from cl.transpiler.clc import nouns
 from cl.transpiler.clc.places import Generated
@@ -79,18 +81,17 @@ class _Conversion:
         if config.docker is not None:
             units.append(docker_unit(config.docker))
             origins.append("docker")
-        try:
-            if config.etcd is not None:
-                origins.append("etcd")
-                units.append(etcd_unit(config.etcd, platform))
-        except TemplatingError as error:
-            self._findings.error(("etcd",), str(error), hint=error.hint)
-        try:
-            if config.flannel is not None:
-                origins.append("flannel")
-                units.append(flannel_unit(config.flannel, platform))
-        except TemplatingError as error:
-            self._findings.error(("flannel",), str(error), hint=error.hint)
+        clusters: tuple[tuple[str, Any, Callable[[Any, str], v2.Unit]], ...] = (
+            ("etcd", config.etcd, etcd_unit),
+            ("flannel", config.flannel, flannel_unit),
+        )
+        for section, cluster, unit in clusters:
+            if cluster is not None:
+                origins.append(section)
+                try:
+                    units.append(unit(cluster, platform))
+                except TemplatingError as error:
+                    self._findings.error((section,), str(error), hint=error.hint)
         return tuple(units), tuple(origins)
 
     def ignition(self, ignition: nouns.Ignition) -> v2.Ignition:

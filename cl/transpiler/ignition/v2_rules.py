@@ -6,38 +6,17 @@ nearest part that is. Source: flatcar/ignition v0.36.2, config/v2_3/types/*.go.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import pairwise
 
-from cl.transpiler.ignition import v2
+from cl.transpiler.ignition import v2, values
 from cl.transpiler.ignition.checks import CheckError, check_hash, check_source, unit_sections
 from cl.transpiler.report import Findings, Path
 
 SCHEMES = frozenset(("http", "https", "oem", "tftp", "s3", "data"))
 HASHES = {"sha512": 128}
 
-_GUID = re.compile(r"(?:|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
-_UNIT_TYPES = frozenset(
-    (
-        "service",
-        "socket",
-        "device",
-        "mount",
-        "automount",
-        "swap",
-        "target",
-        "path",
-        "timer",
-        "snapshot",
-        "slice",
-        "scope",
-    )
-)
-_NETWORKD_TYPES = frozenset(("link", "netdev", "network"))
-_LABEL_LENGTHS = {"ext4": 16, "btrfs": 256, "xfs": 12, "swap": 15, "vfat": 11}
-_RAID_LEVELS = frozenset(("raid1", "1", "mirror", "raid4", "4", "raid5", "5", "raid6", "6", "raid10", "10"))
-_STRIPED = frozenset(("linear", "raid0", "0", "stripe"))
+_NETWORKD_TYPES = ("link", "netdev", "network")
 _CREATE_EXCLUDES = {
     "gecos": "gecos",
     "groups": "groups",
@@ -163,7 +142,7 @@ def _unit(unit: v2.Unit, path: Path, findings: Findings) -> None:
         message = f"unit {unit.name!r} is enabled but has no [Install] section, so that enabling does nothing"
         findings.warning((*path, "contents"), message, hint="add [Install] with WantedBy=multi-user.target")
     _dropins(unit.dropins, path, findings)
-    _named(unit.name, _UNIT_TYPES, "unit", (*path, "name"), findings)
+    _named(unit.name, values.UNIT_SUFFIXES, "unit", (*path, "name"), findings)
 
 
 def _networkd_unit(unit: v2.NetworkdUnit, path: Path, findings: Findings) -> None:
@@ -286,18 +265,14 @@ def _partition(partition: v2.Partition, path: Path, findings: Findings) -> None:
         if getattr(partition, key) is not None:
             findings.warning((*path, key), f"sectors are deprecated: the key is {key}MiB")
     for key, guid in (("guid", partition.guid), ("typeGuid", partition.type_guid)):
-        if not _GUID.fullmatch(guid):
+        if not values.GUID.fullmatch(guid):
             hint = "a GUID like 01234567-89AB-CDEF-EDCB-A98765432101"
             findings.error((*path, key), f"{guid!r} is not a GUID", hint=hint)
     label = partition.label or ""
-    if _length(label) > 36:
+    if values.size(label) > 36:
         findings.error((*path, "label"), "a partition's label has at most 36 bytes")
     if ":" in label:
         findings.warning((*path, "label"), "a partition's label ends at its first colon")
-
-
-def _length(text: str) -> int:
-    return len(text.encode("utf-8", "surrogateescape"))
 
 
 def _filesystem(filesystem: v2.Filesystem, path: Path, findings: Findings) -> None:
@@ -326,21 +301,21 @@ def _filesystem(filesystem: v2.Filesystem, path: Path, findings: Findings) -> No
 
 
 def _mount(mount: v2.Mount, path: Path, findings: Findings) -> None:
-    if mount.format not in _LABEL_LENGTHS:
-        message = f"the format is one of {', '.join(_LABEL_LENGTHS)}, not {mount.format!r}"
+    if mount.format not in values.LABEL_LIMITS:
+        message = f"the format is one of {', '.join(values.LABEL_LIMITS)}, not {mount.format!r}"
         findings.error(path, message)
         return
     _absolute(mount.device, (*path, "device"), findings)
-    limit = _LABEL_LENGTHS[mount.format]
-    if _length(mount.label or "") > limit:
+    limit = values.LABEL_LIMITS[mount.format]
+    if values.size(mount.label or "") > limit:
         findings.error((*path, "label"), f"a label of {mount.format} has at most {limit} bytes")
 
 
 def _raid(raid: v2.Raid, path: Path, findings: Findings) -> None:
     for device in raid.devices:
         _absolute(device, (*path, "devices"), findings)
-    if raid.level in _STRIPED:
+    if raid.level in values.STRIPED_RAID_LEVELS:
         if raid.spares:
             findings.error((*path, "level"), f"an array of level {raid.level} has no spares")
-    elif raid.level not in _RAID_LEVELS:
+    elif raid.level not in values.RAID_LEVELS:
         findings.error((*path, "level"), f"{raid.level!r} is not a RAID level")

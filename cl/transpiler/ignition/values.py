@@ -15,9 +15,10 @@ UNIT_SUFFIXES = (
 LABEL_LIMITS = {"ext4": 16, "btrfs": 256, "xfs": 12, "swap": 15, "vfat": 11}
 """The longest label of a file system, in bytes."""
 
-_GUID = re.compile(r"(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})?")
-_LEVELS = frozenset(("raid1", "1", "mirror", "raid4", "4", "raid5", "5", "raid6", "6", "raid10", "10"))
-_LEVELS_WITHOUT_SPARES = frozenset(("linear", "raid0", "0", "stripe"))
+GUID = re.compile(r"(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})?")
+RAID_LEVELS = frozenset(("raid1", "1", "mirror", "raid4", "4", "raid5", "5", "raid6", "6", "raid10", "10"))
+STRIPED_RAID_LEVELS = frozenset(("linear", "raid0", "0", "stripe"))
+"""Arrays that have no spares."""
 
 
 def size(text: str) -> int:
@@ -109,7 +110,7 @@ def suffix_problem(name: str, suffixes: tuple[str, ...], what: str) -> str | Non
 
 def guid_problem(guid: str | None) -> str | None:
     """Empty, or hex digits in groups of 8-4-4-4-12."""
-    good = guid is None or _GUID.fullmatch(guid)
+    good = guid is None or GUID.fullmatch(guid)
     return None if good else "a GUID has the form 01234567-89AB-CDEF-EDCB-A98765432101"
 
 
@@ -128,6 +129,6 @@ def partition_label_problem(label: str) -> str | None:
 
 def raid_level_problem(level: str, spares: int | None) -> str | None:
     """mdadm's levels; the striped ones have no spares."""
-    if level in _LEVELS_WITHOUT_SPARES:
+    if level in STRIPED_RAID_LEVELS:
         return f"a RAID of level {level} has no spares" if spares else None
-    return None if level in _LEVELS else f"{level!r} is no RAID level"
+    return None if level in RAID_LEVELS else f"{level!r} is no RAID level"
