@@ -41,6 +41,7 @@ with plain_errors():
                 restore=machine.restore,
                 after=[made[name] for name in turn.after],
                 pause=turn.pause,
+                pull=machine.pull,
             ),
         )
         pulumi.export(

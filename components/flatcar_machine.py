@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.ignition_object import IgnitionObject, MachineConfig, config_name, machine_config
+from components.ignition_object import Agent, IgnitionObject, MachineConfig, config_name, machine_config
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, kept_paths
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.waits import all_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cl.transpiler.lint import Rule
     from components.commands.request import HealthCheck
     from components.platforms import Platform
+    from components.pull_settings import PullSettings
     from components.ssh import SshSettings
     from components.stores import Store
 
@@ -43,6 +44,7 @@ class FlatcarMachineArgs:
     `rollback_after` (seconds after a boot) is when a machine that was not proven goes back to its last good config by
     itself; 0 switches that off. `drain` and `restore` are shell commands for the operator's computer. `after` names the
     machines that have to be proven before this one is re-provisioned, and `pause` the seconds to wait then (`rollout`).
+    With `pull` the machine takes its configs by itself: nothing drains it or lets it wait from here.
     """
 
     config: Path | Butane
@@ -69,6 +71,7 @@ class FlatcarMachineArgs:
     restore: str = ""
     after: Sequence[FlatcarMachine] = ()
     pause: int = 0
+    pull: PullSettings | None = None
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -79,7 +82,7 @@ class FlatcarMachine(pulumi.ComponentResource):
     ssh_command: pulumi.Output[str]
     """What a person types to log in."""
     config_id: pulumi.Output[str]
-    """The config id that the machine has proven to run."""
+    """The config id that the machine has proven to run; "" for one that pulls, unless somebody waited for it."""
     os_version: pulumi.Output[str]
     host_key: pulumi.Output[str]
     """The machine's ed25519 public host key."""
@@ -91,19 +94,24 @@ class FlatcarMachine(pulumi.ComponentResource):
         # 1. The Ignition config and its id
         built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
         variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
-        config = wanted_config(partial(_machine_config, args), variables)
+        config = wanted_config(partial(_machine_config, name, args), variables)
         properties = {
             "config": config_name(args.config),
             "configId": config.config_id,
             "lifecycle": args.lifecycle.value,
             "keep": list(args.keep),
+            **({"pull": args.pull.shown()} if args.pull is not None else {}),
             **config.summary,
         }
         super().__init__("flatcar:index:Machine", name, properties, opts)
 
         # 2. The object in its store, at an address that never changes
         ignition_object = IgnitionObject.put(
-            name, content=config.text, store=args.store, opts=pulumi.ResourceOptions(parent=self)
+            name,
+            text=config.text,
+            store=args.store,
+            pulls=args.pull is not None,
+            opts=pulumi.ResourceOptions(parent=self),
         )
 
         # 3. The machine, which knows the address alone
@@ -137,8 +145,12 @@ class FlatcarMachine(pulumi.ComponentResource):
                 pause=args.pause,
                 drain=args.drain,
                 restore=args.restore,
+                pull=args.pull,
             ),
-            pulumi.ResourceOptions(parent=self, depends_on=all_of([machine.reprovision for machine in args.after])),
+            pulumi.ResourceOptions(
+                parent=self,
+                depends_on=all_of([] if args.pull else [machine.reprovision for machine in args.after]),
+            ),
         )
 
         self.address = machine.ssh_host
@@ -151,7 +163,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             )
         )
         self.config_id = self.reprovision.proof("config_id", "")
-        if args.lifecycle is Lifecycle.IGNORE:
+        if args.lifecycle is Lifecycle.IGNORE and args.pull is None:
             pulumi.Output.all(self.config_id, config.config_id).apply(lambda ids: self._tell_pending(*ids))
         self.os_version = self.reprovision.proof("os_version", "")
         self.host_key = self.reprovision.proof("host_key", "")
@@ -168,6 +180,7 @@ class FlatcarMachine(pulumi.ComponentResource):
 
 
 def _machine_config(
+    name: str,
     args: FlatcarMachineArgs,
     *,
     variables: Mapping[str, str],
@@ -191,6 +204,16 @@ def _machine_config(
         login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
         allow=args.allow,
         unknown=unknown,
+        agent=Agent(
+            machine=name,
+            settings=args.pull,
+            health=args.health,
+            allow_degraded=args.allow_degraded,
+            timeout=args.timeout,
+            login_user=args.ssh.user,
+        )
+        if args.pull is not None
+        else None,
     )
     problem = args.store.secrets_problem(config.secrets)
     if problem is not None:

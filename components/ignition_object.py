@@ -18,6 +18,7 @@ from cl.transpiler.detect import compose_source, is_ignition
 from cl.transpiler.yamlnode import YamlError
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, with_lifecycle
+from components.pull import ADDRESS, FOLDER, INTERVAL, text_at, with_pull
 from components.rerun import check_rerun, warn_once
 from components.summary import MASK
 from components.way_back import SCRIPT, repeatable, with_way_back
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from cl.transpiler.butane import Butane
     from cl.transpiler.lint import Rule
+    from components.commands.request import HealthCheck
+    from components.pull_settings import PullSettings
     from components.stores import Store
 
 STAMP = "/etc/flatcar/config-id"
@@ -40,16 +43,29 @@ CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom",
 class MachineConfig:
     """What a machine should be, ready for its store.
 
-    `config_id` is the SHA-512 (hex) of the Ignition config with the generation in it, before lifecycle, way back
-    and stamp are added: another lifecycle or deadline alone is no other config. `ignition` is the whole object,
-    decoded; `text` its exact bytes. `secrets` names what in it others should not read: secret variables that it uses,
-    files with private keys …
+    `config_id` is the SHA-512 (hex) of the Ignition config with the generation and the agent's interval in it, before
+    lifecycle, way back, agent and stamp are added: another lifecycle, deadline or window alone is no other config.
+    `ignition` is the whole object, decoded; `text` its exact bytes, or what `pull.text_at` makes them from where the
+    machine pulls. `secrets` names what in it others should not read: secret variables that it uses, files with private
+    keys …
     """
 
     config_id: str
     ignition: IgnitionConfig
     text: str
     secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """What the agent of a machine that pulls has to know, beside the config: see `FlatcarMachineArgs`."""
+
+    machine: str
+    settings: PullSettings
+    health: Sequence[HealthCheck]
+    allow_degraded: bool
+    timeout: int
+    login_user: str
 
 
 class NotYetKnownError(Exception):
@@ -73,8 +89,9 @@ def machine_config(
     login_user: str | None = None,
     allow: Collection[Rule] = (),
     unknown: Collection[str] = (),
+    agent: Agent | None = None,
 ) -> MachineConfig:
-    """Transpile a config and add generation, lifecycle, way back (after `rollback_after` s; 0: none), stamp.
+    """Transpile a config and add generation, lifecycle, way back (after `rollback_after` s; 0: none), agent, stamp.
 
     `shared_variables` and `secrets` reach a config only where it names them; `variables` are the machine's own, and
     one that is not used is an error. Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it
@@ -111,11 +128,27 @@ def machine_config(
     _refuse_reserved(ignition, name)
     if generation:
         ignition = _with_file(ignition, GENERATION, str(generation))
+    if agent is not None:
+        ignition = _with_file(ignition, INTERVAL, str(agent.settings.interval))
     sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
     config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
     ignition = with_lifecycle(repeatable(ignition), lifecycle)
     if rollback_after:
         ignition = with_way_back(ignition, rollback_after)
+    if agent is not None:
+        ignition = with_pull(
+            ignition,
+            agent.settings,
+            machine=agent.machine,
+            lifecycle=lifecycle,
+            keep=keep,
+            rollback=bool(rollback_after),
+            pointer=pointer(ADDRESS) if platform == "metal" else "",
+            health=agent.health,
+            allow_degraded=agent.allow_degraded,
+            timeout=agent.timeout,
+            login_user=agent.login_user,
+        )
     ignition = _with_file(ignition, STAMP, config_id)
     text = _dumped(ignition)
     findings = check_rerun(
@@ -164,6 +197,7 @@ class IgnitionObject:
     """
 
     source_url: pulumi.Output[str]
+    content: pulumi.Output[str]
     user_data: pulumi.Output[str]
     version: pulumi.Output[str]
     place: pulumi.Output[dict[str, str]] | None
@@ -171,12 +205,24 @@ class IgnitionObject:
 
     @classmethod
     def put(
-        cls, name: str, *, content: pulumi.Input[str], store: Store, opts: pulumi.ResourceOptions | None = None
+        cls,
+        name: str,
+        *,
+        text: pulumi.Input[str],
+        store: Store,
+        pulls: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> IgnitionObject:
-        """Declare the object of the machine `name`, which holds `content`."""
-        stored = store.put(name, pulumi.Output.secret(content), opts)
+        """Declare the object of the machine `name`, which holds `text`; see `MachineConfig` for `pulls`."""
+
+        def content(source_url: pulumi.Output[str]) -> pulumi.Output[str]:
+            secret = pulumi.Output.secret(text)
+            return pulumi.Output.all(secret, source_url).apply(lambda both: text_at(*both)) if pulls else secret
+
+        stored = store.put(name, content, opts)
         return cls(
             source_url=stored.source_url,
+            content=content(stored.source_url),
             user_data=stored.source_url.apply(pointer),
             version=stored.version,
             place=stored.place,
@@ -224,7 +270,7 @@ def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
     storage = ignition.get("storage", {})
     for kind in ("files", "directories", "links"):
         for node in storage.get(kind, []):
-            if node["path"] in (STAMP, GENERATION, SCRIPT):
+            if node["path"] in (STAMP, GENERATION, SCRIPT) or f"{node['path']}/".startswith(f"{FOLDER}/"):
                 raise pulumi.RunError(
                     f"{name}: {node['path']} is written by the program itself; take it out of the config"
                 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from components.commands.request import HealthCheck
     from components.ignition_object import IgnitionObject
     from components.platforms import PlatformMachine
+    from components.pull_settings import PullSettings
     from components.ssh import SshSettings
     from components.wanted_config import WantedConfig
 
@@ -44,6 +45,7 @@ class ReprovisionArgs:
     pause: int
     drain: str
     restore: str
+    pull: PullSettings | None
 
 
 class Reprovision(local.Command):
@@ -62,7 +64,7 @@ class Reprovision(local.Command):
                 "machine": name,
                 "config_id": args.config.config_id,
                 "source": args.ignition_object.source_url,
-                "content": pulumi.Output.secret(args.config.text),
+                "content": args.ignition_object.content,
                 "place": args.ignition_object.place,
                 "lifecycle": args.lifecycle.value,
                 "keep": list(kept_paths(args.keep)),
@@ -86,6 +88,8 @@ class Reprovision(local.Command):
                 "console_hint": machine.console_hint,
                 "oem": machine.oem,
                 "user_data": args.ignition_object.user_data,
+                "pull": args.pull.wait if args.pull else "",
+                "report": args.pull.report if args.pull else "",
             }
         )
         super().__init__(

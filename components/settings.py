@@ -24,6 +24,7 @@ from components.ec2_settings import AwsSettings, InstanceSettings, aws_settings,
 from components.health_settings import health_checks
 from components.host_settings import HostSettings, host_settings
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
+from components.pull_settings import PullSettings, pull_settings
 from components.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 from components.ssh import SshSettings
 from components.store_settings import StoreSettings, store_settings
@@ -76,6 +77,8 @@ class MachineSettings:
     group: str
     drain: str
     restore: str
+    pull: PullSettings | None
+    """None: the deployer pushes."""
     qemu: QemuSettings
     droplet: DropletSettings
     ec2: InstanceSettings
@@ -231,6 +234,7 @@ def _machine(
         group=section.text("group"),
         drain=section.text("drain"),
         restore=section.text("restore"),
+        pull=pull_settings(section.section("pull"), name, checks) if "pull" in section.names() else None,
         qemu=QemuSettings(
             memory_mib=qemu.integer("memory_mib", 0, maximum=1 << 20) or None,
             cpus=qemu.integer("cpus", 2, minimum=1, maximum=256),
@@ -244,9 +248,24 @@ def _machine(
     )
     if settings.lifecycle is Lifecycle.REPLACE:
         _check_replace(section, settings, platform)
+    if settings.pull is not None:
+        _check_pull(section, settings, platform)
     for inner in (qemu, health, section):
         inner.finish()
     return settings
+
+
+def _check_pull(section: Section, machine: MachineSettings, platform: str) -> None:
+    if machine.lifecycle is Lifecycle.REPLACE:
+        section.problem("lifecycle", "'replace' makes a new machine, and one that pulls changes itself; use reset")
+    if platform == "host" and machine.host.mode == "oem":
+        section.problem("pull", "needs an object that the host can ask: set host.mode to bucket")
+    for name in ("drain", "restore"):
+        if getattr(machine, name):
+            section.problem(
+                name,
+                "runs when the deployer stages a re-run, and this machine pulls; use the ExecStop of a unit",
+            )
 
 
 def _check_replace(section: Section, machine: MachineSettings, platform: str) -> None:

@@ -15,6 +15,7 @@ import pulumi
 from pulumi.output import Unknown
 
 from components.ignition_object import STAMP, MachineConfig, NotYetKnownError
+from components.pull import FOLDER
 from components.summary import summarize
 
 if TYPE_CHECKING:
@@ -108,6 +109,9 @@ def _made(
         return None
     summary = summarize(config.ignition, [text for name, text in secrets.items() if name not in unknown])
     del summary["files"][STAMP]  # it repeats the config id
+    summary["files"] = {  # the agent's: its settings are shown with the machine
+        path: file for path, file in summary["files"].items() if not path.startswith(f"{FOLDER}/")
+    }
     return config, _with_computed(summary, list(unknown.values()))
 
 

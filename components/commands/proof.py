@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class MachineState:
     """One look at a machine. `last_good` and `went_back_from` are config ids or "" (see `scripts/staging.sh`).
 
-    `system` is `systemctl is-system-running`'s word; "" where it was not asked.
+    `system` is `systemctl is-system-running`'s word; "" where it was not asked. `pulls` says whether the machine has an
+    agent, `pull_report` what that reported last in this boot.
     """
 
     boot_id: str
@@ -33,6 +34,8 @@ class MachineState:
     system: str
     failed_units: tuple[str, ...]
     running_jobs: tuple[str, ...]
+    pulls: bool = False
+    pull_report: str = ""
 
     @property
     def is_settled(self) -> bool:
@@ -63,6 +66,8 @@ def read_state(finished: Finished) -> MachineState | None:
         system=finished.value("system").split()[0] if finished.value("system").split() else "",
         failed_units=finished.values("failed_unit"),
         running_jobs=finished.values("running_job"),
+        pulls=finished.value("pulls") == "yes",
+        pull_report=finished.value("pull_report"),
     )
 
 

@@ -8,6 +8,7 @@ progress to stderr, and at the end one JSON document to stdout (`Outputs`). Exit
 could not fetch the wanted config, else stages and reboots. 3. Wait for the new boot and its proofs (`proof`).
 4. Run the health checks. 5. Confirm: the config is the machine's last good one now. Restore its service.
 When 3 or 4 fail on a machine that has a last good config, it is brought back to that (`way_back`), and the run fails.
+A machine that pulls does all of it by itself: it is left alone, or waited for (`pulling`).
 
 Killed at any point, the next `pulumi up` runs it again from the start and converges:
 - before or while staging: nothing has happened, or the same staging is set once more;
@@ -27,7 +28,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from components.commands import service, way_back
+from components.commands import pulling, service, way_back
 from components.commands.health import check_health
 from components.commands.proof import MachineState, missing_proof, short
 from components.commands.request import NotProvenError, Outputs, Progress, Request
@@ -43,7 +44,13 @@ STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 def reprovision(request: Request, progress: Progress) -> Outputs:
     """Walk the steps of the module's docstring. Raises `NotProvenError`."""
+    if request.pull == "no" or (request.pull and request.lifecycle in STAYS):
+        return pulling.leave_alone(request, progress)
     progress.say(f"wanted {short(request.config_id)}")
+    if request.pull == "report":
+        return pulling.await_report(request, progress)
+    if request.pull == "ssh" and (pulled := pulling.await_stamp(request, progress)) is not None:
+        return _prove(request, progress, pulled, rebooted=False, may_go_back=False)
     if request.lifecycle in STAYS:
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         if state.stamp != request.config_id:

@@ -46,6 +46,8 @@ class Request:
     `drain` runs on this computer before that, `restore` after the proof.
     `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
     where user data leads to the object.
+    `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
+    lies at the address `report`.
     """
 
     machine: str
@@ -67,6 +69,8 @@ class Request:
     console_hint: str
     oem: str = ""
     user_data: str = ""
+    pull: str = ""
+    report: str = ""
 
     @property
     def oem_config(self) -> str:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
-# Put in front of this text, quoted, by components/commands/reprovision.py:
+# Put in front of this text, quoted, by components/commands/reprovision.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
 #   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh and preview.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged.
@@ -110,7 +110,7 @@ stage() {
   else
     rm -rf "$WAY_BACK" # an older config must not come back by itself
   fi
-  note push "$CONFIG_ID" staged
+  note "${BY-push}" "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
   stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
     quietly flatcar-reset --stop || true

@@ -14,13 +14,13 @@ LOCK=/run/flatcar-reprovision.lock
 # A host without user data has its config, or the pointer, here. The old one stays beside it until the new one is proven.
 OWN_CONFIG=/oem/config.ign
 
-# One line for each step of a re-run: time, who started it (push: the deployer; itself), config id, result. It lies on the
-# OEM partition as no lifecycle touches that; the last 200 lines are kept.
+# One line for each step of a re-run: time, who started it (push: the deployer; pull: the machine's agent; itself), config id,
+# result. It lies on the OEM partition as no lifecycle touches that; the last 200 lines are kept.
 HISTORY=/oem/.flatcar-history
 
 say() { echo "$*" >&2; }
 
-note() { # push or itself, CONFIG_ID, the result in one word
+note() { # push, pull or itself, CONFIG_ID, the result in one word
   [ "$(tail -n 1 "$HISTORY" 2>/dev/null | cut -d' ' -f2-)" != "$*" ] || return 0
   if ! { { tail -n 199 "$HISTORY" 2>/dev/null || true; date -u "+%Y-%m-%dT%H:%M:%SZ $*"; } >"$HISTORY.new" &&
     mv -f "$HISTORY.new" "$HISTORY"; }; then

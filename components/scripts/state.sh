@@ -20,6 +20,8 @@ main() {
   echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"
   echo "os_version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')"
   echo "host_key=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null)"
+  [ ! -e /etc/flatcar/pull/pull.sh ] || echo "pulls=yes"
+  echo "pull_report=$(head -n 1 /run/flatcar-pull/status.json 2>/dev/null)"
   if [ "$stamp" = "$CONFIG_ID" ]; then
     # returns the moment the last start-up job is done, so that nobody has to ask again and again
     timeout "$SETTLE" systemctl is-system-running --wait >/dev/null 2>&1

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 import pulumi
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
+
+    Content = Callable[[pulumi.Output[str]], pulumi.Input[str]]
+    """An object's text, given its own `source_url`: an agent in it asks there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +54,7 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `content` (an Ignition config).
 
         `name` is the very name that `Platform.create` gets: a local folder is served to each machine by that name.

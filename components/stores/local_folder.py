@@ -20,6 +20,8 @@ from components.stores import StoredObject
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.stores import Content
+
 OBJECT = "config.ign"
 SOURCE_URL = f"tftp://10.0.2.2/{OBJECT}"
 """The same for every machine: 10.0.2.2 is this computer as seen from QEMU's user network."""
@@ -38,7 +40,7 @@ class LocalFolder:
         """Never: the folder is this user's alone."""
         return None
 
-    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Declare the object of the machine `name`; see `Store.put`.
 
         The resource is called NAME-object, so that the machine's own can be called NAME.
@@ -52,7 +54,8 @@ class LocalFolder:
         def document(text: str) -> str:
             return json.dumps({"path": str(path), "written": time_of_write(path, text), "content": text})
 
-        stdin = pulumi.Output.from_input(content).apply(document)
+        source_url = pulumi.Output.from_input(SOURCE_URL)
+        stdin = pulumi.Output.from_input(content(source_url)).apply(document)
         command = local.Command(
             f"{name}-object",
             create="python3 -m components.commands.write_object write",
@@ -66,9 +69,7 @@ class LocalFolder:
         # a time is no secret, even when it is the time a secret was written
         version = pulumi.Output.unsecret(stdin.apply(lambda text: str(json.loads(text)["written"])))
         place = version.apply(lambda written: {"path": str(path), "written": written})
-        return StoredObject(
-            source_url=pulumi.Output.from_input(SOURCE_URL), version=version, resource=command, place=place
-        )
+        return StoredObject(source_url=source_url, version=version, resource=command, place=place)
 
 
 def time_of_write(path: Path, content: str) -> str:

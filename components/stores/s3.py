@@ -20,6 +20,8 @@ from components.stores.unguessable import Unguessable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.stores import Content
+
 CONTENT_TYPE = "application/vnd.coreos.ignition+json"
 PUBLIC_FOLDER = "public"
 
@@ -87,7 +89,7 @@ class S3:
             return None
         return public_store_problem("a public S3 bucket", secrets, self._settings.allow_secrets)
 
-    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
 
         `etag` (for AES256) makes `refresh` notice a second writer, and the next `up` mend it.
@@ -100,13 +102,14 @@ class S3:
         else:
             key = pulumi.Output.from_input(f"machines/{name}.ign")
             source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
+        text = pulumi.Output.from_input(content(source_url))
         stored = s3.BucketObjectv2(
             f"{name}-object",
             bucket=self.bucket.bucket,
             key=key,
-            content=content,
+            content=text,
             content_type=CONTENT_TYPE,
-            etag=pulumi.Output.from_input(content).apply(md5),
+            etag=text.apply(md5),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=self._guards), opts),
         )
         return StoredObject(source_url=source_url, version=stored.version_id, resource=stored)

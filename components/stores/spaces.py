@@ -19,6 +19,8 @@ from components.stores.unguessable import Unguessable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.stores import Content
+
 CONTENT_TYPE = "application/vnd.coreos.ignition+json"
 
 
@@ -49,22 +51,22 @@ class Spaces:
         """Objects here are public: names that `allow_secrets` doesn't list are refused."""
         return public_store_problem("Spaces", secrets, self._settings.allow_secrets)
 
-    def put(self, name: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `NAME-RANDOM.ign`. `etag` makes `refresh` notice a second writer, and the next `up` mend it."""
         unguessable = Unguessable(f"{name}-address", opts)
         key = unguessable.stdout.apply(lambda random: f"{name}-{random.strip()}.ign")
+        host = f"{self._settings.bucket}.{self._settings.region}.digitaloceanspaces.com"
+        source_url = key.apply(lambda path: f"https://{host}/{path}")
+        text = pulumi.Output.from_input(content(source_url))
         stored = digitalocean.SpacesBucketObject(
             f"{name}-object",
             bucket=self.bucket.name,
             region=self._settings.region,
             key=key,
-            content=content,
+            content=text,
             content_type=CONTENT_TYPE,
             acl="public-read",
-            etag=pulumi.Output.from_input(content).apply(md5),
+            etag=text.apply(md5),
             opts=opts,
         )
-        host = f"{self._settings.bucket}.{self._settings.region}.digitaloceanspaces.com"
-        return StoredObject(
-            source_url=key.apply(lambda path: f"https://{host}/{path}"), version=stored.version_id, resource=stored
-        )
+        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored)

@@ -148,8 +148,11 @@ class LoopbackMachine:
         self.path("/run/failed-units").write_text(self.failed_units_after_boot)
         self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
         self.path("/run/flatcar-going-back").unlink(missing_ok=True)
+        shutil.rmtree(self.path("/run/flatcar-pull"), ignore_errors=True)
         self._booted = time.monotonic()
         self._start_sshd()
+        if self.path("/etc/systemd/system/flatcar-pull-proof.service").exists():
+            self._log(self.inside("bash /etc/flatcar/pull/pull.sh prove").stderr)
 
     def _rollback_timer(self) -> None:
         """flatcar-rollback.timer, as the unit in the config has it."""
@@ -212,7 +215,7 @@ class LoopbackMachine:
                 self._log(f"ignition (stand-in): failed to write {file['path']}: it exists")
                 return False
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(decode_data_url(file["contents"]["source"]))
+            target.write_bytes(decode_data_url(file["contents"]["source"], file["contents"].get("compression")))
         for unit in config.get("systemd", {}).get("units", []):
             target = self.path("/etc/systemd/system") / unit["name"]
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ from components.stores.local_folder import LocalFolder
 config = pulumi.Config()
 store = LocalFolder(directory=objects_dir())
 content = config.require("content")
-stored = store.put("web", pulumi.Output.secret(content) if config.get_bool("secret") else content)
+stored = store.put("web", lambda _: pulumi.Output.secret(content) if config.get_bool("secret") else content)
 pointer = stored.source_url.apply(
     lambda url: json.dumps({"ignition": {"version": "3.3.0", "config": {"replace": {"source": url}}}})
 )

@@ -90,6 +90,10 @@ def test_everything_given(root: Path) -> None:
             {**WEB, "health": {"degraded": "maybe"}},
             "flatcar:machines.web.health.degraded: has to be one of fail, allow",
         ),
+        ({**WEB, "pull": {"jiter": 1}}, "flatcar:machines.web.pull.jiter: is not a known key; did you mean 'jitter'?"),
+        ({**WEB, "pull": True}, "flatcar:machines.web.pull: has to be a mapping, not true or false"),
+        ({**WEB, "pull": {}, "lifecycle": "replace"}, "and one that pulls changes itself"),
+        ({**WEB, "pull": {}, "drain": "true"}, "flatcar:machines.web.drain: runs when the deployer stages a re-run"),
         ({**WEB, "qemu": {"cpus": 0}}, "flatcar:machines.web.qemu.cpus: has to be 1 to 256"),
         ("x", "flatcar:machines.web: has to be a mapping, not a string"),
     ],
@@ -123,6 +127,11 @@ def test_wrong_keys_of_the_stack(root: Path, keys: Any, message: str) -> None:
     settings, problems = read(root, **keys)
     assert settings is None
     assert message in "\n".join(problems)
+
+
+def test_a_host_that_pulls_needs_an_object_to_ask(root: Path) -> None:
+    machine = {**WEB, "pull": {}, "host": {"address": "192.0.2.1"}}
+    assert "set host.mode to bucket" in "\n".join(read(root, {"rack": machine}, platform="host")[1])
 
 
 def test_a_name_that_is_none(root: Path) -> None:

@@ -1,0 +1,319 @@
+"""The agent of a machine that pulls, on a loopback machine (real scripts and curl, stand-in system).
+
+Object, reports and FleetLock are servers of the tests' own.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.commands.request import HealthCheck
+from components.ignition_object import Agent, MachineConfig, machine_config
+from components.lifecycle import Lifecycle
+from components.pull import text_at
+from components.pull_settings import PullSettings
+from tests.engine.lab import Lab
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+from tests.fakes.fleetlock import FleetLock
+from tests.fakes.objects import ObjectAndReports
+
+pytestmark = pytest.mark.engine
+
+KEEP = ("/etc/ssh/ssh_host_.*", "/var/log")
+CONFIG = """\
+variant: flatcar
+version: 1.0.0
+storage:
+  files:
+    - path: /etc/only-NAME
+      contents: {inline: x}
+    - path: /etc/flatcar/update.conf
+      contents: {inline: REBOOT_STRATEGY=off}
+"""
+HEALTHY = HealthCheck(name="not sick", subject="! test -e /etc/only-sick", seconds=1)
+
+
+class Pulled:
+    """A machine that pulls, its object, its reports, and the lock."""
+
+    def __init__(self, folder: Path, store: ObjectAndReports, lock: FleetLock, address: str, lock_url: str) -> None:
+        self.folder, self.store, self.lock, self.address = folder, store, lock, address
+        self.settings = PullSettings(jitter=0, report=f"{address}/status/web", lock=lock_url)
+        self.machine: LoopbackMachine
+
+    def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
+        path = self.folder / "web.yaml"
+        path.write_text(CONFIG.replace("NAME", name))
+        agent = Agent(
+            machine="web",
+            settings=changes.pop("settings", self.settings),
+            health=[HEALTHY],
+            allow_degraded=False,
+            timeout=20,
+            login_user="core",
+        )
+        arguments: dict[str, Any] = {
+            "files_dir": self.folder, "platform": "qemu", "strict": False, "shared_variables": {}, "secrets": {},
+            "variables": {}, "lifecycle": Lifecycle.RESET, "keep": KEEP, "generation": generation,
+            "rollback_after": 3600, "agent": agent,
+        }  # fmt: skip
+        return machine_config(path, **{**arguments, **changes})
+
+    def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
+        """Make the object a config of this name; its config id."""
+        config = self.config(name, generation, **changes)
+        self.store.put(text_at(config.text, f"{self.address}/web.ign"))
+        return config.config_id
+
+    def look(self) -> str:
+        """What the timer does; the agent's words."""
+        done = self.machine.inside("bash /etc/flatcar/pull/pull.sh look")
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def reports(self, state: str, config_id: str) -> bool:
+        """Whether the last report is this one."""
+        last = self.store.reports[-1] if self.store.reports else {}
+        return (last.get("state"), last.get("config_id")) == (state, config_id)
+
+    def history(self) -> list[str]:
+        lines = self.machine.path("/oem/.flatcar-history").read_text().splitlines()
+        return [" ".join(line.split()[1:]) for line in lines]
+
+    def stamp(self) -> str:
+        return self.machine.path("/etc/flatcar/config-id").read_text().strip()
+
+
+@pytest.fixture
+def pulled(tmp_path: Path) -> Iterator[Pulled]:
+    store, lock = ObjectAndReports(), FleetLock()
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    with store.running() as address, lock.running() as lock_url:
+        made = Pulled(tmp_path, store, lock, address, lock_url)
+        first = made.publish("a")
+        with LoopbackMachine(folder, f"{address}/web.ign") as machine:
+            made.machine = machine
+            wait_until(lambda: made.reports("proven", first))
+            yield made
+
+
+def test_a_first_boot_proves_itself_and_a_look_at_the_same_object_is_cheap(pulled: Pulled) -> None:
+    stamp = pulled.stamp()
+    assert pulled.machine.path("/oem/.flatcar-reprovision/last-good").read_text().splitlines()[0] == stamp
+    assert pulled.history() == [f"pull {stamp} proven"]
+    before = len(pulled.store.answers)
+    for _ in range(3):
+        pulled.look()
+    assert pulled.store.answers[before:] == [304, 304, 304]
+    assert pulled.store.states == ["proven"], "nothing new, nothing to report"
+    assert pulled.machine.boots == 1
+
+
+def test_a_changed_object_is_taken_and_proven_and_the_lock_given_back_after_it(pulled: Pulled) -> None:
+    first = pulled.stamp()
+    pulled.machine.path("/var/log/kept").write_text("mine")
+    pulled.machine.path("/etc/by-hand").write_text("drift")
+    wanted = pulled.publish("b")
+    pulled.look()
+    wait_until(lambda: pulled.reports("proven", wanted))
+    assert pulled.stamp() == wanted
+    assert pulled.machine.boots == 2
+    assert pulled.machine.path("/var/log/kept").exists()
+    assert not pulled.machine.path("/etc/by-hand").exists()
+    assert pulled.history() == [f"pull {first} proven", f"pull {wanted} staged", f"pull {wanted} proven"]
+    assert pulled.store.states == ["proven", "staging", "proven"]
+    assert [(step, status) for step, _, status in pulled.lock.log] == [("pre-reboot", 200), ("steady-state", 200)]
+    assert pulled.lock.holders == {"default": []}
+    assert pulled.machine.path("/oem/.flatcar-reprovision/last-good").read_text().splitlines()[0] == wanted
+
+
+def test_a_lock_held_by_another_is_waited_for(pulled: Pulled) -> None:
+    pulled.lock.holders["default"] = ["another machine"]
+    wanted = pulled.publish("b")
+    assert "the lock at" in pulled.look()
+    assert pulled.reports("waiting", wanted)
+    assert "status 409" in pulled.store.reports[-1]["why"]
+    assert pulled.machine.boots == 1
+    assert not pulled.machine.path("/boot/flatcar/first_boot").exists()
+    pulled.lock.holders["default"] = []
+    pulled.look()
+    wait_until(lambda: pulled.reports("proven", wanted))
+
+
+def flipped(text: str) -> str:
+    return text.replace("/etc/only-b", "/etc/only-c")
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (flipped, "the object is damaged: its checksum does not fit"),
+        (lambda text: text[: len(text) // 2], "the object is"),
+        (lambda _: '{"ignition":{"version":"3.3.0"}}', "not a config for a machine that pulls"),
+        (lambda _: "", "not a config for a machine that pulls"),
+    ],
+    ids=["one word changed", "cut", "somebody else's", "empty"],
+)
+def test_a_broken_object_is_refused_and_reported_and_the_machine_stays_up(
+    pulled: Pulled, broken: Callable[[str], str], why: str
+) -> None:
+    wanted = pulled.publish("b")
+    whole = pulled.store.content
+    pulled.store.put(broken(whole))
+    for _ in range(2):
+        pulled.look()
+    assert pulled.store.states == ["proven", "refused"]
+    assert why in pulled.store.reports[-1]["why"]
+    assert pulled.machine.boots == 1
+    assert not pulled.machine.path("/boot/flatcar/first_boot").exists()
+    assert pulled.history()[1:] == ["pull - refused"]
+    assert pulled.lock.log == []
+    pulled.store.put(whole)
+    pulled.look()
+    wait_until(lambda: pulled.reports("proven", wanted))
+
+
+def test_a_config_that_fails_its_proof_is_left_again_and_not_taken_twice(pulled: Pulled) -> None:
+    first = pulled.stamp()
+    sick = pulled.publish("sick")
+    pulled.look()
+    wait_until(lambda: pulled.reports("went-back", sick))
+    assert pulled.stamp() == first
+    assert pulled.store.states == ["proven", "staging", "not-proven", "went-back"]
+    assert "health checks failed" in pulled.store.reports[-2]["why"]
+    assert not pulled.machine.path("/oem/config.ign").exists(), "nothing shadows the pointer"
+    assert pulled.lock.holders == {"default": []}
+    boots = pulled.machine.boots
+    pulled.look()
+    assert pulled.reports("refused", sick)
+    assert pulled.machine.boots == boots
+    wanted = pulled.publish("b", 1)
+    pulled.look()
+    wait_until(lambda: pulled.reports("proven", wanted))
+
+
+def test_the_window_of_the_wanted_config_counts_so_that_a_fix_can_open_it(pulled: Pulled) -> None:
+    never = replace(pulled.settings, windows=((0, 0),))
+    wanted = pulled.publish("b", settings=never)
+    pulled.look()
+    assert pulled.reports("waiting", wanted)
+    assert "maintenance window" in pulled.store.reports[-1]["why"]
+    always = replace(pulled.settings, windows=((0, 10080),))
+    assert pulled.publish("b", settings=always) == wanted, "a window is no other config"
+    pulled.look()
+    wait_until(lambda: pulled.reports("proven", wanted))
+
+
+def test_a_machine_that_is_to_ignore_changes_waits(pulled: Pulled) -> None:
+    wanted = pulled.publish("b", lifecycle=Lifecycle.IGNORE)
+    pulled.look()
+    assert pulled.reports("waiting", wanted)
+    assert "lifecycle is ignore" in pulled.store.reports[-1]["why"]
+
+
+def test_an_object_from_before_the_running_one_is_refused(pulled: Pulled) -> None:
+    pulled.look()
+    pulled.publish("b")
+    pulled.store.written = 1_600_000_000
+    pulled.look()
+    assert "before the one that this machine runs" in pulled.store.reports[-1]["why"]
+    assert pulled.machine.boots == 1
+
+
+def test_what_stage_refuses_gives_the_lock_back(pulled: Pulled) -> None:
+    wanted = pulled.publish("b")
+    pulled.machine.path("/oem/grub.cfg").write_text('set linux_append="ignition.config.url=http://x"')
+    pulled.look()
+    assert pulled.reports("refused", wanted)
+    assert "shadows the pointer" in pulled.store.reports[-1]["why"]
+    assert pulled.lock.holders == {"default": []}
+    assert pulled.machine.boots == 1
+
+
+def test_a_lock_server_that_is_gone_stops_nothing_but_the_re_run(pulled: Pulled) -> None:
+    gone = replace(pulled.settings, lock="http://127.0.0.1:1")
+    wanted = pulled.publish("b", settings=gone)
+    pulled.look()
+    assert pulled.reports("waiting", wanted)
+    assert pulled.machine.path("/oem/.flatcar-pull/lock").exists(), "it may be held: it is given back later"
+    assert pulled.publish("b", settings=replace(pulled.settings, lock="")) == wanted
+    pulled.look()
+    wait_until(lambda: pulled.reports("proven", wanted))
+
+
+def test_a_store_that_does_not_answer_is_asked_again(pulled: Pulled) -> None:
+    source = pulled.machine.path("/etc/flatcar/pull/object")
+    source.write_text(source.read_text().replace("/web.ign", "/gone.ign"))
+    assert "status 404" in pulled.look()
+    assert pulled.machine.boots == 1
+
+
+@pytest.fixture
+def lab(pulled: Pulled, tmp_path: Path) -> Lab:
+    made = Lab(pulled.machine, ObjectServer(tmp_path))
+    made.request = lambda config_id, **changes: {  # type: ignore[method-assign]
+        **Lab.request(made, config_id, **changes),
+        "content": pulled.store.content,
+        "place": None,
+    }
+    return made
+
+
+@pytest.mark.parametrize("wait", ["ssh", "report"])
+def test_the_deployer_waits_for_the_machine_when_asked(pulled: Pulled, lab: Lab, wait: str) -> None:
+    wanted = pulled.publish("b")
+    looking = threading.Timer(1, pulled.look)
+    looking.start()
+    code, outputs, progress = lab.run(wanted, pull=wait, report=f"{pulled.address}/status/web")
+    looking.join()
+    assert code == 0, progress
+    assert outputs["config_id"] == wanted
+    assert pulled.history()[-2:] == [f"pull {wanted} staged", f"pull {wanted} proven"]
+    sick = pulled.publish("sick")
+    looking = threading.Timer(1, pulled.look)
+    looking.start()
+    code, _, progress = lab.run(sick, pull=wait, report=f"{pulled.address}/status/web")
+    looking.join()
+    assert code == 1
+    assert "health checks failed" in progress or "went back" in progress
+    wait_until(lambda: pulled.stamp() == wanted)
+
+
+def test_nobody_is_asked_when_nothing_waits(pulled: Pulled, lab: Lab) -> None:
+    wanted = pulled.publish("b")
+    code, outputs, progress = lab.run(wanted, pull="no", target={
+        "host": "192.0.2.1", "port": 22, "user": "x", "known_hosts": str(pulled.folder / "none"), "host_key_alias": "x",
+    })  # fmt: skip
+    assert code == 0, progress
+    assert outputs["config_id"] == ""
+    assert "pulls config id" in progress
+
+
+def test_a_machine_without_an_agent_is_pushed_once(tmp_path: Path) -> None:
+    store, lock = ObjectAndReports(), FleetLock()
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    with store.running() as address, lock.running() as lock_url:
+        made = Pulled(tmp_path, store, lock, address, lock_url)
+        pushed = made.config("a", agent=None)
+        store.put(pushed.text)
+        with LoopbackMachine(folder, f"{address}/web.ign") as made.machine:
+            lab = Lab(made.machine, ObjectServer(tmp_path), 3600)
+            code, _, progress = lab.run(pushed.config_id, content=pushed.text, place=None)
+            assert code == 0, progress
+            wanted = made.publish("a")
+            assert wanted != pushed.config_id
+            code, outputs, progress = lab.run(wanted, content=store.content, place=None, pull="ssh")
+            assert code == 0, progress
+            assert "no agent on this machine yet" in progress
+            assert outputs["config_id"] == wanted
+            assert f"push {wanted} staged" in made.history()
+            assert json.loads(made.machine.path("/run/flatcar-pull/status.json").read_text())["state"] == "proven"

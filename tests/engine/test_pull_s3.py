@@ -1,0 +1,177 @@
+"""The agent asks S3 with its instance's role: IMDSv2, then a request that AWS's own library signs in the same way.
+
+Both are servers of this test on loopback; the machine's curl is led to them by a .curlrc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from components.ignition_object import Agent, machine_config
+from components.lifecycle import Lifecycle
+from components.pull import text_at
+from components.pull_settings import PullSettings
+from components.summary import decode_data_url
+from tests.conftest import missing
+from tests.engine.loopback_machine import LoopbackMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.engine
+
+CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/with+signs=", "token//of+the=role")
+ADDRESS = "s3://configs/machines/web.ign"
+HOST = "configs.s3.dualstack.eu-central-1.amazonaws.com"
+METADATA = {
+    "/latest/meta-data/placement/region": "eu-central-1",
+    "/latest/meta-data/iam/security-credentials/": "web",
+    "/latest/meta-data/iam/security-credentials/web": json.dumps(
+        {
+            "Code": "Success",
+            "AccessKeyId": CREDENTIALS.access_key,
+            "SecretAccessKey": CREDENTIALS.secret_key,
+            "Token": CREDENTIALS.token,
+        },
+        indent=2,
+    ),
+}
+
+
+class Aws(http.server.BaseHTTPRequestHandler):
+    """Metadata with tokens alone, and one object for whom AWS's own signature is."""
+
+    content = "{}"
+    asked: ClassVar[list[tuple[str, int]]] = []
+    seen_in_process_list: ClassVar[list[str]] = []
+
+    def do_PUT(self) -> None:
+        wanted = self.path == "/latest/api/token" and self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
+        self._answer(200 if wanted else 400, "imds-token")
+
+    def do_GET(self) -> None:
+        if self.headers.get("Host") != HOST:
+            ours = self.headers.get("X-aws-ec2-metadata-token") == "imds-token" and self.path in METADATA
+            self._answer(200 if ours else 401, METADATA.get(self.path, ""))
+            return
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                self.seen_in_process_list.append(line.read_text(errors="replace"))
+        status = 403
+        if self.headers["Authorization"] == self._authorization():
+            status = 304 if self.headers.get("If-None-Match") == '"one"' else 200
+        self.asked.append((self.path, status))
+        self._answer(status, self.content if status == 200 else "")
+
+    def _authorization(self) -> str:
+        """What botocore makes of this request, at the time that it names."""
+        signed = self.headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        assert {"host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"} <= set(signed)
+        headers = {name: self.headers[name] for name in signed if name not in ("x-amz-date", "x-amz-security-token")}
+        request = AWSRequest(method="GET", url=f"https://{HOST}{self.path}", headers=headers)
+        auth = S3SigV4Auth(CREDENTIALS, "s3", "eu-central-1")
+        request.context["timestamp"] = self.headers["x-amz-date"]
+        request.headers["X-Amz-Date"] = self.headers["x-amz-date"]
+        request.headers["X-Amz-Security-Token"] = CREDENTIALS.token
+        signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+        return (
+            f"AWS4-HMAC-SHA256 Credential={auth.scope(request)}, "
+            f"SignedHeaders={';'.join(signed)}, Signature={signature}"
+        )
+
+    def _answer(self, status: int, body: str) -> None:
+        self.send_response(status)
+        self.send_header("ETag", '"one"')
+        self.send_header("Content-Length", str(len(body.encode())))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving(handler: type[Aws], certificate: Path | None = None) -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def own_certificate(folder: Path) -> Path:
+    if shutil.which("openssl") is None:
+        missing("openssl")
+    made = folder / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=aws",
+         "-addext", f"subjectAltName=DNS:{HOST}", "-keyout", made, "-out", folder / "public.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    made.write_text(made.read_text() + (folder / "public.pem").read_text())
+    return made
+
+
+def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path: Path) -> None:
+    config = tmp_path / "web.yaml"
+    config.write_text("variant: flatcar\nversion: 1.0.0\n")
+    agent = Agent(machine="web", settings=PullSettings(), health=[], allow_degraded=False, timeout=5, login_user="core")
+    arguments: dict[str, Any] = {
+        "files_dir": tmp_path, "platform": "aws", "strict": False, "shared_variables": {}, "secrets": {},
+        "variables": {}, "lifecycle": Lifecycle.IGNORE, "keep": (), "rollback_after": 0, "agent": agent,
+    }  # fmt: skip
+    text = text_at(machine_config(config, generation=1, **arguments).text, ADDRESS)
+
+    class Handler(Aws):
+        content = text
+
+    certificate = own_certificate(tmp_path)
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    with serving(Handler) as metadata, serving(Handler, certificate) as store:
+        machine = LoopbackMachine(folder, "")
+        machine.path("/run/boot_id").write_text("boot\n")
+        machine.path("/.curlrc").write_text(
+            f'connect-to = "169.254.169.254:80:127.0.0.1:{metadata}"\n'
+            f'connect-to = "{HOST}:443:127.0.0.1:{store}"\ncacert = "/public.pem"\n'
+        )
+        shutil.copy(tmp_path / "public.pem", machine.path("/public.pem"))
+        machine.path("/boot/flatcar/first_boot").unlink()
+        for file in json.loads(text_at(machine_config(config, generation=0, **arguments).text, ADDRESS))["storage"][
+            "files"
+        ]:
+            write(machine.path(file["path"]), file)
+        said = [machine.inside("bash /etc/flatcar/pull/pull.sh look").stderr for _ in range(2)]
+    assert Handler.asked == [("/machines/web.ign", 200), ("/machines/web.ign", 304)], said
+    assert "its lifecycle is ignore" in said[0]
+    everything = "".join(Handler.seen_in_process_list)
+    assert "curl" in everything
+    for secret in (CREDENTIALS.secret_key, CREDENTIALS.token, CREDENTIALS.access_key):
+        assert secret not in everything
+        assert secret not in "".join(said)
+
+
+def write(path: Path, file: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(decode_data_url(file["contents"]["source"], file["contents"].get("compression")))
