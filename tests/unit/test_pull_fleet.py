@@ -1,0 +1,28 @@
+"""The simulation of many agents: what has to hold whatever its numbers are."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.pull_fleet import Assumed, Scenario, simulate
+from components.pull_settings import PullSettings
+
+
+@pytest.mark.parametrize("slots", [1, 7])
+def test_a_lock_is_never_held_by_more_than_its_slots(slots: int) -> None:
+    outcome = simulate(Scenario(name="locked", slots=slots), machines=60)
+    assert outcome.most_away == slots
+    assert outcome.lock_mean > 0
+
+
+def test_without_lock_and_jitter_all_converge_within_an_interval_and_a_re_run() -> None:
+    settings = PullSettings(interval=100, jitter=0)
+    outcome = simulate(Scenario(name="free", settings=settings), machines=500, assumed=Assumed(away=(10, 20)))
+    assert outcome.converged < 100 + 20 + 2
+    assert 500 / 100 < outcome.mean < 500 / 89
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_gives_others() -> None:
+    scenario = Scenario(name="any")
+    assert simulate(scenario, machines=200) == simulate(scenario, machines=200)
+    assert simulate(scenario, machines=200, seed=2) != simulate(scenario, machines=200)
