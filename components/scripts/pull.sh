@@ -177,11 +177,14 @@ take_lock() {
   sync "$STATE/lock"
   status=$(fleetlock pre-reboot "$LOCK_URL" "$LOCK_GROUP")
   [ "$status" != 200 ] || return 0
-  case $status in
-  4*) rm -f "$STATE/lock" ;; # refused, so not held
-  *) give_lock_back ;;
-  esac
-  WHY="the lock at $LOCK_URL is not to be had (status ${status:-none})"
+  # airlock says 500 and "failed_lock" when all slots are taken; anything else may have been a lock
+  if [ -n "$status" ] && [ "$status" != 000 ] && grep -q '"failed_lock"' "$RUN/fleetlock"; then
+    rm -f "$STATE/lock"
+    WHY="the lock at $LOCK_URL is not to be had: $(sed -n 's/.*"value" *: *"\([^"]*\)".*/\1/p' "$RUN/fleetlock")"
+  else
+    WHY="the lock at $LOCK_URL does not answer as one (status ${status:-none})"
+    give_lock_back
+  fi
   return 1
 }
 
@@ -345,7 +348,7 @@ prove() {
     confirm ""
     printf '%s\n' "$stamp" "" >"$STATE/proven"
     give_lock_back
-    report went-back "$went" "it was not proven in time"
+    report went-back "$went" "it was not proven"
   elif [ "$stamp" = "$(line proven 1)" ]; then
     give_lock_back
   elif proved; then

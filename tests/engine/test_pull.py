@@ -140,7 +140,8 @@ def test_a_lock_held_by_another_is_waited_for(pulled: Pulled) -> None:
     wanted = pulled.publish("b")
     assert "the lock at" in pulled.look()
     assert pulled.reports("waiting", wanted)
-    assert "status 409" in pulled.store.reports[-1]["why"]
+    assert "all 1 semaphore slots currently locked" in pulled.store.reports[-1]["why"]
+    assert [step for step, _, _ in pulled.lock.log] == ["pre-reboot"], "what was not given is not given back"
     assert pulled.machine.boots == 1
     assert not pulled.machine.path("/boot/flatcar/first_boot").exists()
     pulled.lock.holders["default"] = []

@@ -1,7 +1,7 @@
 """A FleetLock server of the tests' own: the protocol as Zincati's documentation has it, with slots for each group.
 
-POST /v1/pre-reboot takes a slot (again, for who has one), /v1/steady-state gives it back; others are told 409, as
-airlock does.
+POST /v1/pre-reboot takes a slot (again, for who has one), /v1/steady-state gives it back. Who gets none is told as
+airlock tells it: status 500, kind `failed_lock` (seen with airlock a3585ed on etcd 3.5.21).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class FleetLock:
     def _act(self, path: str, holders: list[str], identity: str) -> tuple[int, dict[str, str]]:
         if path == "/v1/pre-reboot":
             if identity not in holders and len(holders) >= self.slots:
-                return 409, {"kind": "failed_lock", "value": "all slots are taken"}
+                return 500, {"kind": "failed_lock", "value": f"all {self.slots} semaphore slots currently locked"}
             if identity not in holders:
                 holders.append(identity)
             return 200, {}
