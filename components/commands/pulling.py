@@ -64,7 +64,7 @@ def await_report(request: Request, progress: Progress) -> Outputs:
 
 
 def await_stamp(request: Request, progress: Progress) -> MachineState | None:
-    """The state of the machine once it runs the wanted config and has settled; None for one that has no agent yet.
+    """The state of the machine once it has proven the wanted config itself; None for one that has no agent yet.
 
     Raises `NotProvenError` when its agent ends with something else, and after the request's time-out.
     """
@@ -72,12 +72,13 @@ def await_stamp(request: Request, progress: Progress) -> MachineState | None:
     seen = "no answer"
     while (remaining := deadline - time.monotonic()) > 0:
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=remaining)
-        if state.stamp == request.config_id:
-            return state
         if not state.pulls:
             progress.say("no agent on this machine yet: pushing the config once")
             return None
-        seen = _look(read_report(state.pull_report), request)
+        report = read_report(state.pull_report)
+        seen = _look(report, request)
+        if state.stamp == request.config_id == report.get("config_id") and report["state"] == "proven":
+            return state
         progress.say(seen)
         time.sleep(POLL_SECONDS)
     raise _too_late(request, seen)

@@ -351,6 +351,7 @@ prove() {
     report went-back "$went" "it was not proven"
   elif [ "$stamp" = "$(line proven 1)" ]; then
     give_lock_back
+    report proven "$stamp" ""
   elif proved; then
     note_proven
     rm -f "$STATE/went-back"

@@ -16,6 +16,7 @@ import pytest
 from components.commands.request import HealthCheck
 from components.ignition_object import Agent, MachineConfig, machine_config, pointer
 from components.lifecycle import Lifecycle, kept_paths
+from components.pull import text_at
 from components.pull_settings import PullSettings
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
@@ -71,7 +72,7 @@ class Pulled:
                 login_user="core",
             ),
         )
-        self.store.put(config.text_at(self.source))
+        self.store.put(text_at(config.text, self.source))
         return config.config_id
 
     def wait_for(self, state: str, config_id: str) -> dict[str, str]:
