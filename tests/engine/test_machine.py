@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,7 @@ from components.endings import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.lifecycle import Lifecycle
 from components.platforms import PlatformMachine
+from components.pull_settings import PullSettings
 from components.ssh import SshSettings
 from components.stores.local_folder import LocalFolder
 
@@ -59,8 +60,9 @@ class Http:
         return None
 
     def put(self, name, content, opts=None):
-        stored = LocalFolder(directory=Path(env["TEST_OBJECTS"])).put(name, content, opts)
-        return dataclasses.replace(stored, source_url=pulumi.Output.from_input(env["TEST_SOURCE"]))
+        source = pulumi.Output.from_input(env["TEST_SOURCE"])
+        stored = LocalFolder(directory=Path(env["TEST_OBJECTS"])).put(name, lambda _: content(source), opts)
+        return dataclasses.replace(stored, source_url=source)
 
 check = config.get("check")
 secrets = {"token": config.get("token") or "none"}
@@ -80,6 +82,7 @@ machine = FlatcarMachine("web", FlatcarMachineArgs(
     health=[HealthCheck(name="check", subject=check, seconds=1)] if check else [],
     timeout=config.get_int("timeout") or 60,
     rollback_after=0,
+    pull=PullSettings(wait=config.require("pull"), jitter=0) if config.get("pull") else None,
 ))
 pulumi.export("configId", machine.config_id)
 pulumi.export("downtime", machine.downtime_seconds)
@@ -317,6 +320,30 @@ def test_after_a_failed_change_the_next_up_converges_forwards_and_back(lab: Lab)
     assert lab.stack.up().ops()["web-reprovision"] == "replace"  # though the config id is the one in state
     assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() == good
     assert lab.machine.boots == 3
+
+
+def test_a_machine_that_pulls_gets_its_agent_once_and_is_left_alone_then(lab: Lab) -> None:
+    lab.stack.up()
+    lab.stack.set("pull", "ssh")
+    done = lab.stack.up()
+    assert any("no agent on this machine yet" in line for line in done.progress("web-reprovision")), done.output
+    assert lab.machine.boots == 2
+    assert lab.machine.path("/etc/flatcar/pull/object").read_text().splitlines()[0] == lab.machine.source
+    first = lab.stack.outputs()["configId"]
+    assert changes(lab.stack.up()) == {}
+
+    lab.stack.set("pull", "no")
+    lab.edit("first line", "another line")
+    preview = lab.stack.preview("--diff")
+    assert "flatcar/pull" not in preview.output
+    done = lab.stack.up()
+    assert any("pulls config id" in line for line in done.progress("web-reprovision")), done.output
+    assert (lab.machine.boots, lab.stack.outputs()["configId"]) == (2, "")
+    assert lab.machine.inside("bash /etc/flatcar/pull/pull.sh look").returncode == 0
+    wait_until(lambda: lab.machine.boots == 3)
+    wait_until(lambda: lab.machine.path("/etc/motd").read_text().startswith("another line"))
+    assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() != first
+    assert SECRET in lab.machine.path("/etc/token").read_text()
 
 
 def test_the_printed_ssh_command_works(lab: Lab) -> None:
