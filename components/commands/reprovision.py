@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import pulling, service, way_back
 from components.commands.health import check_health
+from components.commands.object_place import NoAccessError
 from components.commands.proof import MachineState, missing_proof, short
 from components.commands.request import NotProvenError, Outputs, Progress, Request
 from components.commands.ssh_session import UNREACHABLE, answers, run_script
@@ -128,6 +129,9 @@ def _write_object_again(request: Request, progress: Progress) -> None:
     try:
         if request.place is not None and request.place.put(request.content):
             progress.say("the object held another config: wrote the wanted one again")
+    except NoAccessError as error:
+        # Pulumi wrote it, and the machine checks it: what is missing is the way to heal one that can't boot.
+        progress.say(f"the object can't be put back from here, should this config fail: {error}")
     except OSError as error:
         raise NotProvenError(
             f"the object can't be written: {error}", "nothing was staged; run 'pulumi up' again", goes_back=False

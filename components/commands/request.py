@@ -8,11 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.commands.object_place import ObjectPlace
+from components.commands.bucket_place import BucketPlace
+from components.commands.object_place import FolderPlace
 from components.commands.ssh_session import SshTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from components.commands.object_place import ObjectPlace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +90,16 @@ class Request:
         """The request in a decoded JSON document. Raises KeyError or TypeError when it is not one."""
         fields = dict(document)
         fields["target"] = SshTarget(**fields["target"])
-        fields["place"] = ObjectPlace(**fields["place"]) if fields["place"] is not None else None
+        fields["place"] = _place(fields["place"])
         fields["keep"] = tuple(fields["keep"])
         fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])
         return cls(**fields)
+
+
+def _place(fields: Mapping[str, str] | None) -> ObjectPlace | None:
+    if fields is None:
+        return None
+    return BucketPlace(**fields) if "bucket" in fields else FolderPlace(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

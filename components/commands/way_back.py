@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from components.commands.object_place import NoAccessError
 from components.commands.proof import missing_proof, short
 from components.commands.request import NotProvenError
 from components.commands.ssh_session import UNREACHABLE, Finished, run_script
@@ -130,7 +131,7 @@ def _put_object_back(request: Request, progress: Progress, good: LastGood) -> st
         return "its object still holds the config that failed"
     try:
         request.place.put_back(good.content)
-    except OSError as error:
+    except (OSError, NoAccessError) as error:
         progress.say(f"the object could not be put back: {error}")
         return "its object still holds the config that failed"
     progress.say("the object holds the last good config again")

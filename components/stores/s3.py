@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_aws import s3
 
+from components.commands.bucket_place import CONTENT_TYPE
 from components.store_settings import StoreSettings
 from components.stores import StoredObject, md5, public_store_problem
 from components.stores.unguessable import Unguessable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from components.stores import Content
 
-CONTENT_TYPE = "application/vnd.coreos.ignition+json"
 PUBLIC_FOLDER = "public"
 
 
@@ -112,7 +112,11 @@ class S3:
             etag=text.apply(md5),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=self._guards), opts),
         )
-        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored)
+        profile = pulumi.Config("aws").get("profile") or ""
+        place = pulumi.Output.all(key, self.bucket.region).apply(
+            lambda known: {"kind": "s3", "bucket": bucket, "key": known[0], "region": known[1], "profile": profile}
+        )
+        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
 
 
 def bucket_policy(bucket: str, *, public: bool) -> dict[str, object]:

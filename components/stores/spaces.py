@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_digitalocean as digitalocean
 
+from components.commands.bucket_place import CONTENT_TYPE
 from components.store_settings import StoreSettings
 from components.stores import StoredObject, md5, public_store_problem
 from components.stores.unguessable import Unguessable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from components.stores import Content
 
-CONTENT_TYPE = "application/vnd.coreos.ignition+json"
+ACL = "public-read"
 
 
 class Spaces:
@@ -55,8 +56,8 @@ class Spaces:
         """The object at `NAME-RANDOM.ign`. `etag` makes `refresh` notice a second writer, and the next `up` mend it."""
         unguessable = Unguessable(f"{name}-address", opts)
         key = unguessable.stdout.apply(lambda random: f"{name}-{random.strip()}.ign")
-        host = f"{self._settings.bucket}.{self._settings.region}.digitaloceanspaces.com"
-        source_url = key.apply(lambda path: f"https://{host}/{path}")
+        bucket, region = self._settings.bucket, self._settings.region
+        source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
         text = pulumi.Output.from_input(content(source_url))
         stored = digitalocean.SpacesBucketObject(
             f"{name}-object",
@@ -65,8 +66,9 @@ class Spaces:
             key=key,
             content=text,
             content_type=CONTENT_TYPE,
-            acl="public-read",
+            acl=ACL,
             etag=text.apply(md5),
             opts=opts,
         )
-        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored)
+        place = key.apply(lambda path: {"kind": "spaces", "bucket": bucket, "key": path, "region": region, "acl": ACL})
+        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)

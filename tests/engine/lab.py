@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +19,13 @@ KEEP = ["/etc/ssh/ssh_host_.*", "/var/log"]
 
 
 class Lab:
-    """A machine, its object, and the Command's program. `rollback_after` 0: no way back."""
+    """A machine, its object, and the Command's program with its `environment`. `rollback_after` 0: no way back."""
 
     def __init__(self, machine: LoopbackMachine, server: ObjectServer, rollback_after: int = 0) -> None:
         self.machine, self.server, self.rollback_after = machine, server, rollback_after
         self.contents: dict[str, str] = {}
         self.good = ""
+        self.environment: dict[str, str] = {}
 
     @property
     def object(self) -> Path:
@@ -42,8 +44,16 @@ class Lab:
         if self.rollback_after:
             config = with_way_back(config, self.rollback_after)
         self.contents[config_id] = json.dumps(config)
-        self.object.write_text(self.contents[config_id])
+        self.write(self.contents[config_id])
         return config_id
+
+    def write(self, content: str) -> None:
+        """Put `content` where the pointer leads, as Pulumi would."""
+        self.object.write_text(content)
+
+    def place(self) -> dict[str, str]:
+        """Where the program can write the object."""
+        return {"path": str(self.object), "written": "2025-01-31T12:00:00.000000Z"}
 
     def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
         """What the program gets for `config_id`, which has been published before."""
@@ -53,7 +63,7 @@ class Lab:
             "config_id": config_id,
             "source": machine.source,
             "content": self.contents.get(config_id, "{}"),
-            "place": {"path": str(self.object), "written": "2025-01-31T12:00:00.000000Z"},
+            "place": self.place(),
             "lifecycle": "reset",
             "keep": KEEP,
             "target": {
@@ -86,6 +96,7 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
+            env={**os.environ, **self.environment},
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(self.request(config_id, **changes)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.commands.host_key import console_fingerprints, fingerprint
-from components.commands.object_place import ObjectPlace
+from components.commands.object_place import FolderPlace
 from components.config_section import Section
 from components.health_settings import health_checks
 from components.summary import decode_data_url
@@ -124,7 +124,7 @@ def test_fingerprints_are_those_of_openssh(tmp_path: Path) -> None:
 
 
 def test_an_object_is_written_again_only_when_it_is_another(tmp_path: Path) -> None:
-    place = ObjectPlace(path=str(tmp_path / "config.ign"), written="2025-01-31T12:00:00.000000Z")
+    place = FolderPlace(path=str(tmp_path / "config.ign"), written="2025-01-31T12:00:00.000000Z")
     assert place.put("new") is True
     assert place.put("new") is False
     written = (tmp_path / "config.ign").stat().st_mtime
