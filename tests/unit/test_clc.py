@@ -258,3 +258,7 @@ def test_an_update_file_that_the_config_writes_too_is_named_by_its_section() -> 
 )
 def test_rare_values(config: str, accepted: bool) -> None:
     assert (transpile(config, dialect="clc").json is not None) == accepted
+
+
+def test_deep_nesting_is_rewritten_as_well() -> None:
+    assert to_butane("a: " + "{b: " * 2000 + "c # deep\n" + "}" * 2000).text is not None

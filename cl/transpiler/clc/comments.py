@@ -29,7 +29,7 @@ def read_comments(text: str, root: Node | None) -> list[Comment]:
         return [Comment(match[0].rstrip(), None) for match in _COMMENT.finditer(text)]
     text, spans, document_end = mended(text, lambda text, *_: (text, *_scalars(text)))
     ends = [end for _, end in spans]
-    entries = sorted(_entries(root, ()))
+    entries = sorted(_entries(root))
     lines = [line for line, _, _ in entries]
     found = []
     for match in _COMMENT.finditer(text, 0, document_end):
@@ -59,16 +59,18 @@ def _scalars(text: str) -> tuple[list[tuple[int, int]], int]:
     return spans, event.start_mark.index
 
 
-def _entries(node: Node, path: Path) -> list[tuple[int, int, Path]]:
+def _entries(root: Node) -> list[tuple[int, int, Path]]:
     """(line, depth, path) of each key and list item, where it begins."""
-    out = []
-    if isinstance(node, Mapping):
-        for key, value in node.pairs:
-            here = (*path, key.value)
-            out.append((key.line, len(here), here))
-            out += _entries(value, here)
-    elif isinstance(node, Sequence):
-        for index, item in enumerate(node.items):
-            out.append((item.line, len(path) + 1, (*path, index)))
-            out += _entries(item, (*path, index))
+    out: list[tuple[int, int, Path]] = []
+    waiting: list[tuple[Node, Path]] = [(root, ())]
+    while waiting:
+        node, path = waiting.pop()
+        inside: list[tuple[Node, Node, str | int]] = []
+        if isinstance(node, Mapping):
+            inside = [(key, value, key.value) for key, value in node.pairs]
+        elif isinstance(node, Sequence):
+            inside = [(item, item, index) for index, item in enumerate(node.items)]
+        for begins, value, name in inside:
+            out.append((begins.line, len(path) + 1, (*path, name)))
+            waiting.append((value, (*path, name)))
     return out

@@ -80,30 +80,31 @@ def _rewrite(
 # --- the tree ------------------------------------------------------------------------------------------------
 
 
-def _tree(noun: Any) -> dict[str, Tree]:
+def _tree(noun: Any, *, inline: bool = True) -> dict[str, Tree]:
     """What is set in a spec 3 noun, by Butane's keys, which are the nouns' attributes."""
     if isinstance(noun, v3.Resource):
-        return _resource(noun)
+        return _resource(noun, inline)
+    inline = inline and not isinstance(noun, v3.ConfigSection)  # butane wants configs of its own version there
     out: dict[str, Tree] = {}
     names = [field.name for field in dataclasses.fields(noun)]
     for name in sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
         value = getattr(noun, name)
         if isinstance(value, (tuple, list)):
-            items: list[Tree] = [item if isinstance(item, str) else _tree(item) for item in value]
+            items: list[Tree] = [item if isinstance(item, str) else _tree(item, inline=inline) for item in value]
             if items:
                 out[name] = items
         elif dataclasses.is_dataclass(value):
-            if inner := _tree(value):
+            if inner := _tree(value, inline=inline):
                 out[name] = inner
         elif value is not None and not (name == "number" and value == 0):
             out[name] = f"0{value:o}" if name == "mode" and value else value
     return out
 
 
-def _resource(resource: v3.Resource) -> dict[str, Tree]:
-    """A source; a data URL that holds text, and nothing else to be true of it, as inline text."""
+def _resource(resource: v3.Resource, inline: bool) -> dict[str, Tree]:
+    """A source; with `inline`, a data URL that holds text, and nothing else to be true of it, as that text."""
     out: dict[str, Tree] = {}
-    text = _inline(resource)
+    text = _inline(resource) if inline else None
     if text is not None:
         return {"inline": text}
     if resource.source is not None:
