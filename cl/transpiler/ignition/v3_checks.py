@@ -208,9 +208,12 @@ def _colliding_number(disk: v3.Disk) -> int | None:
 
 
 def _overlapping(disk: v3.Disk) -> int | None:
-    """The first partition that lies where an earlier or later one does; a start of 0 is "anywhere"."""
+    """The first partition that lies where an earlier or later one does; a start of 0 is "anywhere".
+
+    A size of 0 counts as 1, and one below 0, which nothing refuses, reaches backwards.
+    """
     placed = [
-        (index, partition, partition.start_mib, partition.start_mib + max(partition.size_mib - 1, 0))
+        (index, partition, partition.start_mib, partition.start_mib + (partition.size_mib or 1) - 1)
         for index, partition in enumerate(disk.partitions)
         if partition.start_mib and partition.size_mib is not None
     ]
