@@ -162,11 +162,30 @@ def mended(text: str, read: Callable[[str, str, list[int]], _T]) -> _T:
 
 def _read(text: str, joint: str, joints: list[int], fill: _Fill) -> Node | None:
     """`compose` with the parser's own errors."""
-    parser = CParser(text.encode("utf-8"))
+    parser = CParser(Chunks(text))
     root, end = _compose(_without_joints(parser.get_event, joint, joints) if joints else parser.get_event, fill)
     if text[end:].strip():
         _look_ahead(text, end)
     return root
+
+
+class Chunks:
+    """The bytes of a text, as many at a time as yaml.v3 reads: it doesn't see what is wrong further on."""
+
+    def __init__(self, text: str) -> None:
+        self._data, self._at, self._kept = text.encode("utf-8", "surrogateescape"), 0, 0
+
+    def read(self, _size: int) -> bytes:
+        """The next chunk. A character that it cuts off stays in the reader's buffer and takes room there."""
+        data, end = self._data, self._at + _CHUNK - self._kept
+        chunk = data[self._at : end]
+        self._at, self._kept = end, 0
+        while self._kept < 3 and end - self._kept < len(data) and data[end - self._kept] & 0xC0 == 0x80:
+            self._kept += 1
+        return chunk
+
+
+_CHUNK = 512
 
 
 def _without_joints(next_event: Callable[[], Any], joint: str, joints: list[int]) -> Callable[[], Any]:
@@ -190,13 +209,15 @@ def _place(text: str, index: int) -> tuple[int, int]:
 
 
 def _place_of_byte(text: str, offset: object) -> tuple[int, int]:
-    index = len(text.encode("utf-8")[: offset if isinstance(offset, int) else 0].decode("utf-8", "ignore"))
+    index = len(
+        text.encode("utf-8", "surrogateescape")[: offset if isinstance(offset, int) else 0].decode("utf-8", "ignore")
+    )
     return _place(text, index)
 
 
 def _look_ahead(text: str, end: int) -> None:
     """Scan what yaml.v3 scans before it is content with the first document: the token at its end and two more."""
-    parser = CParser(text.encode("utf-8"))
+    parser = CParser(Chunks(text))
     left = 3
     while left and (token := parser.get_token()) is not None:
         left -= token.start_mark.index >= end and type(token) is not BlockEndToken

@@ -73,9 +73,8 @@ def test_generated_configs_agree(butane: Path, files_dir: Path) -> None:
 def test_mutated_configs_agree(butane: Path, files_dir: Path) -> None:
     seeds = range(SEED, SEED + GENERATED // 2)
     texts = [mutate(butane_config(seed), random.Random(seed)) for seed in seeds]
-    # Known differences: a byte order mark inside a text is part of a word for yaml.v3 and nothing at all for
-    # libyaml; and yaml.v3 may not have read as far as a control character that stands after the first document.
-    agree(butane, [text for text in texts if not {"\ufeff", "\x00"} & set(text)], files_dir)
+    # Known difference: a byte order mark inside a text is part of a word for yaml.v3 and nothing at all for libyaml.
+    agree(butane, [text for text in texts if "\ufeff" not in text], files_dir)
 
 
 def test_the_corpus_agrees(butane: Path, tmp_path: Path) -> None:

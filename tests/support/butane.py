@@ -17,7 +17,8 @@ from cl.transpiler import Transpiled, transpile
 Entry = tuple[str, str, int | None, int | None]
 """(severity, path, line, column) of one finding."""
 
-_ENTRY = re.compile(r"^(error|warning|info)(?: at (?:(\$.*?), )?line (\d+) col (\d+)| at (\$.*?))?: ", re.MULTILINE)
+_PATH = r"\$(?:(?!\n(?:error|warning|info) at )(?s:.))*?"  # a key may hold a line break
+_ENTRY = re.compile(rf"^(error|warning|info)(?: at (?:({_PATH}), )?line (\d+) col (\d+)| at (\$.*?))?: ", re.MULTILINE)
 _NOT_JSON = re.compile(r"^error at line \d+ col \d+: ", re.MULTILINE)
 
 
