@@ -3,7 +3,7 @@
 # Lies in the machine as /etc/flatcar/pull/pull.sh, with the scripts that it runs beside it, `settings` and `object`
 # (components/pull.py writes all of them). Runs as root, started by systemd:
 #   pull.sh look    now and then, by flatcar-pull.timer: fetch, examine, wait for window, jitter and lock, stage, reboot
-#   pull.sh prove   once per boot: prove a config that is new here, make it the last good one, give the lock back, report
+#   pull.sh prove   once in a boot: prove a config that is new here, make it the last good one, give the lock back, report
 # It does what the deployer does over SSH, with the same scripts: it puts their variables in front and runs them.
 # `settings` sets, quoted: MACHINE LIFECYCLE WAY_BACK_WANTED (yes or no) POINTER ('', or what a host without user data has
 #   in /oem/config.ign, with @flatcar-object-address@ in it) ALLOW_DEGRADED (yes or no) TIMEOUT (seconds that a boot may take)
@@ -272,6 +272,7 @@ is_wanted() {
 }
 
 look() {
+  prove # unless this boot has; a look may come first
   if [ -e "$GOING_BACK" ] || [ -e "$FLAG" ]; then
     say "a re-run is staged already"
     return
@@ -341,6 +342,8 @@ note_proven() { printf '%s\n' "$OBJECT_ID" "$(line etag 2)" >"$STATE/proven"; } 
 
 prove() {
   local stamp went
+  [ ! -e "$RUN/tried" ] || return 0
+  touch "$RUN/tried"
   stamp=$(running) went=$(cat "$WAY_BACK/went-back" 2>/dev/null)
   if [ -n "$went" ]; then
     echo "$went" >"$STATE/went-back" # before confirm.sh removes the other one

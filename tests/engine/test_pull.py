@@ -21,6 +21,7 @@ from components.pull import text_at
 from components.pull_settings import PullSettings
 from tests.engine.lab import Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+from tests.fakes import tftp
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
 
@@ -83,6 +84,10 @@ class Pulled:
         last = self.store.reports[-1] if self.store.reports else {}
         return (last.get("state"), last.get("config_id")) == (state, config_id)
 
+    def wait_for(self, state: str, config_id: str) -> None:
+        """Wait until the last report is this one; a busy computer takes long for a boot."""
+        wait_until(lambda: self.reports(state, config_id), 120)
+
     def history(self) -> list[str]:
         lines = self.machine.path("/oem/.flatcar-history").read_text().splitlines()
         return [" ".join(line.split()[1:]) for line in lines]
@@ -101,7 +106,7 @@ def pulled(tmp_path: Path) -> Iterator[Pulled]:
         first = made.publish("a")
         with LoopbackMachine(folder, f"{address}/web.ign") as machine:
             made.machine = machine
-            wait_until(lambda: made.reports("proven", first))
+            made.wait_for("proven", first)
             yield made
 
 
@@ -123,7 +128,7 @@ def test_a_changed_object_is_taken_and_proven_and_the_lock_given_back_after_it(p
     pulled.machine.path("/etc/by-hand").write_text("drift")
     wanted = pulled.publish("b")
     pulled.look()
-    wait_until(lambda: pulled.reports("proven", wanted))
+    pulled.wait_for("proven", wanted)
     assert pulled.stamp() == wanted
     assert pulled.machine.boots == 2
     assert pulled.machine.path("/var/log/kept").exists()
@@ -146,7 +151,7 @@ def test_a_lock_held_by_another_is_waited_for(pulled: Pulled) -> None:
     assert not pulled.machine.path("/boot/flatcar/first_boot").exists()
     pulled.lock.holders["default"] = []
     pulled.look()
-    wait_until(lambda: pulled.reports("proven", wanted))
+    pulled.wait_for("proven", wanted)
 
 
 def flipped(text: str) -> str:
@@ -179,14 +184,14 @@ def test_a_broken_object_is_refused_and_reported_and_the_machine_stays_up(
     assert pulled.lock.log == []
     pulled.store.put(whole)
     pulled.look()
-    wait_until(lambda: pulled.reports("proven", wanted))
+    pulled.wait_for("proven", wanted)
 
 
 def test_a_config_that_fails_its_proof_is_left_again_and_not_taken_twice(pulled: Pulled) -> None:
     first = pulled.stamp()
     sick = pulled.publish("sick")
     pulled.look()
-    wait_until(lambda: pulled.reports("went-back", sick))
+    pulled.wait_for("went-back", sick)
     assert pulled.stamp() == first
     assert pulled.store.states == ["proven", "staging", "not-proven", "went-back"]
     assert "health checks failed" in pulled.store.reports[-2]["why"]
@@ -198,7 +203,7 @@ def test_a_config_that_fails_its_proof_is_left_again_and_not_taken_twice(pulled:
     assert pulled.machine.boots == boots
     wanted = pulled.publish("b", 1)
     pulled.look()
-    wait_until(lambda: pulled.reports("proven", wanted))
+    pulled.wait_for("proven", wanted)
 
 
 def test_the_window_of_the_wanted_config_counts_so_that_a_fix_can_open_it(pulled: Pulled) -> None:
@@ -210,7 +215,7 @@ def test_the_window_of_the_wanted_config_counts_so_that_a_fix_can_open_it(pulled
     always = replace(pulled.settings, windows=((0, 10080),))
     assert pulled.publish("b", settings=always) == wanted, "a window is no other config"
     pulled.look()
-    wait_until(lambda: pulled.reports("proven", wanted))
+    pulled.wait_for("proven", wanted)
 
 
 def test_a_machine_that_is_to_ignore_changes_waits(pulled: Pulled) -> None:
@@ -247,7 +252,7 @@ def test_a_lock_server_that_is_gone_stops_nothing_but_the_re_run(pulled: Pulled)
     assert pulled.machine.path("/oem/.flatcar-pull/lock").exists(), "it may be held: it is given back later"
     assert pulled.publish("b", settings=replace(pulled.settings, lock="")) == wanted
     pulled.look()
-    wait_until(lambda: pulled.reports("proven", wanted))
+    pulled.wait_for("proven", wanted)
 
 
 def test_a_store_that_does_not_answer_is_asked_again(pulled: Pulled) -> None:
@@ -255,6 +260,19 @@ def test_a_store_that_does_not_answer_is_asked_again(pulled: Pulled) -> None:
     source.write_text(source.read_text().replace("/web.ign", "/gone.ign"))
     assert "status 404" in pulled.look()
     assert pulled.machine.boots == 1
+
+
+def test_an_object_on_tftp_is_fetched_whole(pulled: Pulled) -> None:
+    with tftp.serving(lambda: pulled.store.content.encode()) as port:
+        source = pulled.machine.path("/etc/flatcar/pull/object")
+        source.write_text(source.read_text().replace(f"{pulled.address}/web.ign", f"tftp://127.0.0.1:{port}/web.ign"))
+        before = len(pulled.store.answers)
+        for _ in range(2):
+            assert pulled.look() == ""
+        assert len(pulled.store.answers) == before, "not asked over http"
+        wanted = pulled.publish("b")
+        pulled.look()
+        pulled.wait_for("proven", wanted)
 
 
 @pytest.fixture
@@ -273,7 +291,7 @@ def test_the_deployer_waits_for_the_machine_when_asked(pulled: Pulled, lab: Lab,
     wanted = pulled.publish("b")
     looking = threading.Timer(1, pulled.look)
     looking.start()
-    code, outputs, progress = lab.run(wanted, pull=wait, report=f"{pulled.address}/status/web")
+    code, outputs, progress = lab.run(wanted, pull=wait, timeout=120, report=f"{pulled.address}/status/web")
     looking.join()
     assert code == 0, progress
     assert outputs["config_id"] == wanted
@@ -281,11 +299,11 @@ def test_the_deployer_waits_for_the_machine_when_asked(pulled: Pulled, lab: Lab,
     sick = pulled.publish("sick")
     looking = threading.Timer(1, pulled.look)
     looking.start()
-    code, _, progress = lab.run(sick, pull=wait, report=f"{pulled.address}/status/web")
+    code, _, progress = lab.run(sick, pull=wait, timeout=120, report=f"{pulled.address}/status/web")
     looking.join()
     assert code == 1
     assert "health checks failed" in progress or "went back" in progress
-    wait_until(lambda: pulled.stamp() == wanted)
+    wait_until(lambda: pulled.stamp() == wanted, 120)
 
 
 def test_nobody_is_asked_when_nothing_waits(pulled: Pulled, lab: Lab) -> None:

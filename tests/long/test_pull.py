@@ -6,13 +6,13 @@ FleetLock as airlock does.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
+from components.audit.__main__ import look as audit
+from components.audit.__main__ import table
 from components.commands.request import HealthCheck
 from components.ignition_object import Agent, MachineConfig, machine_config, pointer
 from components.lifecycle import Lifecycle, kept_paths
@@ -20,7 +20,8 @@ from components.pull import text_at
 from components.pull_settings import PullSettings
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
-from tests.vm.machines import VM, base_image, machine
+from tests.long.test_audit import record
+from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = kept_paths(["logs", "/var/lib/data"])
@@ -31,14 +32,7 @@ SERVED = HealthCheck(
 )
 
 
-def have_image() -> bool:
-    try:
-        return base_image()[0].exists()
-    except FileNotFoundError:
-        return False
-
-
-pytestmark = pytest.mark.skipif(not os.environ.get("CI") and not have_image(), reason="no machine image: `make image`")
+pytestmark = needs_image
 
 
 class Pulled:
@@ -47,11 +41,12 @@ class Pulled:
     def __init__(self, vm: VM, store: ObjectAndReports, lock: FleetLock, address: str, lock_url: str) -> None:
         self.vm, self.store, self.lock = vm, store, lock
         self.source = f"{address}/web.ign"
+        self.config: MachineConfig
         self.settings = PullSettings(interval=INTERVAL, jitter=3, lock=lock_url, report=f"{address}/status/web")
 
     def publish(self, generation: int) -> str:
         """Make the object this generation's; its config id."""
-        config: MachineConfig = machine_config(
+        config = machine_config(
             ROOT / "cl/machine-web.yaml",
             files_dir=ROOT / "cl/files",
             platform="qemu",
@@ -72,7 +67,8 @@ class Pulled:
                 login_user="core",
             ),
         )
-        self.store.put(text_at(config.text, self.source))
+        self.config = replace(config, text=text_at(config.text, self.source))
+        self.store.put(self.config.text)
         return config.config_id
 
     def wait_for(self, state: str, config_id: str) -> dict[str, str]:
@@ -135,6 +131,8 @@ def test_a_machine_that_nobody_logs_in_to_takes_changes_by_itself(tmp_path: Path
             assert store.states.count("staging") == 1
             history = vm.ssh("sudo cut -d' ' -f2- /oem/.flatcar-history").splitlines()
             assert history == [f"pull {first} proven", f"pull {second} staged", f"pull {second} proven"]
+            audited = audit(record(vm, pulled.config, ""))
+            assert audited.is_clean and not audited.findings, table([audited])
 
             # A broken object is refused and reported, and the machine stays up.
             pulled.publish(2)
