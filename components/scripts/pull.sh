@@ -3,7 +3,7 @@
 # Lies in the machine as /etc/flatcar/pull/pull.sh, with the scripts that it runs beside it, `settings` and `object`
 # (components/pull.py writes all of them). Runs as root, started by systemd:
 #   pull.sh look    now and then, by flatcar-pull.timer: fetch, examine, wait for window, jitter and lock, stage, reboot
-#   pull.sh prove   once in a boot: prove a config that is new here, make it the last good one, give the lock back, report
+#   pull.sh prove   after a boot: prove a config that is new here, make it the last good one, give the lock back, report
 # It does what the deployer does over SSH, with the same scripts: it puts their variables in front and runs them.
 # `settings` sets, quoted: MACHINE LIFECYCLE WAY_BACK_WANTED (yes or no) POINTER ('', or what a host without user data has
 #   in /oem/config.ign, with @flatcar-object-address@ in it) ALLOW_DEGRADED (yes or no) TIMEOUT (seconds that a boot may take)
@@ -48,7 +48,7 @@ imds() { # PATH, TOKEN
 }
 
 # The role's credentials, and the address of s3://BUCKET/KEY, as curl's options.
-s3_options() { # s3://BUCKET/KEY, SHA-256 of the body
+s3_options() { # s3://BUCKET/KEY
   local token region role credentials place=${1#s3://} domain=amazonaws.com
   token=$(curl --fail --silent --max-time 10 --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$IMDS/api/token") &&
     region=$(imds meta-data/placement/region "$token") &&
@@ -60,12 +60,12 @@ s3_options() { # s3://BUCKET/KEY, SHA-256 of the body
   option aws-sigv4 "aws:amz:$region:s3"
   option user "$(field AccessKeyId):$(field SecretAccessKey)"
   option header "x-amz-security-token: $(field Token)"
-  option header "x-amz-content-sha256: $2"
+  option header "x-amz-content-sha256: $EMPTY_SHA256"
 }
 
 fetch_options() {
   case $SOURCE in
-  s3://*) s3_options "$SOURCE" "$EMPTY_SHA256" || return 1 ;;
+  s3://*) s3_options "$SOURCE" || return 1 ;;
   *) option url "$SOURCE" && echo location ;;
   esac
   [ ! -s "$STATE/object" ] || [ -z "$(line etag 1)" ] || option header "If-None-Match: $(line etag 1)"
@@ -77,6 +77,7 @@ fetch() {
   local options status code=0 free
   WHY=''
   options=$(fetch_options) || { WHY="the role's credentials can't be had from the metadata service" && return 1; }
+  : >"$STATE/object.new" # curl may write no file for an empty answer
   free=$(df --output=avail --block-size=1 /oem | tail -n 1)
   status=$(curl --silent --show-error --globoff --connect-timeout 10 --max-time 300 --max-filesize "$LONGEST" --dump-header "$RUN/headers" \
     --output "$STATE/object.new" --write-out '%{http_code}' --config - <<<"$options" 2>"$RUN/curl") || code=$?
@@ -103,13 +104,13 @@ fetch() {
 # ---- examining. The object is compact JSON that components/ignition_object.py wrote, checked by a sum over all of it:
 # so a few patterns are enough to read it.
 
-source_of() { grep -o "\"path\":\"$1\",[^}]*\"source\":\"[^\"]*\"" "$STATE/object" | head -n 1 | sed 's/.*"source":"//; s/"$//'; }
+source_of() { grep -ao "\"path\":\"$1\",[^}]*\"source\":\"[^\"]*\"" "$STATE/object" | head -n 1 | sed 's/.*"source":"//; s/"$//'; }
 
 # Whether $STATE/object is whole and made for an agent; OBJECT_ID becomes its config id. 1: it is not, and WHY says why.
 examine() {
   local sums sum
   OBJECT_ID='' WHY=''
-  sums=$(grep -o 'flatcar-object-sha256-[0-9a-f]\{64\}' "$STATE/object")
+  sums=$(grep -ao 'flatcar-object-sha256-[0-9a-f]\{64\}' "$STATE/object")
   sum=${sums#flatcar-object-sha256-}
   case $sums in
   '') WHY="the object is not a config for a machine that pulls" ;;
@@ -121,7 +122,7 @@ examine() {
     ;;
   esac
   [ -z "$WHY" ] || return 1
-  grep -q '"version":"3\.[0-9]*\.[0-9]*"' "$STATE/object" || WHY="the object is no Ignition config of spec 3"
+  grep -aq '"version":"3\.[0-9]*\.[0-9]*"' "$STATE/object" || WHY="the object is no Ignition config of spec 3"
   OBJECT_ID=$(source_of /etc/flatcar/config-id | sed -n 's/^data:,\([0-9a-f]\{128\}\)%0A$/\1/p')
   [ -n "$OBJECT_ID" ] || WHY="the object has no config id"
   source_of "$HERE/settings" | sed -n 's/^data:;base64,//p' | base64 -d >"$RUN/settings" 2>/dev/null && [ -s "$RUN/settings" ] ||
@@ -363,7 +364,10 @@ prove() {
   else
     note pull "$stamp" not-proven
     report not-proven "$stamp" "$WHY"
-    if [ "$WAY_BACK_WANTED" = yes ]; then systemctl --no-block start flatcar-rollback.service; fi
+    case $WAY_BACK_WANTED-$(last_good 1) in
+    no-* | yes- | "yes-$stamp") rm -f "$RUN/tried" ;; # there is no way back: the next look proves again
+    *) systemctl --no-block start flatcar-rollback.service ;;
+    esac
   fi
 }
 

@@ -206,6 +206,21 @@ def test_a_config_that_fails_its_proof_is_left_again_and_not_taken_twice(pulled:
     pulled.wait_for("proven", wanted)
 
 
+def test_without_a_way_back_the_lock_is_kept_until_the_machine_is_well(pulled: Pulled) -> None:
+    sick = pulled.publish("sick", rollback_after=0)
+    pulled.look()
+    pulled.wait_for("not-proven", sick)
+    pulled.look()
+    assert pulled.reports("not-proven", sick)
+    assert len(pulled.lock.holders["default"]) == 1
+    boots = pulled.machine.boots
+    pulled.machine.path("/etc/only-sick").unlink()
+    pulled.look()
+    assert pulled.reports("proven", sick)
+    assert pulled.lock.holders == {"default": []}
+    assert pulled.machine.boots == boots
+
+
 def test_the_window_of_the_wanted_config_counts_so_that_a_fix_can_open_it(pulled: Pulled) -> None:
     never = replace(pulled.settings, windows=((0, 0),))
     wanted = pulled.publish("b", settings=never)
