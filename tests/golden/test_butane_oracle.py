@@ -6,6 +6,7 @@ import itertools
 import json
 import random
 import shutil
+import string
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,21 @@ def test_mutated_configs_agree(butane: Path, files_dir: Path) -> None:
     texts = [mutate(butane_config(seed), random.Random(seed)) for seed in seeds]
     # Known difference: a byte order mark inside a text is part of a word for yaml.v3 and nothing at all for libyaml.
     agree(butane, [text for text in texts if "\ufeff" not in text], files_dir)
+
+
+def test_contents_are_encoded_in_the_same_way(butane: Path, files_dir: Path) -> None:
+    texts = []
+    for seed in range(SEED, SEED + GENERATED // 15):
+        source = random.Random(seed)
+        files = [{"path": f"/{n}", "contents": {"inline": contents(source)}} for n in range(30)]
+        texts.append(json.dumps({"variant": "flatcar", "version": "1.1.0", "storage": {"files": files}}))
+    agree(butane, texts, files_dir)
+
+
+def contents(source: random.Random) -> str:
+    """A text that gains little by compression, or loses little."""
+    words = ["".join(source.choices(string.ascii_letters + "=/ \n%é", k=source.randint(1, 9))) for _ in range(40)]
+    return "".join(source.choices(words[: source.randint(1, 40)], k=source.randint(1, 400)))[: source.randint(30, 900)]
 
 
 def test_the_corpus_agrees(butane: Path, tmp_path: Path) -> None:

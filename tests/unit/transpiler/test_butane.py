@@ -14,6 +14,7 @@ import pytest
 from cl.transpiler import Snippet, Transpiled, TranspileError, transpile
 from cl.transpiler.butane import Butane, Clevis, File, Luks, Quadlet, Resource, Storage, Systemd, Unit
 from cl.transpiler.butane.contents import encode
+from cl.transpiler.butane.gogzip import gzip_length
 from cl.transpiler.butane.source_checks import plausible_mode
 from cl.transpiler.ignition.checks import decode_data_url
 
@@ -256,3 +257,25 @@ def test_a_header_without_value_takes_the_header_of_the_parent_away() -> None:
     base = HEAD + merge.replace("HEADERS", "{name: A, value: a}, {name: B, value: b}")
     result = json.loads(transpile(base, snippets=[HEAD + merge.replace("HEADERS", "{name: A}")]).unwrap())
     assert result["ignition"]["config"]["merge"][0]["httpHeaders"] == [{"name": "B", "value": "b"}]
+
+
+# --- Go's gzip
+
+
+@pytest.mark.parametrize(
+    ("contents", "length"),
+    [
+        (b"a", 25),
+        (b"abc" * 100, 31),
+        (bytes(range(256)), 284),
+        (bytes(range(97, 123)) * 2, 52),
+        (b"x" * 1000, 32),
+        (b"".join(b"%d=%d\n" % (n, n * n) for n in range(300)), 1288),
+        (b"".join(bytes((n * n % 251, n % 7)) for n in range(2000)), 2660),
+        (b"0123" + bytes(range(4, 220)) * 24 + b"0123", 302),
+        (bytes(n.bit_length() for n in range(1, 9000)), 78),
+        (b"".join(bytes((n,)) * (1 << n) for n in range(13)), 75),
+    ],
+)
+def test_go_gzips_to_as_many_bytes(contents: bytes, length: int) -> None:
+    assert gzip_length(contents) == length  # recorded from Go 1.26
