@@ -16,14 +16,17 @@ def tell_pending(
     name: str,
     wanted: Mapping[str, pulumi.Input[object]],
     actual: Mapping[str, pulumi.Input[object]],
+    *,
+    way: str = "",
 ) -> None:
     """Warn of each wanted value that differs from the machine's own: the changes that `ignore_changes` holds back.
 
-    Values that aren't known yet, or that the cloud does not tell (None), are passed over.
+    `way` says how to apply them, by replacing the machine unless given. Values that aren't known yet, or that the cloud
+    does not tell (None), are passed over.
     """
-
+    way = way or f"To replace this one: {by_name(machine, name)}"
     for what, value in wanted.items():
-        pulumi.Output.all(value, actual[what]).apply(_teller(machine, name, what))
+        pulumi.Output.all(value, actual[what]).apply(_teller(machine, name, what, way))
 
 
 def checked_address(
@@ -61,13 +64,13 @@ def by_name(machine: pulumi.Resource, name: str) -> str:
     return f"pulumi up --replace '**:{type(machine).__name__}::{name}'"
 
 
-def _teller(machine: pulumi.Resource, name: str, what: str) -> Callable[[Sequence[object]], None]:
+def _teller(machine: pulumi.Resource, name: str, what: str, way: str) -> Callable[[Sequence[object]], None]:
     def tell(values: Sequence[object]) -> None:
         wanted, present = values
         if wanted not in (None, "") and present not in (None, "") and _plain(wanted) != _plain(present):
             pulumi.log.warn(
                 f"{name}: pending: {what} is {_text(present)} and would be {_text(wanted)}; a machine keeps its "
-                f"{what}, new ones get the new one. To replace this one: {by_name(machine, name)}",
+                f"{what}, new ones get the new one. {way}",
                 machine,
             )
 

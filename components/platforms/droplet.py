@@ -16,8 +16,10 @@ from components.platforms import PlatformMachine
 
 ANYWHERE = ["0.0.0.0/0", "::/0"]
 IMPORT_TIME = "60m"
-KEPT = ["image", "sshKeys", "userData", "region", "vpcUuid", "monitoring", "ipv6"]
+KEPT = ("image", "sshKeys", "userData", "region", "vpcUuid", "monitoring", "ipv6")
 """Inputs of a droplet that would replace it; a machine keeps its own until it is replaced by name."""
+SIZE = "size"
+"""A change powers a droplet off and on: done for the machine that names its size, not for all by the default."""
 
 
 class DigitalOcean:
@@ -112,7 +114,7 @@ class Droplet:
             graceful_shutdown=bool(machine.volume),
             opts=pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(
-                    ignore_changes=KEPT,
+                    ignore_changes=[*KEPT, *(() if machine.size else (SIZE,))],
                     depends_on=[shared.firewall],
                     import_=machine.adopt or None,
                     delete_before_replace=False,
@@ -125,6 +127,13 @@ class Droplet:
             name,
             {"image": shared.image, "region": settings.region, "vpc": settings.vpc, "ssh keys": shared.ssh_keys},
             {"image": droplet.image, "region": droplet.region, "vpc": droplet.vpc_uuid, "ssh keys": droplet.ssh_keys},
+        )
+        tell_pending(
+            droplet,
+            name,
+            {"size": "" if machine.size else settings.size},
+            {"size": droplet.size},
+            way=f"To power this one off and on for it: flatcar:machines.{name}.droplet.size: {settings.size}",
         )
         inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
         # Else an attempt to destroy a protected machine would take its address and its volume away first.

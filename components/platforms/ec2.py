@@ -22,8 +22,10 @@ from components.platforms import PlatformMachine
 
 FLATCAR_ACCOUNT = "075585003325"
 DATA_DEVICE = "/dev/sdf"
-KEPT = ["ami", "keyName", "userData", "subnetId", "availabilityZone", "rootBlockDevice"]
+KEPT = ("ami", "keyName", "userData", "subnetId", "availabilityZone", "rootBlockDevice")
 """Inputs of an instance that would replace it, or stop and start it; a machine keeps its own until replaced by name."""
+TYPE = "instanceType"
+"""A change stops and starts an instance: done for the machine that names its type, not for all by the stack's."""
 
 
 class Aws:
@@ -110,7 +112,10 @@ class Ec2:
             tags=tags,
             opts=pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(
-                    ignore_changes=KEPT, depends_on=[policy], import_=machine.adopt or None, delete_before_replace=False
+                    ignore_changes=[*KEPT, *(() if machine.instance_type else (TYPE,))],
+                    depends_on=[policy],
+                    import_=machine.adopt or None,
+                    delete_before_replace=False,
                 ),
                 opts,
             ),
@@ -123,13 +128,23 @@ class Ec2:
                 "key_name": settings.key_name,
                 "subnet": settings.subnet,
                 "availability_zone": settings.availability_zone,
+                "root volume": machine.root_volume or None,
             },
             {
                 "ami": instance.ami,
                 "key_name": instance.key_name,
                 "subnet": instance.subnet_id,
                 "availability_zone": instance.availability_zone,
+                "root volume": instance.root_block_device.apply(lambda device: device.volume_size if device else None),
             },
+        )
+        tell_pending(
+            instance,
+            name,
+            {"instance_type": "" if machine.instance_type else settings.instance_type},
+            {"instance_type": instance.instance_type},
+            way="To stop and start this one for it: "
+            f"flatcar:machines.{name}.ec2.instance_type: {settings.instance_type}",
         )
         address = self._address(name, instance, tags, attached)
         if machine.volume:

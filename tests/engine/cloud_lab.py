@@ -17,6 +17,8 @@ from tests.fakes.machines import MachinePark
 from toolchain.plugins import install
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.pulumi import Pulumi, Run
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,6 +34,8 @@ class CloudLab:
     config: dict[str, Any]
     park: MachinePark
     plugin: str
+    line: str = MOTD
+    """What the config of the web machines has in /etc/motd now."""
 
     def write(self) -> None:
         """Put `config` where the engine reads it."""
@@ -46,7 +50,8 @@ class CloudLab:
     def edit_web(self, text: str) -> None:
         """Change the config of the web machines: a line of /etc/motd."""
         path = self.project / "cl/machine-web.yaml"
-        path.write_text(path.read_text().replace(MOTD, text))
+        path.write_text(path.read_text().replace(self.line, text))
+        self.line = text
 
     def motd(self, id_: str) -> str:
         """What the machine that the cloud calls `id_` has in /etc/motd."""
@@ -56,6 +61,23 @@ class CloudLab:
         """`pulumi up` with the config as it is now."""
         self.write()
         return self.pulumi.up(*arguments, code=code)
+
+    def lose(self, name: str) -> None:
+        """Make the state forget a machine, and what depends on it."""
+        (urn,) = [
+            resource["urn"]
+            for resource in self.pulumi.export()["resources"]
+            if resource["urn"].endswith((f":Droplet::{name}", f":Instance::{name}"))
+        ]
+        self.pulumi.run("state", "delete", urn, "--yes", "--force", "--target-dependents")
+
+    def take_down(self) -> None:
+        """Leave nothing behind."""
+        resources = self.pulumi.export().get("resources", [])
+        if any(resource.get("protect") for resource in resources):
+            self.pulumi.run("state", "unprotect", "--all", "--yes")
+        if resources:
+            self.pulumi.destroy()
 
     def preview(self, *arguments: str, code: int | None = 0) -> Run:
         """`pulumi preview` with the config as it is now."""
@@ -117,6 +139,31 @@ def steps_of(run: Run) -> list[tuple[str, str]]:
             urn = metadata["urn"]
             steps.append((metadata["op"], f"{urn.split('::')[2].rsplit(':', 1)[-1]} {urn.rsplit('::', 1)[-1]}"))
     return steps
+
+
+def a_failed_change_is_put_back_and_tried_again(
+    lab: CloudLab, name: str, *, stored: str, held: Callable[[], tuple[str, str]]
+) -> None:
+    """Change the config of a machine so that its health check fails, then mend the check alone.
+
+    `held` is the object's content and version in the bucket.
+    """
+    good, _ = held()
+    never = {"commands": [{"name": "never", "command": "false", "seconds": 1}]}
+    lab.machines()[name] |= {"health": never, "rollback_after": 400}  # else the checks' time is part of the config
+    lab.edit_web("Fails.")
+    failed = lab.up(code=None)
+    assert failed.code != 0 and touched(failed) == in_place(name, stored=stored), failed.output
+    assert any("is back on its last good config id" in line for line in failed.progress(f"{name}-reprovision"))
+    content, version = held()
+    known = lab.pulumi.resources()[f"{name}-object"]["outputs"]["versionId"]
+    assert content == good and version != known, "behind Pulumi's back"
+
+    lab.machines()[name]["health"] = {}
+    mended = lab.up()
+    assert touched(mended) == {f"Command {name}-reprovision": "replace"}, "the object is as Pulumi knows it"
+    content, version = held()
+    assert "Fails." in content and version == known
 
 
 def in_place(*names: str, stored: str) -> dict[str, str]:

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.cloud_lab import CloudLab, copy_project, in_place, plugin_in_use, stack_config, steps_of, touched
+from tests.engine.cloud_lab import (
+    CloudLab,
+    a_failed_change_is_put_back_and_tried_again,
+    copy_project,
+    in_place,
+    plugin_in_use,
+    stack_config,
+    steps_of,
+    touched,
+)
 from tests.fakes.aws import Aws, running_moto
 from tests.fakes.digitalocean import DigitalOceanApi
 from tests.fakes.machines import MachinePark
@@ -40,6 +49,12 @@ class DropletLab(CloudLab):
         (found,) = [droplet for droplet in self.api.droplets.values() if droplet["name"] == name]
         return found
 
+    def held(self) -> tuple[str, str]:
+        """The content and the version of the only object."""
+        (item,) = self.spaces.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+        answer = self.spaces.s3.get_object(Bucket=BUCKET, Key=item["Key"])
+        return answer["Body"].read().decode(), answer["VersionId"]
+
     def objects(self) -> dict[str, bytes]:
         """The objects in the bucket, by key."""
         listed = self.spaces.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
@@ -58,6 +73,8 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]
                 str(droplet["id"]), droplet["networks"]["v4"][0]["ip_address"], droplet["user_data"]
             ),
             switch_off=lambda droplet: park.switch_off(str(droplet["id"])),
+            power=lambda droplet, on: park.power(str(droplet["id"]), on),
+            reserve=lambda droplet, address: park.also_at(str(droplet["id"]), address),
         )
         with api.running() as address:
             env = {
@@ -80,9 +97,7 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]
             lab.api, lab.spaces = api, Aws(objects)
             print(lab.plugin)
             yield lab
-            if lab.pulumi.resources():
-                lab.pulumi.run("state", "unprotect", "--all", "--yes")
-                lab.pulumi.destroy()
+            lab.take_down()
 
 
 def _way_to_spaces(objects: str) -> dict[str, str]:
@@ -92,7 +107,7 @@ def _way_to_spaces(objects: str) -> dict[str, str]:
     return {"SPACES_ENDPOINT_URL": "http://s3.amazonaws.com", "HTTP_PROXY": objects}
 
 
-def test_the_stack_dev_from_nothing_to_a_change_and_back(lab: DropletLab) -> None:
+def test_the_stack_dev_from_nothing_to_changes_a_failure_and_back(lab: DropletLab) -> None:
     lab.preview()
     assert not lab.api.requests, "a preview changes nothing"
     lab.up()
@@ -101,26 +116,38 @@ def test_the_stack_dev_from_nothing_to_a_change_and_back(lab: DropletLab) -> Non
     assert lab.pulumi.outputs()["web"]["address"] == droplet["networks"]["v4"][0]["ip_address"]
     assert lab.park.machines[id_].boots == 1, "creating a machine boots it once"
     assert "This is web." in lab.motd(id_)
+    what_is_made_guards_the_configs(lab)
     before = lab.pulumi.resources()["web-object"]["outputs"]
+    pointer = droplet_state(lab)["inputs"]["userData"]
+    assert json.loads(pointer)["ignition"]["config"]["replace"]["source"] == (
+        f"https://{BUCKET}.fra1.digitaloceanspaces.com/{before['key']}"
+    )
 
     again = lab.up()
     assert touched(again) == {}
 
     lab.edit_web("A new line.")
+    lab.machines()["web"]["generation"] = 3
     wanted = in_place("web", stored="SpacesBucketObject")
     assert touched(lab.preview()) == wanted
     lab.api.requests.clear()
     assert touched(lab.up()) == wanted
-    assert lab.api.requests == [], "not one request to DigitalOcean itself"
     assert "A new line." in lab.motd(id_)
     assert lab.park.machines[id_].boots == 2
     after = lab.pulumi.resources()["web-object"]["outputs"]
     assert before["key"] == after["key"] and before["versionId"] != after["versionId"]
+    assert droplet_state(lab)["inputs"]["userData"] == pointer
+    assert droplet_state(lab)["outputs"]["userData"] in (pointer, hashlib.sha1(pointer.encode()).hexdigest())
+
+    a_failed_change_is_put_back_and_tried_again(lab, "web", stored="SpacesBucketObject", held=lab.held)
+    assert "Fails." in lab.motd(id_)
+    assert lab.api.requests == [], "not one request to DigitalOcean itself"
 
     refreshed = lab.pulumi.run("refresh", "--yes", "--skip-preview", events=True)
     assert "changes performed" not in refreshed.output, refreshed.output
     assert "unchanged" in refreshed.output and " updated" not in refreshed.output, refreshed.output
     assert touched(lab.up()) == {}
+    a_store_that_moved_is_refused_at_preview(lab)
 
     lab.pulumi.destroy()
     assert lab.api.left() == {}
@@ -128,135 +155,8 @@ def test_the_stack_dev_from_nothing_to_a_change_and_back(lab: DropletLab) -> Non
     assert lab.park.machines == {}
 
 
-def test_a_change_of_image_keys_tags_and_size_never_replaces_a_droplet_unasked(lab: DropletLab) -> None:
-    lab.up()
-    id_ = lab.droplet("web")["id"]
-    cloud = lab.config["flatcar:digitalocean"]
-    cloud["image"] = {"channel": "stable", "version": "4593.2.0"}
-    cloud["ssh_keys"] = [lab.park.key.with_suffix(".pub").read_text().strip(), other_key(lab)]
-    cloud["tags"] = ["blue"]
-    cloud["region"] = "nyc3"
-    seen = lab.preview()
-    assert touched(seen)["Droplet web"] == "update"
-    run = lab.up()
-    assert lab.droplet("web")["id"] == id_
-    assert "blue" in lab.droplet("web")["tags"]
-    assert lab.park.ever == [str(id_)], "no other machine was ever made"
-    assert not [step for step in steps_of(run) if "replace" in step[0] and "Droplet" in step[1]]
-    again = lab.preview()
-    for what in ("image", "region", "ssh keys"):
-        assert f"web: pending: {what} is " in again.output
-    assert "pulumi up --replace '**:Droplet::web'" in again.output
-
-    lab.up("--replace", "**:Droplet::web")
-    assert lab.droplet("web")["id"] != id_
-    assert lab.droplet("web")["region"]["slug"] == "nyc3"
-    assert "pending" not in lab.preview().output
-
-
-def test_another_machine_comes_and_goes_without_touching_the_first(lab: DropletLab) -> None:
-    lab.up()
-    lab.machines()["web-2"] = dict(lab.machines()["web"])
-    came = touched(lab.up())
-    assert came and all("web-2" in name for name in came) and set(came.values()) == {"create"}
-    lab.edit_web("Both change.")
-    assert touched(lab.up()) == in_place("web", "web-2", stored="SpacesBucketObject")
-    del lab.machines()["web-2"]
-    gone = touched(lab.up())
-    assert gone and all("web-2" in name for name in gone) and set(gone.values()) == {"delete"}
-    assert len(lab.api.droplets) == 1
-
-
-def test_replace_makes_the_new_machine_first_and_switching_lifecycles_replaces_nothing(lab: DropletLab) -> None:
-    lab.up()
-    first = str(lab.droplet("web")["id"])
-    for lifecycle in ("replace", "ignore", "reset", "replace"):
-        lab.machines()["web"]["lifecycle"] = lifecycle
-        run = lab.up()
-        assert lab.park.ever == [first], (lifecycle, run.output)
-        assert lab.park.machines[first].boots == 1, lifecycle
-    lab.edit_web("Only on a new machine.")
-    seen = lab.preview()
-    assert ("create-replacement", "Droplet web") in steps_of(seen)
-    run = lab.up()
-    order = [step for step in steps_of(run) if step[0] in ("create-replacement", "delete-replaced")]
-    assert order.index(("create-replacement", "Droplet web")) < order.index(("delete-replaced", "Droplet web"))
-    # ... and the old one goes only after the new one has proven its config.
-    proven = order.index(("create-replacement", "Command web-reprovision"))
-    assert proven < order.index(("delete-replaced", "Droplet web"))
-    second = str(lab.droplet("web")["id"])
-    assert lab.park.ever == [first, second]
-    assert lab.park.machines[second].boots == 1
-    assert "Only on a new machine." in lab.motd(second)
-    lab.machines()["web"]["lifecycle"] = "reset"
-    lab.edit_web("unused")
-    assert lab.park.ever == [first, second]
-    assert touched(lab.up())["Command web-reprovision"] == "replace"
-    assert lab.park.ever == [first, second]
-
-
-def test_ignore_writes_the_object_shows_the_pending_change_and_leaves_the_machine(lab: DropletLab) -> None:
-    lab.machines()["web"]["lifecycle"] = "ignore"
-    lab.up()
-    id_ = str(lab.droplet("web")["id"])
-    lab.edit_web("Waits.")
-    run = lab.up()
-    assert any("pending: the machine stays on config id" in line for line in run.progress("web-reprovision"))
-    assert lab.park.machines[id_].boots == 1
-    assert "Waits." not in lab.motd(id_)
-    assert b"Waits." in b"".join(lab.objects().values())
-    assert "pending: the machine stays on config id" in lab.preview().output
-    lab.machines()["web"]["lifecycle"] = "reset"
-    lab.up()
-    assert "Waits." in lab.motd(id_)
-    assert "pending" not in lab.preview().output
-
-
-def test_user_data_is_the_same_bytes_over_all_changes(lab: DropletLab) -> None:
-    lab.up()
-    first = lab.pulumi.resources()["web"]  # the component shares the name; the droplet comes last
-    pointer = droplet_state(lab)["inputs"]["userData"]
-    assert json.loads(pointer)["ignition"]["config"]["replace"]["source"].startswith(
-        f"https://{BUCKET}.fra1.digitaloceanspaces.com/web-"
-    )
-    assert first is not None
-    lab.edit_web("x")
-    lab.machines()["web"]["generation"] = 3
-    lab.up()
-    assert droplet_state(lab)["inputs"]["userData"] == pointer
-    assert droplet_state(lab)["outputs"]["userData"] in (pointer, hashlib.sha1(pointer.encode()).hexdigest())
-
-
-def test_a_store_that_moved_is_refused_at_preview(lab: DropletLab) -> None:
-    lab.up()
-    lab.config["flatcar:store"]["bucket"] = "flatcar-configs-moved"
-    refused = lab.preview(code=None)
-    assert refused.code != 0
-    assert "web: the machine's user data is not the pointer to its object" in refused.output
-    assert "pulumi up --replace '**:Droplet::web'" in refused.output
-    assert "Traceback" not in refused.output
-
-
-def test_a_config_with_secrets_is_refused_unless_each_is_allowed_by_name(lab: DropletLab) -> None:
-    web = lab.project / "cl/machine-web.yaml"
-    web.write_text(web.read_text().replace("Changes belong", "${db_password} Changes belong"))
-    lab.write()
-    lab.pulumi.run("config", "set", "--secret", "--path", "flatcar:secrets.db_password", stdin="hunter2-hunter2")
-    refused = lab.pulumi.preview(code=None)
-    assert refused.code != 0
-    assert "the config holds secrets (db_password)" in refused.output
-    assert "flatcar:store.allow_secrets: [db_password]" in refused.output
-    assert "hunter2" not in refused.output
-    assert not lab.api.requests
-    lab.pulumi.run("config", "set", "--path", "flatcar:store.allow_secrets[0]", stdin="db_password")
-    allowed = lab.pulumi.up()
-    assert "hunter2" not in allowed.output
-    assert "hunter2-hunter2" in lab.motd(str(lab.droplet("web")["id"]))
-    assert "hunter2" not in json.dumps(lab.pulumi.export())
-
-
-def test_what_is_made_guards_the_configs(lab: DropletLab) -> None:
-    lab.up()
+def what_is_made_guards_the_configs(lab: DropletLab) -> None:
+    """Bucket, object and firewall, as the accounts hold them."""
     ((key, _),) = lab.objects().items()
     assert len(key.removeprefix("web-").removesuffix(".ign")) == 40, "160 bits"
     client = lab.spaces.s3
@@ -277,9 +177,132 @@ def test_what_is_made_guards_the_configs(lab: DropletLab) -> None:
     assert firewall["tags"] == ["flatcar-test"] and "flatcar-test" in lab.droplet("web")["tags"]
 
 
-def test_a_volume_survives_a_replaced_droplet(lab: DropletLab) -> None:
-    lab.machines()["web"]["droplet"] = {"volume": 10}
+def a_store_that_moved_is_refused_at_preview(lab: DropletLab) -> None:
+    """The pointer can't follow it."""
+    lab.config["flatcar:store"]["bucket"] = "flatcar-configs-moved"
+    refused = lab.preview(code=None)
+    assert refused.code != 0
+    assert "web: the machine's user data is not the pointer to its object" in refused.output
+    assert "pulumi up --replace '**:Droplet::web'" in refused.output
+    assert "Traceback" not in refused.output
+    lab.config["flatcar:store"]["bucket"] = BUCKET
+    lab.write()
+
+
+def test_a_change_of_image_keys_tags_and_size_never_replaces_a_droplet_unasked(lab: DropletLab) -> None:
     lab.up()
+    id_ = lab.droplet("web")["id"]
+    cloud = lab.config["flatcar:digitalocean"]
+    cloud["image"] = {"channel": "stable", "version": "4593.2.0"}
+    cloud["ssh_keys"] = [lab.park.key.with_suffix(".pub").read_text().strip(), other_key(lab)]
+    cloud["tags"] = ["blue"]
+    cloud["region"] = "nyc3"
+    cloud["size"] = "s-2vcpu-2gb"
+    run = lab.up()
+    assert touched(run)["Droplet web"] == "update", "a tag"
+    assert lab.droplet("web")["id"] == id_
+    assert "blue" in lab.droplet("web")["tags"]
+    assert lab.park.ever == [str(id_)], "no other machine was ever made"
+    assert not [step for step in steps_of(run) if "replace" in step[0] and "Droplet" in step[1]]
+    again = lab.preview()
+    for what in ("image", "region", "ssh keys", "size"):
+        assert f"web: pending: {what} is " in again.output
+    assert "pulumi up --replace '**:Droplet::web'" in again.output
+    assert "flatcar:machines.web.droplet.size: s-2vcpu-2gb" in again.output
+    assert lab.park.machines[str(id_)].boots == 1, "nor was it powered off"
+
+    replaced = lab.up("--replace", "**:Droplet::web")
+    assert lab.droplet("web")["id"] != id_
+    assert lab.droplet("web")["region"]["slug"] == "nyc3" and lab.droplet("web")["size_slug"] == "s-2vcpu-2gb"
+    assert "pending" not in replaced.output
+
+
+def test_machines_come_wait_change_size_and_go_without_touching_others(lab: DropletLab) -> None:
+    lab.up()
+    first = str(lab.droplet("web")["id"])
+    lab.machines()["web-2"] = {**lab.machines()["web"], "lifecycle": "ignore"}
+    came = touched(lab.up())
+    assert came and all("web-2" in name for name in came) and set(came.values()) == {"create"}
+    second = str(lab.droplet("web-2")["id"])
+
+    lab.edit_web("Both.")
+    run = lab.up()
+    assert touched(run) == in_place("web", "web-2", stored="SpacesBucketObject")
+    assert any("pending: the machine stays on config id" in line for line in run.progress("web-2-reprovision"))
+    assert "Both." in lab.motd(first) and "Both." not in lab.motd(second)
+    assert lab.park.machines[second].boots == 1
+    assert all(b"Both." in content for content in lab.objects().values()), "the object has it"
+    assert "pending: the machine stays on config id" in lab.preview().output
+
+    # Another lifecycle applies what waited; a size is changed for the machine that names one, in place.
+    lab.machines()["web-2"]["lifecycle"] = "reset"
+    lab.machines()["web"]["droplet"] = {"size": "s-2vcpu-2gb"}
+    lab.api.requests.clear()
+    run = lab.up()
+    assert "Both." in lab.motd(second) and "pending" not in run.output
+    assert touched(run)["Droplet web"] == "update" and "Command web-reprovision" not in touched(run)
+    done = [(path, body["type"]) for _, path, body in lab.api.requests if "type" in body]
+    assert done == [(f"/v2/droplets/{first}/actions", verb) for verb in ("power_off", "resize", "power_on")]
+    assert lab.droplet("web")["size_slug"] == "s-2vcpu-2gb" and lab.park.ever == [first, second]
+
+    del lab.machines()["web-2"]
+    gone = touched(lab.up())
+    assert gone and all("web-2" in name for name in gone) and set(gone.values()) == {"delete"}
+    assert list(lab.api.droplets) == [first]
+
+
+def test_replace_makes_the_new_machine_first_and_switching_lifecycles_replaces_nothing(lab: DropletLab) -> None:
+    lab.up()
+    first = str(lab.droplet("web")["id"])
+    for lifecycle in ("ignore", "replace"):
+        lab.machines()["web"]["lifecycle"] = lifecycle
+        run = lab.up()
+        assert lab.park.ever == [first], (lifecycle, run.output)
+        assert lab.park.machines[first].boots == 1, lifecycle
+    lab.edit_web("Only on a new machine.")
+    seen = lab.preview()
+    assert ("create-replacement", "Droplet web") in steps_of(seen)
+    run = lab.up()
+    order = [step for step in steps_of(run) if step[0] in ("create-replacement", "delete-replaced")]
+    assert order.index(("create-replacement", "Droplet web")) < order.index(("delete-replaced", "Droplet web"))
+    # ... and the old one goes only after the new one has proven its config.
+    proven = order.index(("create-replacement", "Command web-reprovision"))
+    assert proven < order.index(("delete-replaced", "Droplet web"))
+    second = str(lab.droplet("web")["id"])
+    assert lab.park.ever == [first, second]
+    assert lab.park.machines[second].boots == 1
+    assert "Only on a new machine." in lab.motd(second)
+    lab.machines()["web"]["lifecycle"] = "reset"
+    lab.edit_web("In place again.")
+    assert touched(lab.up()) == in_place("web", stored="SpacesBucketObject")
+    assert lab.park.ever == [first, second]
+    assert "In place again." in lab.motd(second)
+
+
+def test_a_config_with_secrets_is_refused_unless_each_is_allowed_by_name(lab: DropletLab) -> None:
+    web = lab.project / "cl/machine-web.yaml"
+    web.write_text(web.read_text().replace("Changes belong", "${db_password} Changes belong"))
+    lab.write()
+    lab.pulumi.run("config", "set", "--secret", "--path", "flatcar:secrets.db_password", stdin="hunter2-hunter2")
+    refused = lab.pulumi.preview(code=None)
+    assert refused.code != 0
+    assert "the config holds secrets (db_password)" in refused.output
+    assert "flatcar:store.allow_secrets: [db_password]" in refused.output
+    assert "hunter2" not in refused.output
+    assert not lab.api.requests
+    lab.pulumi.run("config", "set", "--path", "flatcar:store.allow_secrets[0]", stdin="db_password")
+    allowed = lab.pulumi.up()
+    assert "hunter2" not in allowed.output
+    assert "hunter2-hunter2" in lab.motd(str(lab.droplet("web")["id"]))
+    assert "hunter2" not in json.dumps(lab.pulumi.export())
+
+
+def test_a_volume_and_a_reserved_address_survive_a_replaced_droplet(lab: DropletLab) -> None:
+    lab.machines()["web"]["droplet"] = {"volume": 10, "reserved_ip": True}
+    lab.up()
+    ((address, reserved),) = lab.api.reserved_ips.items()
+    assert reserved["droplet"]["id"] == lab.droplet("web")["id"]
+    assert lab.pulumi.outputs()["web"]["address"] == address
     (volume,) = lab.api.volumes.values()
     assert volume["droplet_ids"] == [lab.droplet("web")["id"]]
     first = lab.droplet("web")["id"]
@@ -287,6 +310,7 @@ def test_a_volume_survives_a_replaced_droplet(lab: DropletLab) -> None:
     assert lab.droplet("web")["id"] != first
     assert list(lab.api.volumes.values()) == [volume], "the same volume"
     assert volume["droplet_ids"] == [lab.droplet("web")["id"]]
+    assert list(lab.api.reserved_ips) == [address] and reserved["droplet"]["id"] == lab.droplet("web")["id"]
     held = lab.pulumi.destroy(code=None)
     assert held.code != 0 and "web-data" in held.output and "protect" in held.output
     assert lab.api.volumes, "what is protected stays"
@@ -307,10 +331,7 @@ def test_protect_and_retain_hold_a_droplet_back(lab: DropletLab) -> None:
 def test_a_droplet_that_the_state_has_lost_is_adopted(lab: DropletLab) -> None:
     lab.up()
     droplet = lab.droplet("web")
-    for name in ("web-reprovision", "web"):
-        for urn in [r["urn"] for r in lab.pulumi.export()["deployment"]["resources"]]:
-            if urn.endswith(f"::{name}") and ("Droplet" in urn.split("::")[2] or "Command" in urn.split("::")[2]):
-                lab.pulumi.run("state", "delete", urn, "--yes", "--force")
+    lab.lose("web")
     lab.machines()["web"]["droplet"] = {"import": str(droplet["id"])}
     run = lab.up()
     assert ("import", "Droplet web") in steps_of(run), run.output
@@ -327,7 +348,7 @@ def droplet_state(lab: DropletLab) -> dict[str, Any]:
     """The droplet in state; the component has its name too."""
     (found,) = [
         resource
-        for resource in lab.pulumi.export()["deployment"]["resources"]
+        for resource in lab.pulumi.export()["resources"]
         if resource["type"] == "digitalocean:index/droplet:Droplet"
     ]
     return dict(found)

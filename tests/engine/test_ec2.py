@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.cloud_lab import CloudLab, copy_project, in_place, plugin_in_use, stack_config, steps_of, touched
+from tests.engine.cloud_lab import (
+    CloudLab,
+    a_failed_change_is_put_back_and_tried_again,
+    copy_project,
+    in_place,
+    plugin_in_use,
+    stack_config,
+    steps_of,
+    touched,
+)
 from tests.engine.iam_policy import Request, is_allowed
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, loopback_addresses, running_moto, switched_on
 from tests.fakes.machines import MachinePark
@@ -39,6 +48,11 @@ class Ec2Lab(CloudLab):
         """The one running instance of a name."""
         (found,) = [item for item in self.aws.instances() if {"Key": "Name", "Value": name} in item["Tags"]]
         return found
+
+    def held(self) -> tuple[str, str]:
+        """The content and the version of the object of web-1."""
+        answer = self.aws.s3.get_object(Bucket=BUCKET, Key="machines/web-1.ign")
+        return answer["Body"].read().decode(), answer["VersionId"]
 
     def two_plain_machines(self) -> None:
         """Leave the fleet's protection and addresses to the test that is about them."""
@@ -75,9 +89,7 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
             for instance in aws.instances():
                 protection = {"InstanceId": instance["InstanceId"], "DisableApiTermination": {"Value": False}}
                 aws.ec2.modify_instance_attribute(**protection)
-            if lab.pulumi.resources():
-                lab.pulumi.run("state", "unprotect", "--all", "--yes")
-                lab.pulumi.destroy()
+            lab.take_down()
 
 
 def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -> None:
@@ -87,6 +99,7 @@ def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -
     lab.preview()
     assert lab.aws.left() == {}, "a preview changes nothing"
     lab.up()
+    what_guards_the_configs(lab)
     ids = {name: lab.instance(name)["InstanceId"] for name in ("web-1", "web-2")}
     pointer = lab.aws.user_data(ids["web-1"])
     assert json.loads(pointer)["ignition"]["config"]["replace"] == {"source": f"s3://{BUCKET}/machines/web-1.ign"}
@@ -100,25 +113,35 @@ def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -
     assert "A new line." in lab.motd(ids["web-1"])
     assert [lab.park.machines[id_].boots for id_ in ids.values()] == [2, 1], "web-2 was not touched"
     assert lab.aws.user_data(ids["web-1"]) == pointer
+    a_failed_change_is_put_back_and_tried_again(lab, "web-1", stored="BucketObjectv2", held=lab.held)
+    assert lab.park.machines[ids["web-2"]].boots == 1, "nor by a failure"
     lab.pulumi.run("refresh", "--yes", "--skip-preview")
     assert touched(lab.up()) == {}
 
     lab.config["flatcar:aws"] |= {"ami": {"id": "ami-0123456789abcdef0"}, "key_name": "other", "tags": {"team": "new"}}
+    lab.config["flatcar:aws"]["instance_type"] = "t3.large"
     del lab.config["flatcar:aws"]["availability_zone"]
     changed = lab.up()
     assert not [step for step in steps_of(changed) if "replace" in step[0]]
     assert {name: lab.instance(name)["InstanceId"] for name in ids} == ids
     assert {"Key": "team", "Value": "new"} in lab.instance("web-1")["Tags"]
-    again = lab.preview().output
-    assert "web-1: pending: ami is " in again and "'**:Instance::web-1'" in again
+    assert [lab.instance(name)["InstanceType"] for name in ids] == ["t3.small", "t3.small"], "none was stopped for it"
+
+    lab.machines()["web-1"]["ec2"] = {"instance_type": "t3.large"}
+    resized = lab.up()
+    assert touched(resized)["Instance web-1"] == "update" and "Instance web-2" not in touched(resized)
+    assert {name: lab.instance(name)["InstanceType"] for name in ids} == {"web-1": "t3.large", "web-2": "t3.small"}
+    assert {name: lab.instance(name)["InstanceId"] for name in ids} == ids
+    assert "web-1: pending: ami is " in resized.output and "'**:Instance::web-1'" in resized.output
+    assert "web-2: pending: instance_type is t3.small and would be t3.large" in resized.output
+    assert "To stop and start this one for it: flatcar:machines.web-2.ec2.instance_type: t3.large" in resized.output
 
     lab.pulumi.destroy()
     assert lab.aws.left() == {}
 
 
-def test_what_guards_the_configs(lab: Ec2Lab) -> None:
-    lab.two_plain_machines()
-    lab.up()
+def what_guards_the_configs(lab: Ec2Lab) -> None:
+    """Bucket, policies and options of a stack that has just been made."""
     s3 = lab.aws.s3
     access = s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]
     assert set(access.values()) == {True} and len(access) == 4
@@ -227,9 +250,7 @@ def test_an_instance_that_the_state_has_lost_is_adopted(lab: Ec2Lab) -> None:
     del lab.machines()["web-2"]
     lab.up()
     id_ = lab.instance("web-1")["InstanceId"]
-    for resource in reversed(lab.pulumi.export()["deployment"]["resources"]):
-        if resource["urn"].endswith(("$aws:ec2/instance:Instance::web-1", "::web-1-reprovision")):
-            lab.pulumi.run("state", "delete", resource["urn"], "--yes", "--force")
+    lab.lose("web-1")
     lab.machines()["web-1"]["ec2"] = {"import": id_}
     run = lab.up()
     assert ("import", "Instance web-1") in steps_of(run), run.output

@@ -34,12 +34,17 @@ class ApiError(Exception):
 
 @dataclass
 class DigitalOceanApi:
-    """The account's things by kind and id. `switch_on` and `switch_off` are told of each droplet."""
+    """The account's things by kind and id. `switch_on` and `switch_off` are told of each droplet that comes and goes.
+
+    `power` is told of one that is powered off or on, `reserve` of an address that a droplet has now.
+    """
 
     address_of: Callable[[str], str]
     """The public IPv4 address for a new droplet of a name."""
     switch_on: Callable[[Json], None]
     switch_off: Callable[[Json], None]
+    power: Callable[[Json, bool], None]
+    reserve: Callable[[Json, str], None]
     token: str = "token"
     requests: list[tuple[str, str, Json]] = field(default_factory=list)
     """Method, path and body of all requests that change something, in order."""
@@ -150,7 +155,7 @@ class DigitalOceanApi:
         match body["type"]:
             case "shutdown" | "power_off":
                 droplet["status"] = "off"
-                self.switch_off(droplet)
+                self.power(droplet, False)
             case "rename":
                 droplet["name"] = body["name"]
             case "resize":
@@ -159,6 +164,7 @@ class DigitalOceanApi:
                 droplet["size_slug"] = droplet["size"]["slug"] = body["size"]
             case "power_on":
                 droplet["status"] = "active"
+                self.power(droplet, True)
             case other:
                 raise ApiError(422, f"unknown action {other}")
         return 201, {"action": self._action(body["type"], droplet["id"], "droplet")}
@@ -330,6 +336,8 @@ class DigitalOceanApi:
         reserved = self._one(self.reserved_ips, address)
         droplet = None if body["type"] == "unassign" else self._one(self.droplets, str(body["droplet_id"]))
         reserved["droplet"] = droplet
+        if droplet is not None:
+            self.reserve(droplet, address)
         return 201, {"action": self._action(f"{body['type']}_ip", address, "reserved_ip")}
 
     def get_action(self, id_: str, body: Json) -> tuple[int, Json]:

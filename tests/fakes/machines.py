@@ -80,6 +80,13 @@ class MachinePark:
                 self._forwards.pop(other).close()
             self._forwards[address, id_] = _Forward(address, self.port, self.machines[id_].address)
 
+    def power(self, id_: str, on: bool) -> None:
+        """Power a machine on or off; its disk stays."""
+        if on:
+            self.machines[id_].plug_in()
+        else:
+            self.machines[id_].pull_the_plug()
+
     def switch_off(self, id_: str) -> None:
         """Stop a machine for good."""
         machine = self.machines.pop(id_, None)

@@ -169,20 +169,18 @@ class Pulumi:
         self.run("config", "set", key, "--secret" if secret else "--plaintext", stdin=value)
 
     def export(self) -> dict[str, Any]:
-        """The state, secrets encrypted."""
-        state: dict[str, Any] = json.loads(self.run("stack", "export").output)
-        return state
+        """The deployment in the state, secrets encrypted: read from the backend's file, which costs no run."""
+        (file,) = (self.scratch / "state").glob(f".pulumi/stacks/*/{self.stack}.json")
+        latest: dict[str, Any] | None = json.loads(file.read_bytes())["checkpoint"].get("latest")
+        return latest or {}
 
     def is_populated(self) -> bool:
-        """Whether state has any resource, read from the backend's file."""
-        return any(
-            json.loads(file.read_bytes())["checkpoint"].get("latest", {}).get("resources")
-            for file in (self.scratch / "state").glob(f".pulumi/stacks/*/{self.stack}.json")
-        )
+        """Whether the state has any resource."""
+        return bool(self.export().get("resources"))
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The resources in state, by name, stacks and providers left out."""
-        found = self.export()["deployment"].get("resources", [])
+        found = self.export().get("resources", [])
         return {
             resource["urn"].rsplit("::", 1)[-1]: resource
             for resource in found

@@ -135,15 +135,16 @@ class Instance(OnAws):
     def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
         client = self.clients.ec2
         before = {key: state.get(key) for key in inputs}
-        if before.get("userData") != inputs.get("userData") or before.get("instanceType") != inputs["instanceType"]:
+        other_data = before.get("userData") != inputs.get("userData")
+        other_type = before.get("instanceType") != inputs["instanceType"]
+        if other_data or other_type:
             asked(lambda: client.stop_instances(InstanceIds=[id_]))
-            asked(
-                lambda: client.modify_instance_attribute(
-                    InstanceId=id_, InstanceType={"Value": str(inputs["instanceType"])}
-                )
-            )
-            data = str(inputs.get("userData", "")).encode()
-            asked(lambda: client.modify_instance_attribute(InstanceId=id_, UserData={"Value": data}))
+            if other_type:
+                kind = {"Value": str(inputs["instanceType"])}
+                asked(lambda: client.modify_instance_attribute(InstanceId=id_, InstanceType=kind))
+            if other_data:
+                data = {"Value": str(inputs.get("userData", "")).encode()}
+                asked(lambda: client.modify_instance_attribute(InstanceId=id_, UserData=data))
             asked(lambda: client.start_instances(InstanceIds=[id_]))
         if before.get("disableApiTermination") != inputs.get("disableApiTermination"):
             value = bool(inputs.get("disableApiTermination"))
