@@ -14,10 +14,9 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from math import inf, nan
-from typing import Any, TypeVar
+from typing import Any
 
-from yaml.cyaml import CParser  # type: ignore[import-untyped]
-from yaml.error import Mark, MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
+from yaml.error import MarkedYAMLError, YAMLError  # type: ignore[import-untyped]
 from yaml.events import (  # type: ignore[import-untyped]
     AliasEvent,
     DocumentEndEvent,
@@ -29,9 +28,8 @@ from yaml.events import (  # type: ignore[import-untyped]
     SequenceStartEvent,
 )
 from yaml.reader import ReaderError  # type: ignore[import-untyped]
-from yaml.scanner import ScannerError  # type: ignore[import-untyped]
-from yaml.tokens import BlockEndToken  # type: ignore[import-untyped]
 
+from cl.transpiler.libyaml import look_ahead, mended, start_parser, without_joints
 from cl.transpiler.report import Key, Locator, Path
 
 MAX_DEPTH = 10_000
@@ -136,71 +134,15 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
 
 
 _Fill = Callable[[str, int, int], str] | None
-_T = TypeVar("_T")
-_MAX_JOINTS = 100
-_PRIVATE_USE = range(0xE000, 0xF900)
-
-
-def mended(text: str, read: Callable[[str, str, list[int]], _T]) -> _T:
-    """What `read(text, joint, joints)` gives for a text that libyaml can read.
-
-    It refuses `[a:,b]`, a colon at the end of a text in a flow list or mapping; for yaml.v3 the colon belongs to the
-    text. So a character is put behind each such colon: `joint`, at the indexes `joints`.
-    """
-    joint = next(chr(code) for code in _PRIVATE_USE if chr(code) not in text)
-    joints: list[int] = []
-    while True:
-        try:
-            return read(text, joint, joints)
-        except ScannerError as error:
-            if error.problem != "found unexpected ':'" or len(joints) == _MAX_JOINTS:
-                raise
-            at = error.problem_mark.index + 1
-            text = text[:at] + joint + text[at:]
-            joints.append(at)
 
 
 def _read(text: str, joint: str, joints: list[int], fill: _Fill) -> Node | None:
     """`compose` with the parser's own errors."""
-    parser = CParser(Chunks(text))
-    root, end = _compose(_without_joints(parser.get_event, joint, joints) if joints else parser.get_event, fill)
+    parser = start_parser(text)
+    root, end = _compose(without_joints(parser.get_event, joint, joints) if joints else parser.get_event, fill)
     if text[end:].strip():
-        _look_ahead(text, end)
+        look_ahead(text, end)
     return root
-
-
-class Chunks:
-    """The bytes of a text, as many at a time as yaml.v3 reads: it doesn't see what is wrong further on."""
-
-    def __init__(self, text: str) -> None:
-        self._data, self._at, self._kept = text.encode("utf-8", "surrogateescape"), 0, 0
-
-    def read(self, _size: int) -> bytes:
-        """The next chunk. A character that it cuts off stays in the reader's buffer and takes room there."""
-        data, end = self._data, self._at + _CHUNK - self._kept
-        chunk = data[self._at : end]
-        self._at, self._kept = end, 0
-        while self._kept < 3 and end - self._kept < len(data) and data[end - self._kept] & 0xC0 == 0x80:
-            self._kept += 1
-        return chunk
-
-
-_CHUNK = 512
-
-
-def _without_joints(next_event: Callable[[], Any], joint: str, joints: list[int]) -> Callable[[], Any]:
-    """Events of a text without what `mended` has put into it; there is a document, and none is asked for after it."""
-
-    def next_without() -> Any:
-        event = next_event()
-        mark = event.start_mark
-        before = sum(mark.index - mark.column <= at < mark.index for at in joints)
-        event.start_mark = Mark(mark.name, mark.index, mark.line, mark.column - before, None, None)
-        if type(event) is ScalarEvent:
-            event.value = event.value.replace(joint, "")
-        return event
-
-    return next_without
 
 
 def _place(text: str, index: int) -> tuple[int, int]:
@@ -213,14 +155,6 @@ def _place_of_byte(text: str, offset: object) -> tuple[int, int]:
         text.encode("utf-8", "surrogateescape")[: offset if isinstance(offset, int) else 0].decode("utf-8", "ignore")
     )
     return _place(text, index)
-
-
-def _look_ahead(text: str, end: int) -> None:
-    """Scan what yaml.v3 scans before it is content with the first document: the token at its end and two more."""
-    parser = CParser(Chunks(text))
-    left = 3
-    while left and (token := parser.get_token()) is not None:
-        left -= token.start_mark.index >= end and type(token) is not BlockEndToken
 
 
 def _compose(next_event: Callable[[], Any], fill: _Fill) -> tuple[Node | None, int]:

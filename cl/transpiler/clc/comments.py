@@ -6,11 +6,11 @@ import re
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from yaml.cyaml import CParser  # type: ignore[import-untyped]
 from yaml.events import DocumentEndEvent, ScalarEvent  # type: ignore[import-untyped]
 
+from cl.transpiler.libyaml import mended, start_parser
 from cl.transpiler.report import Path
-from cl.transpiler.yamlnode import Chunks, Mapping, Node, Sequence, mended
+from cl.transpiler.yamlnode import Mapping, Node, Sequence
 
 _COMMENT = re.compile(r"(?:^|(?<=[ \t]))#[^\n]*", re.MULTILINE)
 
@@ -49,7 +49,7 @@ def read_comments(text: str, root: Node | None) -> list[Comment]:
 
 def _scalars(text: str) -> tuple[list[tuple[int, int]], int]:
     """(start, end) of each scalar of the first document, by characters, and where the document ends."""
-    parser, spans = CParser(Chunks(text)), []
+    parser, spans = start_parser(text), []
     while type(event := parser.get_event()) is not DocumentEndEvent:
         if isinstance(event, ScalarEvent):
             start = event.start_mark.index

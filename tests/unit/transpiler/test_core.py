@@ -336,3 +336,9 @@ def test_only_so_many_colons_are_mended() -> None:
     report = transpile(f"docker: {{flags: [{'a:,' * 101}]}}\n", dialect="clc").report
     assert [entry.line for entry in report] == [1]
     assert transpile(f"docker: {{flags: [{'a:,' * 100}]}}\n", dialect="clc").json is not None
+
+
+def test_colons_are_mended_behind_a_byte_order_mark_and_among_all_characters() -> None:
+    assert transpile("\ufeffdocker: {flags: [a:,b]}\n", dialect="clc").json is not None
+    every = "".join(map(chr, range(0xE000, 0xF900)))
+    assert transpile(f"# {every}\ndocker: {{flags: [a:,b]}}\n", dialect="clc").json is None
