@@ -25,6 +25,8 @@ _DO_REGION = re.compile(r"[a-z]{3}[1-9]")
 _DO_SIZE = re.compile(r"(s|c|c2|g|gd|m|m3|m6|so|so1_5|gpu)(-[a-z0-9_]+)+")
 _DO_TAG = re.compile(r"[A-Za-z0-9:_-]{1,255}")
 _AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_AWS_ZONE = re.compile(r"[a-z]{2}(-[a-z0-9]+)+-\d[a-z]")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AWS_TYPE = re.compile(r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|metal|\d*xlarge|metal-\d+xl)")
 _AWS_ID = re.compile(r"(ami|subnet|vpc|sg|vol|i|eipalloc)-[0-9a-f]{8}(?:[0-9a-f]{9})?")
 
@@ -113,6 +115,16 @@ def do_ssh_key_problem(text: str) -> str | None:
 def aws_region_problem(text: str) -> str | None:
     """An AWS region's name."""
     return None if _AWS_REGION.fullmatch(text) else f"{text!r} is not a region of AWS such as eu-central-1"
+
+
+def aws_zone_problem(text: str) -> str | None:
+    """An availability zone's name, or a local zone's."""
+    return None if _AWS_ZONE.fullmatch(text) else f"{text!r} is not an availability zone such as eu-central-1a"
+
+
+def do_vpc_problem(text: str) -> str | None:
+    """The id of a VPC of DigitalOcean."""
+    return None if _UUID.fullmatch(text) else f"{text!r} is not a VPC's id, a UUID (doctl vpcs list)"
 
 
 def aws_type_problem(text: str) -> str | None:

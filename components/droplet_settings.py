@@ -15,6 +15,7 @@ from components.cloud_values import (
     do_size_problem,
     do_ssh_key_problem,
     do_tag_problem,
+    do_vpc_problem,
     open_ports,
     version_problem,
 )
@@ -78,7 +79,7 @@ def digitalocean_settings(section: Section, public_key: str) -> DigitalOceanSett
         ssh_from=ssh_from,
         open_ports=open_ports(section, "open_ports"),
         tags=checked_list(section, "tags", do_tag_problem),
-        vpc=section.text("vpc"),
+        vpc=checked(section, "vpc", "", do_vpc_problem),
     )
     section.finish()
     return settings

@@ -10,6 +10,7 @@ from components.cloud_values import (
     OpenPort,
     aws_id_problem,
     aws_type_problem,
+    aws_zone_problem,
     checked,
     checked_list,
     cidr_problem,
@@ -81,7 +82,7 @@ def aws_settings(section: Section) -> AwsSettings:
         tags=section.mapping_of_texts("tags"),
         vpc=checked(section, "vpc", "", aws_id_problem("vpc")),
         subnet=checked(section, "subnet", "", aws_id_problem("subnet")),
-        availability_zone=section.text("availability_zone"),
+        availability_zone=checked(section, "availability_zone", "", aws_zone_problem),
         address=section.choice("address", ("public", "private"), "public"),
     )
     if bool(settings.vpc) != bool(settings.subnet):

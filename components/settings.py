@@ -13,6 +13,7 @@ from pulumi.runtime import config as runtime_config
 
 from cl.transpiler.lint import Rule
 from components import ssh
+from components.cloud_values import aws_region_problem
 from components.config_section import Section
 from components.droplet_settings import (
     DigitalOceanSettings,
@@ -124,8 +125,8 @@ def read_settings(
 ) -> tuple[Settings | None, list[str]]:
     """Settings from the engine's view of stack config (full keys, objects as JSON), and what is wrong with it.
 
-    Keys of other namespaces are left alone. `root` is the project's folder. The settings are None when there are
-    problems.
+    Keys of other namespaces are left alone, but for `aws:region`, whose shape is looked at. `root` is the project's
+    folder. The settings are None when there are problems.
     """
     problems: list[str] = []
     section = Section(PROJECT, _decoded(values, problems), problems)
@@ -141,6 +142,8 @@ def read_settings(
         if other.names():
             other.problem("", f"is for another platform than {platform!r}, which flatcar:platform names")
     aws = aws_settings(instances) if platform == "aws" else None
+    if (region := values.get("aws:region")) is not None and (wrong := aws_region_problem(region)) is not None:
+        problems.append(f"aws:region: {wrong}")
     store = store_settings(section.section("store"), platform)
     settings = Settings(
         platform=platform,

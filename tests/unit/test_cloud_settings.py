@@ -87,6 +87,24 @@ def test_what_the_stacks_say_arrives() -> None:
         ("machines.web.droplet", {"import": "web"}, "web.droplet.import: 'web' is not a droplet's id"),
         ("machines.web.droplet", {"volum": 1}, "web.droplet.volum: is not a known key; did you mean 'volume'?"),
         ("machines.web.ec2", {"volume": 1}, "machines.web.ec2: is for machines on another platform"),
+        ("machines.web.droplet", {"size": "big"}, "web.droplet.size: 'big' is not a droplet size"),
+        ("machines.web.droplet", {"volume": 20000}, "web.droplet.volume: has to be 0 to 16384"),
+        ("machines.web.droplet", {"tags": ["a b"]}, "web.droplet.tags: 'a b' is no tag"),
+        ("machines.web.droplet", {"reserved_ip": "yes"}, "web.droplet.reserved_ip: has to be true or false"),
+        ("digitalocean.vpc", "default", "flatcar:digitalocean.vpc: 'default' is not a VPC's id"),
+        ("digitalocean.ssh_keys", ["ssh-ed25519 AAAA\nx"], "ssh_keys: is not an SSH public key of one line"),
+        ("digitalocean.open_ports", ["90-80/tcp"], "open_ports: '90-80/tcp' is not a port"),
+        ("digitalocean.image", {"url": "https://x/y z", "version": "4459.2.1"}, "'https://x/y z' is not an http(s)"),
+        ("store.bucket", "xn--configs", "'xn--configs' is a name that S3 keeps for itself"),
+        ("store.region", None, "flatcar:store.region: is missing"),
+        ("store.keep_days", 0, "flatcar:store.keep_days: has to be 1 to 3650"),
+        ("store.kind", "ftp", "flatcar:store.kind: has to be one of folder, spaces, s3, not 'ftp'"),
+        (
+            "store",
+            {"kind": "s3", "bucket": "abc", "region": "fra1", "public": True},
+            "flatcar:store.region: 'fra1' is not a region of AWS such as eu-central-1",
+        ),
+        ("store", {"kind": "s3", "bucket": "abc", "public": True}, "flatcar:store.region: is missing"),
     ],
 )
 def test_a_wrong_value_for_droplets(path: str, value: Any, message: str) -> None:
@@ -105,6 +123,20 @@ def test_a_wrong_value_for_droplets(path: str, value: Any, message: str) -> None
         ("aws.ami", {"version": "4459.2.1", "architecture": "arm"}, "has to be one of x86_64, arm64, not 'arm'"),
         ("aws.vpc", "vpc-0123456789abcdef0", "flatcar:aws.subnet: vpc and subnet go together"),
         ("aws.ssh_from", ["::1"], "a single address is ::1/128"),
+        ("aws.ssh_from", None, "flatcar:aws.ssh_from: is missing"),
+        ("aws.vpc", "default", "flatcar:aws.vpc: 'default' is not an id such as vpc-0123456789abcdef0"),
+        ("aws.subnet", "vpc-0123456789abcdef0", "is not an id such as subnet-0123456789abcdef0"),
+        ("aws.availability_zone", "a", "availability_zone: 'a' is not an availability zone such as eu-central-1a"),
+        ("aws.address", "internal", "flatcar:aws.address: has to be one of public, private, not 'internal'"),
+        ("aws.tags", ["web"], "flatcar:aws.tags: has to be a mapping of names to strings, not a list"),
+        ("aws.open_ports", ["https"], "flatcar:aws.open_ports: 'https' is not a port"),
+        ("aws.ami", {"channel": "edge", "version": "4459.2.1"}, "has to be one of stable, beta, alpha, lts"),
+        ("aws.ami", None, "flatcar:aws.ami.version: is missing"),
+        ("aws.instance_typ", "t3.small", "aws.instance_typ: is not a known key; did you mean 'instance_type'?"),
+        ("digitalocean", {"region": "fra1"}, "flatcar:digitalocean: is for another platform than 'aws'"),
+        ("machines.web-1.ec2", {"instance_type": "t3"}, "web-1.ec2.instance_type: 't3' is not an instance type"),
+        ("machines.web-1.ec2", {"root_volume": -1}, "web-1.ec2.root_volume: has to be 0 to 65536"),
+        ("machines.web-1.droplet", {"size": "s"}, "web-1.droplet: is for machines on another platform than 'aws'"),
         ("aws.availability_zone", None, "worker-1.ec2.volume: lies in one availability zone"),
         ("store.kind", "spaces", "machines on aws can't read from 'spaces'; use s3"),
         ("machines.web-1.ec2", {"import": "42"}, "web-1.ec2.import: '42' is not an id such as i-0123456789abcdef0"),
@@ -116,6 +148,34 @@ def test_a_wrong_value_for_instances(path: str, value: Any, message: str) -> Non
     settings, problems = read(changed(stack("production"), path, value))
     assert settings is None
     assert message in problems
+
+
+@pytest.mark.parametrize("region", ["eu-central", "frankfurt", ""])
+def test_a_wrong_region_of_aws_is_told_by_its_key(region: str) -> None:
+    settings, problems = read(stack("production") | {"aws:region": region})
+    assert settings is None
+    assert f"aws:region: {region!r} is not a region of AWS such as eu-central-1" in problems
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "cn-north-1"])
+def test_regions_of_all_partitions_are_accepted(region: str) -> None:
+    assert read(stack("production") | {"aws:region": region})[1] == ""
+
+
+def test_registered_keys_and_port_ranges_are_accepted() -> None:
+    config = changed(
+        stack("dev"), "digitalocean.ssh_keys", ["512190", "3b:16:bf:e4:8b:00:8b:b8:59:8c:a9:d3:f0:19:45:fa"]
+    )
+    settings, problems = read(changed(config, "digitalocean.open_ports", ["60000-61000/udp"]))
+    assert settings is not None and settings.digitalocean is not None, problems
+    assert settings.digitalocean.open_ports[0].range == "60000-61000"
+
+
+def test_a_droplet_without_any_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    settings, problems = read(stack("dev") | {"flatcar:ssh": {"private_key_file": str(tmp_path / "key")}})
+    assert settings is None
+    assert "flatcar:digitalocean.ssh_keys: is missing: a custom image needs an SSH key" in problems
 
 
 def test_replace_is_refused_for_a_machine_in_qemu() -> None:

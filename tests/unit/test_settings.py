@@ -96,6 +96,14 @@ def test_everything_given(root: Path) -> None:
         ({**WEB, "pull": {}, "drain": "true"}, "flatcar:machines.web.drain: runs when the deployer stages a re-run"),
         ({**WEB, "qemu": {"cpus": 0}}, "flatcar:machines.web.qemu.cpus: has to be 1 to 256"),
         ("x", "flatcar:machines.web: has to be a mapping, not a string"),
+        ({**WEB, "variables": ["x"]}, "web.variables: has to be a mapping of names to strings, not a list"),
+        ({**WEB, "health": {"http": "x"}}, "web.health.http: has to be a list of mappings"),
+        (
+            {**WEB, "health": {"commands": [{"command": "x", "seconds": 100}]}, "rollback_after": 100},
+            "web.rollback_after: has to be at least 130: the health checks may take so long",
+        ),
+        ({**WEB, "protect": "maybe"}, "web.protect: has to be true or false, not a string"),
+        ({**WEB, "drain": 1}, "flatcar:machines.web.drain: has to be a string, not a number; put it in quotes"),
     ],
 )
 def test_a_wrong_machine(root: Path, machine: Any, message: str) -> None:
@@ -121,6 +129,9 @@ def test_a_wrong_machine(root: Path, machine: Any, message: str) -> None:
         ({"ssh": {"public_key": KEY, "port": 70000}}, "flatcar:ssh.port: has to be 0 to 65535"),
         ({"variables": {"a": "x"}, "secrets": {"a": "x"}}, "flatcar:secrets.a: is a variable as well"),
         ({"variables": "{broken"}, "flatcar:variables: is not valid JSON"),
+        ({"rollout": {"groups": ["a", "a"]}}, "flatcar:rollout.groups: "),
+        ({"digitalocean": {"region": "fra1"}}, "flatcar:digitalocean: is for another platform than 'qemu'"),
+        ({"store": {"kind": "s3"}}, "flatcar:store.kind: machines on qemu can't read from 's3'; use folder"),
     ],
 )
 def test_wrong_keys_of_the_stack(root: Path, keys: Any, message: str) -> None:
@@ -132,6 +143,21 @@ def test_wrong_keys_of_the_stack(root: Path, keys: Any, message: str) -> None:
 def test_a_host_that_pulls_needs_an_object_to_ask(root: Path) -> None:
     machine = {**WEB, "pull": {}, "host": {"address": "192.0.2.1"}}
     assert "set host.mode to bucket" in "\n".join(read(root, {"rack": machine}, platform="host")[1])
+
+
+def test_a_private_key_without_its_public_half(root: Path) -> None:
+    (root / "key").write_text("private")
+    _, problems = read(root, ssh={"private_key_file": str(root / "key")})
+    assert problems == [f"flatcar:ssh.public_key: is missing, and there is no {root}/key.pub beside the private key"]
+    (root / "key.pub").write_text(KEY + "\n")
+    settings, problems = read(root, ssh={"private_key_file": str(root / "key")})
+    assert settings is not None and settings.ssh.public_key == KEY, problems
+
+
+def test_numbers_of_a_plain_config_set_are_read(root: Path) -> None:
+    settings, problems = read(root, {"web": {**WEB, "generation": "3", "protect": "true"}})
+    assert settings is not None, problems
+    assert (settings.machines[0].generation, settings.machines[0].protect) == (3, True)
 
 
 def test_a_name_that_is_none(root: Path) -> None:
@@ -158,7 +184,7 @@ def test_other_namespaces_are_left_alone(root: Path) -> None:
     values = {
         "flatcar:machines": json.dumps({"web": WEB}),
         "flatcar:ssh": json.dumps({"public_key": KEY}),
-        "aws:region": "x",
+        "aws:regoin": "x",
     }
     assert read_settings(values, secret_keys=(), root=root)[1] == []
 
