@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import urllib.error
 import urllib.request
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from tests.engine.cloud_lab import (
     steps_of,
     touched,
 )
-from tests.fakes.aws import Aws, running_moto
+from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
 from tests.fakes.digitalocean import DigitalOceanApi
 from tests.fakes.machines import MachinePark
 from toolchain.plugins import install
@@ -82,6 +84,8 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]
                 "DIGITALOCEAN_TOKEN": api.token,
                 "SPACES_ACCESS_KEY_ID": "test",
                 "SPACES_SECRET_ACCESS_KEY": "test",
+                **CREDENTIALS,  # for objects on S3
+                "AWS_ENDPOINT_URL": objects,
                 "MACHINES_DIR": str(tmp_path / "machines"),
                 **_way_to_spaces(objects),
             }
@@ -295,6 +299,27 @@ def test_a_config_with_secrets_is_refused_unless_each_is_allowed_by_name(lab: Dr
     assert "hunter2" not in allowed.output
     assert "hunter2-hunter2" in lab.motd(str(lab.droplet("web")["id"]))
     assert "hunter2" not in json.dumps(lab.pulumi.export())
+
+
+def test_a_public_bucket_on_s3_serves_droplets(lab: DropletLab) -> None:
+    lab.config["flatcar:store"] = {"kind": "s3", "bucket": BUCKET, "region": REGION, "public": True}
+    skipped = ("skipCredentialsValidation", "skipRequestingAccountId", "s3UsePathStyle")  # for the real plugin
+    lab.config |= {"aws:region": REGION, **{f"aws:{name}": True for name in skipped}}
+    lab.up()
+    ((key, _),) = lab.objects().items()
+    assert re.fullmatch(r"public/[0-9a-f]{40}/web\.ign", key)
+    pointer = json.loads(droplet_state(lab)["inputs"]["userData"])
+    assert pointer["ignition"]["config"]["replace"]["source"] == f"https://{BUCKET}.s3.{REGION}.amazonaws.com/{key}"
+    with urllib.request.urlopen(f"{lab.spaces.endpoint}/{BUCKET}/{key}") as answer:
+        assert json.load(answer)["ignition"]["version"].startswith("3.")
+    other = {"Bucket": BUCKET, "Key": "machines/other.ign"}
+    version = lab.spaces.s3.put_object(**other, Body=b"{}")["VersionId"]
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"{lab.spaces.endpoint}/{BUCKET}/machines/other.ign")
+    lab.spaces.s3.delete_object(**other, VersionId=version)
+    lab.edit_web("Read from S3.")
+    assert touched(lab.up()) == in_place("web", stored="BucketObjectv2")
+    assert "Read from S3." in lab.motd(str(lab.droplet("web")["id"]))
 
 
 def test_a_volume_and_a_reserved_address_survive_a_replaced_droplet(lab: DropletLab) -> None:

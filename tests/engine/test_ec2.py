@@ -8,6 +8,8 @@ role: what policies allow is asked of an evaluator (`iam_policy`), with those th
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, closing
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Project
+    from tests.support.sshd import Sshd
 
 BUCKET = "flatcar-configs-production"
 VERSION = "4459.2.1"
@@ -257,6 +260,44 @@ def test_an_instance_that_the_state_has_lost_is_adopted(lab: Ec2Lab) -> None:
     assert lab.park.ever == [id_] and lab.park.machines[id_].boots == 1
     del lab.machines()["web-1"]["ec2"]
     assert touched(lab.up()) == {}
+
+
+def test_a_private_machine_is_reached_through_a_jump_host(lab: Ec2Lab, sshd: Sshd) -> None:
+    lab.two_plain_machines()
+    del lab.machines()["web-2"]
+    lab.config["flatcar:aws"]["address"] = "private"
+    lab.config["flatcar:ssh"]["jump_host"] = f"{sshd.user}@{sshd.host}:{sshd.port}"
+    lab.pulumi.env["PATH"] = clients_config(lab, sshd) + lab.pulumi.environment()["PATH"]
+    lab.up()
+    machine = lab.instance("web-1")
+    outputs = lab.pulumi.outputs()["web-1"]
+    assert outputs["address"] == machine["PrivateIpAddress"] != machine["PublicIpAddress"]
+    assert f"-J {sshd.user}@{sshd.host}:{sshd.port}" in outputs["ssh"]
+    lab.edit_web("Through the jump host.")
+    before = logins(sshd)
+    assert touched(lab.up()) == in_place("web-1", stored="BucketObjectv2")
+    assert "Through the jump host." in lab.motd(machine["InstanceId"])
+    assert logins(sshd) > before
+
+
+def clients_config(lab: Ec2Lab, sshd: Sshd) -> str:
+    """A PATH whose ssh has a config of its own, as a user's ~/.ssh/config would: the way into the jump host."""
+    folder = lab.project / "bin"
+    folder.mkdir()
+    config = folder / "config"
+    config.write_text(
+        f'Match host {sshd.host} user {sshd.user} exec "test %p = {sshd.port}"\n'
+        f"  IdentityFile {sshd.key}\n  UserKnownHostsFile {sshd.known_hosts}\n"
+    )
+    ssh = folder / "ssh"
+    ssh.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+    ssh.chmod(0o755)
+    return f"{folder}{os.pathsep}"
+
+
+def logins(sshd: Sshd) -> int:
+    """How many there were on the jump host."""
+    return sshd.log.read_text().count("Accepted publickey")
 
 
 def test_an_ami_that_does_not_exist_is_refused_at_preview(lab: Ec2Lab) -> None:

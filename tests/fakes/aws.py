@@ -115,11 +115,12 @@ class Aws:
 
 @contextlib.contextmanager
 def loopback_addresses(park: MachinePark) -> Iterator[None]:
-    """New instances and Elastic IPs of this process's moto get addresses of the park."""
+    """New instances and Elastic IPs of this process's moto get addresses of the park, private ones too."""
     models = "moto.ec2.models"
     with (
         mock.patch(f"{models}.elastic_network_interfaces.random_public_ip", park.address),
         mock.patch(f"{models}.elastic_ip_addresses.random_ip", park.address),
+        mock.patch(f"{models}.instances.random_private_ip", park.address),
     ):
         yield
 
@@ -138,8 +139,8 @@ def switched_on(aws: Aws, park: MachinePark) -> Iterator[None]:
                 park.switch_on(id_, present[id_]["PublicIpAddress"], aws.user_data(id_))
             for id_, machine in park.machines.items():
                 address = present[id_].get("PublicIpAddress", machine.address)
-                if address != machine.address:  # an Elastic IP
-                    park.also_at(id_, address)
+                for other in {address, present[id_]["PrivateIpAddress"]} - {machine.address}:  # an Elastic IP, inside
+                    park.also_at(id_, other)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
