@@ -142,11 +142,11 @@ def steps_of(run: Run) -> list[tuple[str, str]]:
 
 
 def a_failed_change_is_put_back_and_tried_again(
-    lab: CloudLab, name: str, *, stored: str, held: Callable[[], tuple[str, str]]
+    lab: CloudLab, name: str, *, stored: str, held: Callable[[], tuple[str, str]], refresh: bool
 ) -> None:
     """Change the config of a machine so that its health check fails, then mend the check alone.
 
-    `held` is the object's content and version in the bucket.
+    `held` is the object's content and version in the bucket. `refresh` makes Pulumi look at it in between.
     """
     good, _ = held()
     never = {"commands": [{"name": "never", "command": "false", "seconds": 1}]}
@@ -159,11 +159,14 @@ def a_failed_change_is_put_back_and_tried_again(
     known = lab.pulumi.resources()[f"{name}-object"]["outputs"]["versionId"]
     assert content == good and version != known, "behind Pulumi's back"
 
+    if refresh:
+        lab.pulumi.run("refresh", "--yes", "--skip-preview")
     lab.machines()[name]["health"] = {}
-    mended = lab.up()
-    assert touched(mended) == {f"Command {name}-reprovision": "replace"}, "the object is as Pulumi knows it"
+    wanted = {f"Command {name}-reprovision": "replace"}  # the object is as Pulumi knows it
+    assert touched(lab.up()) == (wanted | {f"{stored} {name}-object": "update"} if refresh else wanted)
     content, version = held()
-    assert "Fails." in content and version == known
+    written = lab.pulumi.resources()[f"{name}-object"]["outputs"]["versionId"]
+    assert "Fails." in content and version == written and (written != known) == refresh
 
 
 def in_place(*names: str, stored: str) -> dict[str, str]:

@@ -116,7 +116,7 @@ def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -
     assert "A new line." in lab.motd(ids["web-1"])
     assert [lab.park.machines[id_].boots for id_ in ids.values()] == [2, 1], "web-2 was not touched"
     assert lab.aws.user_data(ids["web-1"]) == pointer
-    a_failed_change_is_put_back_and_tried_again(lab, "web-1", stored="BucketObjectv2", held=lab.held)
+    a_failed_change_is_put_back_and_tried_again(lab, "web-1", stored="BucketObjectv2", held=lab.held, refresh=True)
     assert lab.park.machines[ids["web-2"]].boots == 1, "nor by a failure"
     lab.pulumi.run("refresh", "--yes", "--skip-preview")
     assert touched(lab.up()) == {}
