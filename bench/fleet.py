@@ -200,11 +200,13 @@ def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
     scratch = stack.scratch.parent
     config = str(scratch / "template.yaml")
     machines = {name: {"config": config, "variables": own} for name, own in _variables(count, changed).items()}
+    file = scratch / "machines.json"  # JSON is YAML
+    file.write_text(json.dumps(machines))
     values = {
         "flatcar:platform": "qemu",
         "flatcar:image": str(scratch / "image"),
         "flatcar:ssh": {"public_key": configs.KEY},
-        "flatcar:machines": machines,
+        "flatcar:machine_files": [str(file)],
     }
     (stack.config_file or scratch).write_text(json.dumps({"encryptionsalt": SALT, "config": values}))
 

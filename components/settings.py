@@ -25,6 +25,7 @@ from components.ec2_settings import AwsSettings, InstanceSettings, aws_settings,
 from components.health_settings import health_checks
 from components.host_settings import HostSettings, host_settings
 from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
+from components.machine_files import with_files
 from components.pull_settings import PullSettings, pull_settings
 from components.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 from components.ssh import SshSettings
@@ -129,7 +130,8 @@ def read_settings(
     folder. The settings are None when there are problems.
     """
     problems: list[str] = []
-    section = Section(PROJECT, _decoded(values, problems), problems)
+    section = Section(PROJECT, with_files(_decoded(values, problems), root, problems), problems)
+    section.texts("machine_files")
     problems += [
         f"{key}: holds a secret; secrets belong under {PROJECT}:secrets, which is masked everywhere"
         for key in sorted(secret_keys)

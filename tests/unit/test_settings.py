@@ -216,3 +216,28 @@ def test_an_existing_host(root: Path) -> None:
 def test_hosts_that_cannot_work(root: Path, machine: dict[str, Any], keys: dict[str, Any], problem: str) -> None:
     _, problems = read(root, {"web": machine}, **{"platform": "host", **keys})
     assert any(problem in text for text in problems), problems
+
+
+def test_machines_may_stand_in_files(root: Path) -> None:
+    (root / "fleet.yaml").write_text("db: {config: cl/web.yaml, generation: 3}\n")
+    settings, problems = read(root, machine_files=["fleet.yaml"])
+    assert problems == []
+    assert settings is not None
+    assert {machine.name: machine.generation for machine in settings.machines} == {"web": 0, "db": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("web: {config: cl/web.yaml}", "fleet.yaml: machine 'web' stands elsewhere, too"),
+        ("- web", "fleet.yaml: has to be a mapping of machines by name, as flatcar:machines is"),
+        ("db: {config: [}", "fleet.yaml:1:15: is not YAML: did not find expected node content"),
+        ("db: {config: cl/web.yaml, generatoin: 3}", "flatcar:machines.db.generatoin: is not a known key"),
+        (None, "flatcar:machine_files: fleet.yaml can't be read"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_machines_is_told(root: Path, text: str | None, problem: str) -> None:
+    if text is not None:
+        (root / "fleet.yaml").write_text(text)
+    (told,) = read(root, machine_files=["fleet.yaml"])[1]
+    assert told.startswith(problem)
