@@ -120,8 +120,11 @@ class _Forward:
                     _copy(self.request, there)
                     back.join()
 
-        self._server = socketserver.ThreadingTCPServer((address, port), Handler)
-        self._server.daemon_threads = True
+        class Server(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True  # an address that moves is bound again at once
+            daemon_threads = True
+
+        self._server = Server((address, port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
 
