@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -28,18 +27,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from components.summary import decode_data_url
+from tests.support.sshd import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTS = Path(__file__).parent / "loopback"
-
-
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
