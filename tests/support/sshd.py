@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import itertools
 import os
 import random
 import shutil
@@ -33,16 +34,32 @@ class Sshd:
     pid: int
 
 
-def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now, and stays so until it is bound.
+def _ports() -> Iterator[int]:
+    """The ports that this process may hand out, round and round; a worker of pytest-xdist has a range of its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first, size = 20_000 + worker % 4 * 3_000, 3_000
+    return (first + number % size for number in itertools.count(random.randrange(size)))
 
-    Below the range from which the kernel takes the ports of outgoing connections: one of those would be in the way.
+
+_PORTS = _ports()
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that is free now and that no test beside this one gets, even while nobody listens on it.
+
+    A machine that is down, or not up yet, has its port to itself all the same. The ports are below the range from
+    which the kernel takes those of outgoing connections: one of them would be in the way.
     """
-    while True:
-        port = random.randrange(20_000, 32_768)
-        with socket.socket() as probe, contextlib.suppress(OSError):
+    return next(port for port in _PORTS if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
             probe.bind(("127.0.0.1", port))
-            return port
+        except OSError:
+            return False
+    return True
 
 
 def find_sshd() -> str | None:
