@@ -25,6 +25,7 @@ from bench.measure import BenchError, Sample, process
 from bench.opentofu import Tofu
 from bench.transpile_many import variables
 from components.commands import qemu_state
+from components.commands.packing import packed, unpacked
 from tests.support.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
@@ -103,7 +104,9 @@ class Fleet:
         for resource in resources:
             name, inputs = resource["name"], resource["inputs"]
             if name.removesuffix("-object") in names and name.endswith("-object"):
-                inputs["stdin"] = inputs["stdin"].replace("rack%20", "rack%2F")
+                document = json.loads(inputs["stdin"])
+                document["content"] = packed(unpacked(document["content"]).replace("rack%20", "rack%2F"))
+                inputs["stdin"] = json.dumps(document)
             elif name.removesuffix("-reprovision") in names and name.endswith("-reprovision"):
                 inputs["triggers"] = ["another", *inputs["triggers"][1:]]
         file.write_text(json.dumps(resources))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pulumi
 from pulumi_command import local
 
+from components.commands.packing import packed
 from components.lifecycle import Lifecycle, kept_paths
 from components.waits import json_text
 
@@ -64,7 +65,7 @@ class Reprovision(local.Command):
                 "machine": name,
                 "config_id": args.config.config_id,
                 "source": args.ignition_object.source_url,
-                "content": args.ignition_object.content,
+                "content": args.ignition_object.content.apply(packed),
                 "place": args.ignition_object.place,
                 "lifecycle": args.lifecycle.value,
                 "keep": list(kept_paths(args.keep)),

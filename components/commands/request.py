@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.commands.bucket_place import BucketPlace
 from components.commands.object_place import FolderPlace
+from components.commands.packing import unpacked
 from components.commands.ssh_session import SshTarget
 
 if TYPE_CHECKING:
@@ -87,9 +88,13 @@ class Request:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Request:
-        """The request in a decoded JSON document. Raises KeyError or TypeError when it is not one."""
+        """The request in a decoded JSON document, where the content is packed (`packing`).
+
+        Raises KeyError, TypeError or ValueError when it is not one.
+        """
         fields = dict(document)
         fields["target"] = SshTarget(**fields["target"])
+        fields["content"] = unpacked(fields["content"])
         fields["place"] = _place(fields["place"])
         fields["keep"] = tuple(fields["keep"])
         fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])

@@ -1,8 +1,9 @@
 """Write or delete one object in a local folder: `python -m components.commands.write_object write|delete`.
 
 The JSON document on stdin: {"path": …, "content": …, "written": "2025-01-31T12:00:00.000000Z"}; delete needs `path`
-alone. `written` becomes the file's time stamp, so that whoever plans the next write knows which one this was. Readers
-see the old object or the new one, whole (rename within a folder). The mode is 0600: a config may hold secrets.
+alone. `content` is packed (`packing`). `written` becomes the file's time stamp, so that whoever plans the next write
+knows which one this was. Readers see the old object or the new one, whole (rename within a folder). The mode is 0600:
+a config may hold secrets.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from components.commands.packing import unpacked
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -61,7 +64,7 @@ def main(arguments: list[str]) -> int:
         document = json.load(sys.stdin)
         path = Path(document["path"])
         if arguments == ["write"]:
-            write(path, document["content"], written=document["written"])
+            write(path, unpacked(document["content"]), written=document["written"])
         else:
             delete(path)
     except OSError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_command import local
 
+from components.commands.packing import packed
 from components.stores import StoredObject
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class LocalFolder:
         path = self.directory / name / OBJECT
 
         def document(text: str) -> str:
-            return json.dumps({"path": str(path), "written": time_of_write(path, text), "content": text})
+            return json.dumps({"path": str(path), "written": time_of_write(path, text), "content": packed(text)})
 
         source_url = pulumi.Output.from_input(SOURCE_URL)
         stdin = pulumi.Output.from_input(content(source_url)).apply(document)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from components.commands.packing import packed
 from components.ignition_object import STAMP
 from components.way_back import with_way_back
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
@@ -99,7 +100,8 @@ class Lab:
             env={**os.environ, **self.environment},
         )
         assert process.stdin is not None
-        process.stdin.write(json.dumps(self.request(config_id, **changes)))
+        request = self.request(config_id, **changes)
+        process.stdin.write(json.dumps({**request, "content": packed(request["content"])}))
         process.stdin.close()
         process.stdin = None
         return process

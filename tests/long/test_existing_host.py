@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.commands import qemu_state
+from components.commands.packing import packed
 from components.commands.ssh_session import script_text
 from components.ignition_object import MachineConfig, machine_config
 from components.lifecycle import Lifecycle, kept_paths
@@ -45,8 +46,9 @@ def config_of(vm: VM, generation: int) -> MachineConfig:
 def reprovision(vm: VM, config: MachineConfig, oem: str) -> str:
     """Run the program of the `Reprovision` resource; its progress."""
     request: dict[str, Any] = {
-        "machine": "web", "config_id": config.config_id, "source": "tftp://10.0.2.2/config.ign", "content": config.text,
-        "place": None, "lifecycle": "reset", "keep": KEEP, "health": [], "allow_degraded": False, "timeout": 500,
+        "machine": "web", "config_id": config.config_id, "source": "tftp://10.0.2.2/config.ign",
+        "content": packed(config.text), "place": None, "lifecycle": "reset", "keep": KEEP, "health": [],
+        "allow_degraded": False, "timeout": 500,
         "rollback_after": 3600, "pause": 0, "drain": "", "restore": "", "console_log": "", "console_hint": "",
         "oem": oem, "user_data": POINTER,
         "target": {

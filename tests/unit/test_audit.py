@@ -15,6 +15,7 @@ from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, read_records
 from components.audit.seen import Account, Seen, SeenPath, read_seen
+from components.commands.packing import packed
 from components.commands.request import Request
 from components.commands.ssh_session import Finished, SshTarget
 
@@ -284,7 +285,7 @@ def exported(stdin: Any, **changes: Any) -> str:
 def request_json() -> str:
     request = {name: getattr(REQUEST, name) for name in Request.__slots__}
     target = {name: getattr(REQUEST.target, name) for name in SshTarget.__slots__ if name != "connection"}
-    return json.dumps({**request, "target": target})
+    return json.dumps({**request, "content": packed(REQUEST.content), "target": target})
 
 
 def test_records_come_from_pulumis_state_also_where_the_input_is_a_secret() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.commands import write_object
+from components.commands.packing import packed
 
 PROJECT = Path(__file__).resolve().parents[2]
 TIME = "2025-01-31T12:00:00.123456Z"
@@ -25,7 +26,7 @@ def command(verb: str, text: str) -> subprocess.CompletedProcess[str]:
 
 
 def document(path: Path, content: str) -> str:
-    return json.dumps({"path": str(path), "content": content, "written": TIME})
+    return json.dumps({"path": str(path), "content": packed(content), "written": TIME})
 
 
 def test_write_and_delete(tmp_path: Path) -> None:
@@ -79,7 +80,9 @@ def test_an_impossible_place_is_named_without_the_content(tmp_path: Path) -> Non
     assert "s3cret" not in done.stderr + done.stdout and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("text", ['{"content": "s3cret"}', '["s3cret"]', '"s3cret', ""])
+@pytest.mark.parametrize(
+    "text", ['{"content": "s3cret"}', '{"path": "o", "content": "s3cret", "written": ""}', '["s3cret"]', '"s3cret', ""]
+)
 def test_a_bad_document_is_refused_without_repeating_it(text: str) -> None:
     done = command("write", text)
     assert done.returncode == 1
