@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -22,13 +23,14 @@ class Sample:
     """One run: `wall` and `cpu` (user and system, of all its processes) in seconds, `peak` memory in MiB.
 
     `peak` is the largest single process's; 0 where it was not asked for. `program` is the same for the Pulumi program
-    alone (`watch`).
+    alone (`watch`), and `engine` the part of `cpu` that the started process itself took, without those below it.
     """
 
     wall: float
     cpu: float
     peak: float = 0.0
     program: float = 0.0
+    engine: float = 0.0
 
 
 Side = Callable[[], Sample]
@@ -57,31 +59,37 @@ def process(
         _, status, used = os.wait4(running.pid, 0)
         wall = time.perf_counter() - start
         running.returncode = os.waitstatus_to_exitcode(status)
-        program = watcher.stop() if watcher else 0.0
+        program, engine = watcher.stop() if watcher else (0.0, 0.0)
         if running.returncode:
             printed.seek(0)
             tail = printed.read().decode(errors="replace")[-4000:]
             raise BenchError(f"{' '.join(argv)}: exit code {running.returncode}\n{tail}")
-    return Sample(wall=wall, cpu=used.ru_utime + used.ru_stime, peak=used.ru_maxrss / 1024, program=program)
+    cpu = used.ru_utime + used.ru_stime
+    return Sample(wall=wall, cpu=cpu, peak=used.ru_maxrss / 1024, program=program, engine=engine)
 
 
 class _Watcher:
-    """Looks at a descendant's high-water mark of memory ten times a second; it is the kernel that keeps the mark."""
+    """Looks at a process's time and a descendant's peak memory ten times a second; it is the kernel that keeps both."""
 
     def __init__(self, pid: int, word: str) -> None:
-        self._pid, self._word, self._peak = pid, word.encode(), 0.0
+        self._pid, self._word, self._peak, self._cpu = pid, word.encode(), 0.0, 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop(self) -> float:
+    def stop(self) -> tuple[float, float]:
+        """The descendant's peak (MiB) and the process's own time (s), as last seen."""
         self._done.set()
         self._thread.join()
-        return self._peak
+        return self._peak, self._cpu
 
     def _watch(self) -> None:
         found = 0
         while not self._done.wait(0.1):
+            with contextlib.suppress(OSError):
+                # the second field, the program's name in parentheses, may hold blanks
+                fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+                self._cpu = max(self._cpu, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
             found = found or next((pid for pid in descendants(self._pid) if self._word in _command_line(pid)), 0)
             try:
                 status = Path(f"/proc/{found}/status").read_text() if found else ""
