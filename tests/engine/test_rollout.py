@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,20 +85,3 @@ def test_a_killed_pulumi_leaves_its_lock_and_after_cancel_the_next_run_converges
         stack.run("cancel", "--yes")
         stack.up()
         assert machine.path("/etc/two").exists()
-
-
-def test_a_large_fleet_keeps_its_waves(tmp_path: Path, pulumi: Project) -> None:
-    names = [f"m{number:03}" for number in range(int(os.environ.get("ROLLOUT_MACHINES", "24")))]
-    with running_fleet(tmp_path / "fleet", names) as fleet:
-        fleet.settings["rollout"] = {"canary": 1, "batch": "25%", "max_unavailable": 12}
-        stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
-        (stack.directory / "components").symlink_to(PROJECT / "components")
-        for file in ("/etc/one", "/etc/two"):
-            fleet.write(stack.directory, file)
-            start = time.monotonic()
-            stack.up()
-            print(f"{file}: {len(names)} machines in {time.monotonic() - start:.0f} s")
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-        print(f"largest process: {peak} MiB")
-        waves_hold(fleet, names)
-        assert all(machine.boots == 2 for machine in fleet.machines.values())
