@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.facts import machine_facts
 from bench.measure import BenchError
 from bench.plot import svg
-from bench.table import Row, rendered
+from bench.table import Row, table
 from toolchain import packages, pulumi_cli, stack
 from toolchain.places import LOCAL_STACK, TOOLCHAIN, exports
 from toolchain.plugins import install
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no such row: {', '.join(unknown)}")
     os.environ.update(exports(LOCAL_STACK))
     options.results.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    tables = []
+    facts, failed = machine_facts(), 0
+    measured: dict[str, Row] = {}
     for number in options.rows or ROWS:
         print(f"row {number} …", file=sys.stderr, flush=True)
         before, start = machine_facts(), time.monotonic()
@@ -59,12 +59,14 @@ def main(arguments: Sequence[str]) -> int:
             print(f"row {number}: {error}", file=sys.stderr)
             failed = 1
             continue
+        measured[number] = row
+        took = time.monotonic() - start
         document = {
             "row": number,
             "title": row.title,
             "facts": before,
             "load after": machine_facts()["load"],
-            "seconds": round(time.monotonic() - start, 1),
+            "seconds": round(took, 1),
             "rounds": options.rounds,
             "lines": [asdict(line) for line in row.lines],
             "notes": row.notes,
@@ -73,9 +75,8 @@ def main(arguments: Sequence[str]) -> int:
         (options.results / f"{number}.json").write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         if row.plot:
             (options.results / f"{number}.svg").write_text(svg(f"{row.title}: seconds", row.plot))
-        facts = "; ".join(f"{name}: {value}" for name, value in before.items())
-        tables.append(rendered(f"{number}. {row.title}", row))
-        print(f"{facts}\n\n{tables[-1]}\n", flush=True)
+        print(f"row {number}: {took:.0f} s", file=sys.stderr, flush=True)
+    print("; ".join(f"{name}: {value}" for name, value in facts.items()), table(measured), sep="\n\n")
     return failed
 
 

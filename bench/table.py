@@ -42,18 +42,18 @@ class Row:
     plot: list[Bar] = field(default_factory=list)
 
 
-HEAD = ("what", "ours", "against", "theirs", "ratio", "goal", "met")
+HEAD = ("row", "what", "ours", "against", "theirs", "ratio", "goal", "met")
 
 
-def rendered(title: str, row: Row) -> str:
-    """A row as a Markdown table."""
-    cells = [HEAD, *(_cells(line) for line in row.lines)]
+def table(rows: Mapping[str, Row]) -> str:
+    """All rows, by number, as one Markdown table; their titles and notes stand below it."""
+    cells = [HEAD, *((number, *_cells(line)) for number, row in rows.items() for line in row.lines)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(HEAD))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in cells]
     lines = [f"| {' | '.join(line)} |" for line in padded]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    notes = [f"- {note}" for note in row.notes]
-    return "\n".join([f"### {title}", "", *lines, *(["", *notes] if notes else [])])
+    notes = [f"{number}. {'; '.join([row.title, *row.notes])}" for number, row in rows.items()]
+    return "\n".join([*lines, "", *notes])
 
 
 def _cells(line: Line) -> tuple[str, ...]:
