@@ -24,7 +24,9 @@ def exports(stack: str) -> dict[str, str]:
     """The variables that `make env` prints for a stack; what the user has set is left alone.
 
     The stack `local` is a playground whose state never leaves this checkout: its passphrase is
-    empty unless one is set. For any other stack the passphrase is the user's to give.
+    empty unless one is set. For any other stack the passphrase is the user's to give. It also needs
+    no cloud's plugin: Pulumi would download those of all SDKs that are installed, and offline try
+    that for seconds in each run.
     """
     path = [str(VENV / "bin"), str(BIN)]
     path += [entry for entry in os.environ.get("PATH", "").split(os.pathsep) if entry not in path]
@@ -34,6 +36,8 @@ def exports(stack: str) -> dict[str, str]:
     passphrases = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}
     if stack == LOCAL_STACK and not passphrases & os.environ.keys():
         wanted["PULUMI_CONFIG_PASSPHRASE"] = ""
+    if stack == LOCAL_STACK and "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION" not in os.environ:
+        wanted["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     if "PULUMI_SKIP_UPDATE_CHECK" not in os.environ:
         wanted["PULUMI_SKIP_UPDATE_CHECK"] = "true"
     return wanted

@@ -89,6 +89,7 @@ class Pulumi:
             "PULUMI_BACKEND_URL": (self.scratch / "state").as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",  # set-up has made what the tests need
             "PULUMI_DEBUG_COMMANDS": "true",  # for --event-log
             **self.env,
         }
