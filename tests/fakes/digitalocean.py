@@ -329,8 +329,10 @@ class DigitalOceanApi:
             case "attach":
                 if volume["droplet_ids"]:
                     raise ApiError(422, "volume is already attached to a Droplet")
-                volume["droplet_ids"] = [self._one(self.droplets, str(body["droplet_id"]))["id"]]
+                volume["droplet_ids"] = [self._at(volume["region"], body["droplet_id"])["id"]]
             case "detach":
+                if body["droplet_id"] not in volume["droplet_ids"]:
+                    raise ApiError(422, "volume is not attached to this Droplet")
                 volume["droplet_ids"] = []
             case "resize":
                 volume["size_gigabytes"] = body["size_gigabytes"]
@@ -352,7 +354,9 @@ class DigitalOceanApi:
 
     def act_on_reserved_ip(self, address: str, body: Json) -> tuple[int, Json]:
         reserved = self._one(self.reserved_ips, address)
-        droplet = None if body["type"] == "unassign" else self._one(self.droplets, str(body["droplet_id"]))
+        if body["type"] == "unassign" and reserved["droplet"] is None:
+            raise ApiError(422, "The reserved IP is not assigned to a Droplet")
+        droplet = None if body["type"] == "unassign" else self._at(reserved["region"], body["droplet_id"])
         reserved["droplet"] = droplet
         if droplet is not None:
             self.reserve(droplet, address)
@@ -367,6 +371,12 @@ class DigitalOceanApi:
         if id_ not in things:
             raise ApiError(404, "The resource you were accessing could not be found.")
         return things[id_]
+
+    def _at(self, region: Json, droplet_id: int) -> Json:
+        droplet = self._one(self.droplets, str(droplet_id))
+        if droplet["region"]["slug"] != region["slug"]:
+            raise ApiError(422, "The Droplet is in another region")
+        return droplet
 
     def _image(self, wanted: int | str) -> Json:
         image = self.images.get(str(wanted))
@@ -385,7 +395,9 @@ class DigitalOceanApi:
             if tag not in self.tags:
                 raise ApiError(422, f"tag {tag} does not exist")
         for rule in [*body["inbound_rules"], *body["outbound_rules"]]:
-            if rule["protocol"] != "icmp" and not rule.get("ports"):
+            if rule["protocol"] == "icmp":
+                rule["ports"] = "0"
+            elif not rule.get("ports"):
                 raise ApiError(422, "ports are required")
 
     def _action(self, kind: str, id_: object, resource: str) -> Json:
