@@ -198,14 +198,14 @@ class Droplet:
 def _in_one_region(
     name: str, droplet: digitalocean.Droplet, what: str, region: pulumi.Output[str], address: pulumi.Output[str]
 ) -> pulumi.Output[str]:
-    """`address`; `pulumi.RunError`, at preview, when a droplet is made anew where what it has can't follow."""
+    """`address`; `pulumi.RunError`, at preview, when a droplet would be in another region than what it uses."""
 
     def check(regions: list[str]) -> None:
         here, there = regions
         if here and there and here != there:
             raise pulumi.RunError(
-                f"{name}: its {what} is in {there} and can't be used in {here}: to replace this machine, put "
-                f"flatcar:digitalocean.region back to {there}; for {here}, add another one"
+                f"{name}: a droplet in {here} can't use its {what} in {there}, and what is there already stays where "
+                "it is. Put flatcar:digitalocean.region back, or add another machine for the other region"
             )
 
     checked = pulumi.Output.all(droplet.region, region).apply(check)

@@ -338,7 +338,7 @@ def test_a_volume_and_a_reserved_address_survive_a_replaced_droplet(lab: Droplet
     lab.config["flatcar:digitalocean"]["region"] = "nyc3"
     assert touched(lab.preview()) == {"CustomImage flatcar-stable-4459.2.1": "replace"}, "for new machines"
     refused = lab.preview("--replace", "**:Droplet::web", code=None)
-    assert refused.code != 0 and "web: its volume is in fra1 and can't be used in nyc3" in refused.output
+    assert refused.code != 0 and "web: a droplet in nyc3 can't use its volume in fra1" in refused.output
     lab.config["flatcar:digitalocean"]["region"] = "fra1"
     lab.up("--replace", "**:Droplet::web")
     assert lab.droplet("web")["id"] != first
