@@ -42,11 +42,12 @@ def checked_address(
     A machine whose pointer leads elsewhere would be wiped for a config that it then doesn't fetch. User data can't
     change while a machine lives, so this happens when the store moved, or when an adopted machine has no pointer.
     DigitalOcean's provider keeps only the SHA-1 of the user data (`StateFunc` in its resource_droplet.go), and nothing
-    for an imported droplet: what can't be known passes.
+    for an imported droplet: what can't be known passes. At preview it is an unknown value, which the address must not
+    become by it: every preview would show a change.
     """
 
-    def check(values: list[str]) -> str:
-        present, wanted, known = values[0], values[1], values[2]
+    def check(values: list[str]) -> None:
+        wanted, known = values
         if known and known not in (wanted, hashlib.sha1(wanted.encode(), usedforsecurity=False).hexdigest()):
             raise pulumi.RunError(
                 f"{name}: the machine's user data is not the pointer to its object, so it can't be re-provisioned in "
@@ -54,9 +55,11 @@ def checked_address(
                 "Has the store's bucket, region or key changed? Put it back, or replace the machine: "
                 + by_name(machine, name)
             )
-        return present
 
-    return pulumi.Output.all(address, user_data, actual).apply(check)
+    checked = pulumi.Output.all(user_data, actual).apply(check)
+    if pulumi.runtime.is_dry_run():
+        return address
+    return pulumi.Output.all(address, checked).apply(lambda both: str(both[0]))
 
 
 def by_name(machine: pulumi.Resource, name: str) -> str:

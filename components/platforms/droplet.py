@@ -20,6 +20,9 @@ KEPT = ("image", "sshKeys", "userData", "region", "vpcUuid", "monitoring", "ipv6
 """Inputs of a droplet that would replace it; a machine keeps its own until it is replaced by name."""
 SIZE = "size"
 """A change powers a droplet off and on: done for the machine that names its size, not for all by the default."""
+STAYS = pulumi.ResourceOptions(ignore_changes=["region"])
+"""A reserved IP and a volume stay where they are, as their droplet does."""
+PROTECTED = pulumi.ResourceOptions(protect=True)
 
 
 class DigitalOcean:
@@ -66,6 +69,7 @@ class DigitalOcean:
         if image.id:
             return image.id
         # Named after the version: another pin imports another image beside it, then the old one goes. Droplets stay.
+        # So for another region, which replaces the image: one that can't be imported must not have cost the old one.
         return digitalocean.CustomImage(
             image.name,
             name=image.name,
@@ -74,7 +78,10 @@ class DigitalOcean:
             distribution="Unknown OS",
             tags=[self.tag],
             opts=pulumi.ResourceOptions.merge(
-                pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=IMPORT_TIME)), opts
+                pulumi.ResourceOptions(
+                    custom_timeouts=pulumi.CustomTimeouts(create=IMPORT_TIME), delete_before_replace=False
+                ),
+                opts,
             ),
         ).id
 
@@ -159,9 +166,12 @@ class Droplet:
         if not self._machine.reserved_ip:
             return droplet.ipv4_address
         reserved = digitalocean.ReservedIp(
-            name, region=self._shared.settings.region, droplet_id=droplet.id.apply(int), opts=opts
+            name,
+            region=self._shared.settings.region,
+            droplet_id=droplet.id.apply(int),
+            opts=pulumi.ResourceOptions.merge(opts, STAYS),
         )
-        return reserved.ip_address
+        return _in_one_region(name, droplet, "reserved IP", reserved.region, reserved.ip_address)
 
     def _with_volume(
         self, name: str, droplet: digitalocean.Droplet, address: pulumi.Output[str], opts: pulumi.ResourceOptions
@@ -173,8 +183,9 @@ class Droplet:
             region=self._shared.settings.region,
             size=self._machine.volume,
             tags=[self._shared.tag],
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=True)),
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions.merge(STAYS, PROTECTED)),
         )
+        address = _in_one_region(name, droplet, "volume", volume.region, address)
         attachment = digitalocean.VolumeAttachment(
             f"{name}-data",
             droplet_id=droplet.id.apply(int),
@@ -182,3 +193,20 @@ class Droplet:
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
         )
         return pulumi.Output.all(address, attachment.id).apply(lambda both: str(both[0]))
+
+
+def _in_one_region(
+    name: str, droplet: digitalocean.Droplet, what: str, region: pulumi.Output[str], address: pulumi.Output[str]
+) -> pulumi.Output[str]:
+    """`address`; `pulumi.RunError`, at preview, when a droplet would be in another region than what it uses."""
+
+    def check(regions: list[str]) -> None:
+        here, there = regions
+        if here and there and here != there:
+            raise pulumi.RunError(
+                f"{name}: a droplet in {here} can't use its {what} in {there}, and what is there already stays where "
+                "it is. Put flatcar:digitalocean.region back, or add another machine for the other region"
+            )
+
+    checked = pulumi.Output.all(droplet.region, region).apply(check)
+    return pulumi.Output.all(address, checked).apply(lambda both: str(both[0]))

@@ -45,7 +45,10 @@ class Spaces:
                     "abort_incomplete_multipart_upload_days": 1,
                 }
             ],
-            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(protect=settings.protect), opts),
+            # The provider would take another name for a change in place, which makes no bucket.
+            opts=pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(protect=settings.protect, replace_on_changes=["name"]), opts
+            ),
         )
 
     def secrets_problem(self, secrets: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ import itertools
 import json
 import re
 import threading
+import time
 import uuid
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from typing import Any
 
 Json = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
+IMPORT_S = 0.5
+"""How long an image is imported; the real provider looks after 1 s, and then only after a minute again."""
 
 
 class ApiError(Exception):
@@ -54,6 +57,7 @@ class DigitalOceanApi:
         self.numbers = itertools.count(1001)
         self.droplets: dict[str, Json] = {}
         self.images: dict[str, Json] = {}
+        self.imported: dict[str, float] = {}
         self.ssh_keys: dict[str, Json] = {}
         self.firewalls: dict[str, Json] = {}
         self.volumes: dict[str, Json] = {}
@@ -95,6 +99,8 @@ class DigitalOceanApi:
     def create_droplet(self, body: Json) -> tuple[int, Json]:
         if not body.get("ssh_keys"):
             raise ApiError(422, "SSH keys are required for custom images")
+        if body.get("volumes"):
+            raise ApiError(422, "this fake attaches no volumes at creation")
         image = self._image(body["image"])
         for key in body["ssh_keys"]:
             if not any(str(key) in (str(known["id"]), known["fingerprint"]) for known in self.ssh_keys.values()):
@@ -111,7 +117,7 @@ class DigitalOceanApi:
             "vcpus": 1,
             "disk": 25,
             "created_at": NOW,
-            "features": [],
+            "features": ["private_networking", *(["monitoring"] if body.get("monitoring") else [])],
             "backup_ids": [],
             "snapshot_ids": [],
             "image": image,
@@ -121,7 +127,7 @@ class DigitalOceanApi:
             "networks": {"v4": [public, private], "v6": []},
             "tags": sorted(body.get("tags") or []),
             "vpc_uuid": body.get("vpc_uuid") or str(uuid.uuid5(uuid.NAMESPACE_URL, "vpc")),
-            "volume_ids": list(body.get("volumes") or []),
+            "volume_ids": [],
         }
         self.droplets[str(number)] = droplet
         for tag in droplet["tags"]:
@@ -135,6 +141,9 @@ class DigitalOceanApi:
     def get_droplet(self, id_: str, body: Json) -> tuple[int, Json]:
         droplet = self._one(self.droplets, id_)
         answer = json.loads(json.dumps(droplet))
+        answer["volume_ids"] = [
+            volume["id"] for volume in self.volumes.values() if droplet["id"] in volume["droplet_ids"]
+        ]
         if droplet["status"] == "new":
             droplet["status"] = "active"  # the next one who asks finds it running
         return 200, {"droplet": answer}
@@ -169,6 +178,15 @@ class DigitalOceanApi:
                 raise ApiError(422, f"unknown action {other}")
         return 201, {"action": self._action(body["type"], droplet["id"], "droplet")}
 
+    def droplet_actions(self, id_: str, body: Json) -> tuple[int, Json]:
+        number = self._one(self.droplets, id_)["id"]
+        found = [
+            action
+            for action in self.actions.values()
+            if (action["resource_type"], action["resource_id"]) == ("droplet", number)
+        ]
+        return 200, {"actions": found, "links": {}, "meta": {"total": len(found)}}
+
     # --- what droplets start from
 
     def create_image(self, body: Json) -> tuple[int, Json]:
@@ -190,13 +208,13 @@ class DigitalOceanApi:
             "url": body["url"],
         }
         self.images[str(image["id"])] = image
+        self.imported[str(image["id"])] = time.monotonic() + IMPORT_S
         return 202, {"image": image}
 
     def get_image(self, id_: str, body: Json) -> tuple[int, Json]:
         image = self._one(self.images, id_)
-        answer = dict(image)
-        image["status"] = {"NEW": "pending", "pending": "available"}.get(image["status"], image["status"])
-        return 200, {"image": answer}
+        image["status"] = "pending" if time.monotonic() < self.imported[id_] else "available"
+        return 200, {"image": image}
 
     def update_image(self, id_: str, body: Json) -> tuple[int, Json]:
         image = self._one(self.images, id_)
@@ -311,8 +329,10 @@ class DigitalOceanApi:
             case "attach":
                 if volume["droplet_ids"]:
                     raise ApiError(422, "volume is already attached to a Droplet")
-                volume["droplet_ids"] = [self._one(self.droplets, str(body["droplet_id"]))["id"]]
+                volume["droplet_ids"] = [self._at(volume["region"], body["droplet_id"])["id"]]
             case "detach":
+                if body["droplet_id"] not in volume["droplet_ids"]:
+                    raise ApiError(422, "volume is not attached to this Droplet")
                 volume["droplet_ids"] = []
             case "resize":
                 volume["size_gigabytes"] = body["size_gigabytes"]
@@ -334,7 +354,9 @@ class DigitalOceanApi:
 
     def act_on_reserved_ip(self, address: str, body: Json) -> tuple[int, Json]:
         reserved = self._one(self.reserved_ips, address)
-        droplet = None if body["type"] == "unassign" else self._one(self.droplets, str(body["droplet_id"]))
+        if body["type"] == "unassign" and reserved["droplet"] is None:
+            raise ApiError(422, "The reserved IP is not assigned to a Droplet")
+        droplet = None if body["type"] == "unassign" else self._at(reserved["region"], body["droplet_id"])
         reserved["droplet"] = droplet
         if droplet is not None:
             self.reserve(droplet, address)
@@ -349,6 +371,12 @@ class DigitalOceanApi:
         if id_ not in things:
             raise ApiError(404, "The resource you were accessing could not be found.")
         return things[id_]
+
+    def _at(self, region: Json, droplet_id: int) -> Json:
+        droplet = self._one(self.droplets, str(droplet_id))
+        if droplet["region"]["slug"] != region["slug"]:
+            raise ApiError(422, "The Droplet is in another region")
+        return droplet
 
     def _image(self, wanted: int | str) -> Json:
         image = self.images.get(str(wanted))
@@ -367,7 +395,9 @@ class DigitalOceanApi:
             if tag not in self.tags:
                 raise ApiError(422, f"tag {tag} does not exist")
         for rule in [*body["inbound_rules"], *body["outbound_rules"]]:
-            if rule["protocol"] != "icmp" and not rule.get("ports"):
+            if rule["protocol"] == "icmp":
+                rule["ports"] = "0"
+            elif not rule.get("ports"):
                 raise ApiError(422, "ports are required")
 
     def _action(self, kind: str, id_: object, resource: str) -> Json:
@@ -392,6 +422,7 @@ ROUTES: tuple[tuple[str, str, Respond], ...] = (
     ("GET", r"/v2/droplets/(\d+)", _Api.get_droplet),
     ("DELETE", r"/v2/droplets/(\d+)", _Api.delete_droplet),
     ("POST", r"/v2/droplets/(\d+)/actions", _Api.act_on_droplet),
+    ("GET", r"/v2/droplets/(\d+)/actions", _Api.droplet_actions),
     ("POST", "/v2/images", _Api.create_image),
     ("GET", r"/v2/images/(\d+)", _Api.get_image),
     ("PUT", r"/v2/images/(\d+)", _Api.update_image),

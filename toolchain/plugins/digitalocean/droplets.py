@@ -92,7 +92,8 @@ class CustomImage(_OnApi):
     sdk = digitalocean.CustomImage
     path, kind = "images", "image"
     automatic_name = "name"
-    replace_on = frozenset({"url"})
+    # An image can be brought to more regions, but taken from none; this stand-in does neither.
+    replace_on = frozenset({"url", "regions"})
     sets = frozenset({"regions", "tags"})
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
@@ -187,8 +188,9 @@ class Droplet(_OnApi):
         found = self.found(id_)
         if found is None:
             return None
-        image = {} if state else {"image": str(found["image"].get("slug") or found["image"]["id"])}
-        return {**state, **self.seen(found), **image}
+        # What only an import tells: the image, and defaults of what the API doesn't know.
+        own: Properties = {"image": str(found["image"].get("slug") or found["image"]["id"]), "resizeDisk": True}
+        return {**state, **self.seen(found), **({} if state else own)}
 
     def seen(self, found: dict[str, Any]) -> Properties:
         public = [net["ip_address"] for net in found["networks"]["v4"] if net["type"] == "public"]
@@ -207,6 +209,7 @@ class Droplet(_OnApi):
             "ipv4Address": public[0] if public else "",
             "ipv4AddressPrivate": private[0] if private else "",
             "publicNetworking": bool(public),
+            "privateNetworking": "private_networking" in found["features"],
             "volumeIds": found["volume_ids"],
             "tags": found["tags"],
             "dropletUrn": f"do:droplet:{found['id']}",
@@ -234,6 +237,8 @@ class Firewall(_OnApi):
             "createdAt": found["created_at"],
             "name": found["name"],
             "tags": found["tags"],
+            "inboundRules": [_rule(rule, "source") for rule in found["inbound_rules"]],
+            "outboundRules": [_rule(rule, "destination") for rule in found["outbound_rules"]],
         }
 
     def _body(self, inputs: Properties) -> dict[str, object]:
@@ -241,8 +246,7 @@ class Firewall(_OnApi):
             return [
                 {
                     "protocol": rule["protocol"],
-                    # An absent range means all; ICMP has none.
-                    "ports": rule.get("portRange", "0" if rule["protocol"] != "icmp" else ""),
+                    "ports": rule.get("portRange", ""),
                     side: {"addresses": rule.get(f"{'source' if side == 'sources' else 'destination'}Addresses", [])},
                 }
                 for rule in _list(inputs.get(name))
@@ -263,7 +267,7 @@ class ReservedIp(_OnApi):
 
     sdk = digitalocean.ReservedIp
     path, kind = "reserved_ips", "reserved_ip"
-    replace_on = frozenset({"region", "ipAddress"})
+    replace_on = frozenset({"region"})
     filled_in = frozenset({"ipAddress"})
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
@@ -352,6 +356,12 @@ class VolumeAttachment(_OnApi):
 
 def _list(value: Value) -> Sequence[Any]:
     return value if isinstance(value, list) else []
+
+
+def _rule(rule: dict[str, Any], side: str) -> Properties:
+    """A firewall's rule as a program gives it; the API tells port 0 for ICMP."""
+    ports: Properties = {} if rule["protocol"] == "icmp" else {"portRange": rule["ports"]}
+    return {"protocol": rule["protocol"], **ports, f"{side}Addresses": rule[f"{side}s"]["addresses"]}
 
 
 def _key(key: Value) -> int | str:

@@ -38,7 +38,7 @@ class SpacesBucket(_OnS3):
 
     sdk = digitalocean.SpacesBucket
     automatic_name = "name"
-    replace_on = frozenset({"region", "name"})
+    replace_on = frozenset({"region"})  # not the name: the real provider takes another one and makes no bucket
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         name = str(inputs["name"])
