@@ -52,6 +52,7 @@ class ReprovisionArgs:
 class Reprovision(local.Command):
     """Runs `components.commands.reprovision` when the config id, the lifecycle or the object's version changes.
 
+    And when the machine is another one: one that was made anew has to be proven too, with no change of its config.
     Every other change (addresses, keys, time-outs) only updates the record: the machine is not touched, and the outputs
     of the last run are printed again. A failed run leaves the old record, so the next `pulumi up` tries anew.
     """
@@ -99,7 +100,12 @@ class Reprovision(local.Command):
             update=KEEP_OUTPUTS,
             stdin=request,
             logging=local.Logging.STDERR,
-            triggers=[args.config.config_id, args.lifecycle.value, args.ignition_object.version],
+            triggers=[
+                args.config.config_id,
+                args.lifecycle.value,
+                args.ignition_object.version,
+                self.host_key_alias,
+            ],
             opts=pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(depends_on=[machine.resource, args.ignition_object.resource]), opts
             ),

@@ -340,7 +340,8 @@ def test_a_volume_and_a_reserved_address_survive_a_replaced_droplet(lab: Droplet
     refused = lab.preview("--replace", "**:Droplet::web", code=None)
     assert refused.code != 0 and "web: a droplet in nyc3 can't use its volume in fra1" in refused.output
     lab.config["flatcar:digitalocean"]["region"] = "fra1"
-    lab.up("--replace", "**:Droplet::web")
+    anew = lab.up("--replace", "**:Droplet::web")
+    assert touched(anew)["Command web-reprovision"] == "replace", "a machine made anew is proven, on the same config"
     assert lab.droplet("web")["id"] != first
     assert list(lab.api.volumes.values()) == [volume], "the same volume"
     assert volume["droplet_ids"] == [lab.droplet("web")["id"]]
