@@ -109,12 +109,12 @@ def test_set_up_makes_what_a_stack_needs(
 
 
 def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+    acquisition = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", acquisition):
         monkeypatch.delenv(name, raising=False)
     assert places.exports("local")["PULUMI_CONFIG_PASSPHRASE"] == ""
     assert places.exports("local")["PULUMI_BACKEND_URL"].startswith("file://")
     assert "PULUMI_CONFIG_PASSPHRASE" not in places.exports("production")
-    acquisition = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
     assert acquisition in places.exports("local") and acquisition not in places.exports("production")
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/some/file")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://somewhere")
