@@ -57,13 +57,12 @@ class Lab:
         return {"path": str(self.object), "written": "2025-01-31T12:00:00.000000Z"}
 
     def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
-        """What the program gets for `config_id`, which has been published before."""
+        """What the program gets for `config_id`, which has been published before; `content` is given unpacked."""
         machine = self.machine
         request = {
             "machine": "web",
             "config_id": config_id,
             "source": machine.source,
-            "content": self.contents.get(config_id, "{}"),
             "place": self.place(),
             "lifecycle": "reset",
             "keep": KEEP,
@@ -86,7 +85,8 @@ class Lab:
             "console_log": str(machine.console),
             "console_hint": "",
         }
-        return {**request, **changes}
+        content = str(changes.pop("content", self.contents.get(config_id, "{}")))
+        return {**request, "content": packed(content), **changes}
 
     def start(self, config_id: str, **changes: Any) -> subprocess.Popen[str]:
         """The program, running."""
@@ -100,8 +100,7 @@ class Lab:
             env={**os.environ, **self.environment},
         )
         assert process.stdin is not None
-        request = self.request(config_id, **changes)
-        process.stdin.write(json.dumps({**request, "content": packed(request["content"])}))
+        process.stdin.write(json.dumps(self.request(config_id, **changes)))
         process.stdin.close()
         process.stdin = None
         return process

@@ -93,6 +93,13 @@ class LoopbackMachine:
         """A path of the machine on this computer."""
         return self.root / absolute.lstrip("/")
 
+    def text(self, absolute: str) -> str:
+        """What a file of the machine holds now; "" while it is not there, as in the middle of a boot."""
+        try:
+            return self.path(absolute).read_text()
+        except FileNotFoundError:
+            return ""
+
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()

@@ -293,11 +293,9 @@ def test_an_object_on_tftp_is_fetched_whole(pulled: Pulled) -> None:
 @pytest.fixture
 def lab(pulled: Pulled, tmp_path: Path) -> Lab:
     made = Lab(pulled.machine, ObjectServer(tmp_path))
-    made.request = lambda config_id, **changes: {  # type: ignore[method-assign]
-        **Lab.request(made, config_id, **changes),
-        "content": pulled.store.content,
-        "place": None,
-    }
+    made.request = lambda config_id, **changes: Lab.request(  # type: ignore[method-assign]
+        made, config_id, **changes, content=pulled.store.content, place=None
+    )
     return made
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.commands import qemu_state
+from components.commands.packing import packed
 from components.ignition_object import MachineConfig, machine_config, pointer
 from components.lifecycle import Lifecycle, kept_paths
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
@@ -64,7 +65,8 @@ class Cloud:
     def reprovision(self, config_id: str, text: str) -> tuple[int, str]:
         """Run the program of the `Reprovision` resource: its exit code and progress."""
         request = {
-            "machine": "web", "config_id": config_id, "source": self.source, "content": text, "lifecycle": "reset",
+            "machine": "web", "config_id": config_id, "source": self.source,
+            "content": packed(text), "lifecycle": "reset",
             "place": {"kind": "s3", "bucket": BUCKET, "key": KEY, "region": REGION, "acl": "public-read"},
             "keep": KEEP, "health": [], "allow_degraded": False, "timeout": 500, "rollback_after": 3600, "pause": 0,
             "drain": "", "restore": "", "console_log": str(self.vm.directory / qemu_state.CONSOLE), "console_hint": "",
