@@ -120,7 +120,9 @@ def machine_config(
     report = _without(result.report, unsure)
     told = _masked(report.render(), secrets.values())
     if report.is_fatal:
-        raise pulumi.RunError(f"{name} is not a usable config\n\n{told}")
+        has_error = any(entry.severity == "error" for entry in report)
+        why = "" if has_error else " (flatcar:strict: a warning is an error)"
+        raise pulumi.RunError(f"{name} is not a usable config{why}\n\n{told}")
     warn_once(told)
     if result.json is None:
         raise NotYetKnownError

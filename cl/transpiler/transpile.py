@@ -164,6 +164,8 @@ def _translate_anew(text: str, filename: str, options: _Options, values: Variabl
     except YamlError as error:
         place = (error.line, error.column or 1) if error.line is not None else None
         findings.error((), error.message, place=place)
+        if values is not None:
+            values.may_all_be_used()
     part = Part(filename, root, config) if config is not None and not findings.is_fatal else None
     return part, findings.located(NodeLocator(root), filename)
 

@@ -38,6 +38,10 @@ class Variables:
     def names(self) -> tuple[str, ...]:
         return tuple(self._values)
 
+    def may_all_be_used(self) -> None:
+        """Count all as used: a source that can't be read may name any of them."""
+        self.used.update(self._values)
+
     def report_unused(self, findings: Findings) -> None:
         """An error for each variable that no source has used: a misspelt name must not go unnoticed."""
         for name in self._values:

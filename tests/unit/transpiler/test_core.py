@@ -54,6 +54,11 @@ def test_variables_known_unknown_unused_and_escaped() -> None:
     assert transpile(HEAD + "systemd: {units: [{name: '${u}'}]}", variables={"u": "~"}).report.is_fatal
 
 
+def test_a_text_that_cannot_be_read_leaves_no_variable_unused() -> None:
+    (message,) = messages(HEAD + "systemd: [\nname: ${x}\n- ", variables={"x": "1", "y": "2"})
+    assert "variable" not in message
+
+
 def test_a_filled_scalar_never_becomes_null() -> None:
     root = compose("a: ${x}", lambda _value, _line, _column: "null")
     assert isinstance(root, object) and root is not None
