@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pulumi
 
-from cl.transpiler import Report, Snippet, transpile
+from cl.transpiler import Diagnostic, Report, Snippet, transpile
 from cl.transpiler.detect import compose_source, is_ignition
 from cl.transpiler.yamlnode import YamlError
 from components.exposure import sensitive_parts
@@ -258,8 +258,10 @@ def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> set[t
 
 
 def _without(report: Report, places: set[tuple[str, int, int]]) -> Report:
-    kept = tuple(entry for entry in report if (entry.filename, entry.line, entry.column) not in places)
-    return replace(report, entries=kept)
+    def kept(entries: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+        return tuple(entry for entry in entries if (entry.filename, entry.line, entry.column) not in places)
+
+    return replace(report, entries=kept(report.entries), unreadable=kept(report.unreadable))
 
 
 def _masked(text: str, secrets: Iterable[str]) -> str:

@@ -27,11 +27,19 @@ class Source:
     spec: Literal["native", "3"] = "native"
 
 
+class UnreadableError(Exception):
+    """A source is no config of the dialect at all; `findings` say why, and go into `Report.unreadable`."""
+
+    def __init__(self, findings: Findings) -> None:
+        super().__init__()
+        self.findings = findings
+
+
 class Dialect(Protocol):
     """Translates one source. A module with this function is a dialect."""
 
     def translate(self, source: Source, findings: Findings) -> dict[str, Json] | None:
         """The Ignition config with its keys in output order, or None when `findings` are fatal.
 
-        Raises yamlnode.YamlError when the tree can't be decoded at all.
+        Raises UnreadableError or yamlnode.YamlError when the tree can't be decoded at all.
         """

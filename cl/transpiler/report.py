@@ -61,20 +61,24 @@ class Diagnostic:
 class Report:
     """All findings about one config, in the order in which the checks ran.
 
-    `sources` maps a file name to its text; the pretty form quotes lines from it.
+    `unreadable` says why a Butane source is no config at all: a value of the wrong type, an unknown version. butane
+    ends with that as a line of its own, outside of its report; so it isn't among `entries` either, but a finding
+    like them everywhere else. `sources` maps a file name to its text; the pretty form quotes lines from it.
     """
 
     entries: tuple[Diagnostic, ...] = ()
     sources: tuple[tuple[str, str], ...] = ()
     strict: bool = False
+    unreadable: tuple[Diagnostic, ...] = ()
 
     def __iter__(self) -> Iterator[Diagnostic]:
-        return iter(self.entries)
+        yield from self.entries
+        yield from self.unreadable
 
     @property
     def is_fatal(self) -> bool:
         """True when at least one entry is an error, or, if `strict`, when there is any entry."""
-        return any(self.strict or entry.severity == "error" for entry in self.entries)
+        return any(self.strict or entry.severity == "error" for entry in self)
 
     def render(self, *, pretty: bool = True, color: bool = False) -> str:
         """The report as text, without a trailing newline; empty when there is nothing to say.
@@ -82,9 +86,9 @@ class Report:
         `pretty` quotes the source line with a mark under the place; otherwise each entry is one line.
         """
         if not pretty:
-            return "\n".join(entry.one_line() for entry in self.entries)
+            return "\n".join(entry.one_line() for entry in self)
         texts = {name: text.splitlines() for name, text in self.sources}
-        return "\n\n".join(_pretty(entry, texts.get(entry.filename, []), color) for entry in self.entries)
+        return "\n\n".join(_pretty(entry, texts.get(entry.filename, []), color) for entry in self)
 
 
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "info": "\x1b[1;36m"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from cl.transpiler import gojson
 from cl.transpiler.detect import compose_source, detect, is_ignition
-from cl.transpiler.dialect import Dialect, Source
+from cl.transpiler.dialect import Dialect, Source, UnreadableError
 from cl.transpiler.report import Diagnostic, Findings, Report
 from cl.transpiler.snippets import Part, Snippet, merge_parts
 from cl.transpiler.variables import Variables
@@ -83,8 +83,8 @@ def transpile(
         _translate(text, name, options, values) if isinstance(text, str) else _translate_code(text, name, options)
         for name, text in sources
     ]
-    entries = [entry for _, found in translated for entry in found]
-    parts = [part for part, _ in translated if part is not None]
+    entries = [entry for one in translated for entry in one.entries]
+    parts = [one.part for one in translated if one.part is not None]
     config = parts[0].config if parts else None
     if len(sources) > 1 and len(parts) == len(sources):
         config, found = merge_parts(parts)
@@ -94,7 +94,8 @@ def transpile(
         values.report_unused(findings)
         entries += findings.located(NodeLocator(None), filename)
     texts = tuple((name, text) for name, text in sources if isinstance(text, str))
-    report = Report(tuple(entries), sources=texts, strict=strict)
+    unreadable = tuple(entry for one in translated for entry in one.unreadable)
+    report = Report(tuple(entries), sources=texts, strict=strict, unreadable=unreadable)
     if config is None or report.is_fatal:
         return Transpiled(None, report)
     return Transpiled(gojson.dumps(config), report)
@@ -111,7 +112,13 @@ class _Options:
     spec: SpecName
 
 
-_Translated = tuple[Part | None, tuple[Diagnostic, ...]]
+@dataclass(frozen=True, slots=True)
+class _Translated:
+    """What one source became, with its share of the report."""
+
+    part: Part | None
+    entries: tuple[Diagnostic, ...]
+    unreadable: tuple[Diagnostic, ...] = ()
 
 
 def _translate(text: str, filename: str, options: _Options, values: Variables | None) -> _Translated:
@@ -143,16 +150,16 @@ def _remembered(
 
 
 def _translate_anew(text: str, filename: str, options: _Options, values: Variables | None) -> _Translated:
-    findings = Findings()
+    findings, unreadable = Findings(), Findings()
     root: Node | None = None
     config = None
+    dialect = None if options.dialect == "auto" else options.dialect
     try:
         fill = values.filler(findings) if values is not None else None
         is_json = options.dialect == "ignition" or (options.dialect == "auto" and is_ignition(text))
         root = compose_source(text, fill, is_json=is_json)
         if not findings.is_fatal:
-            found = detect(root) if options.dialect == "auto" else options.dialect
-            chosen = load_dialect("ignition" if is_json else found)
+            dialect = "ignition" if is_json else dialect or detect(root)
             given = Source(
                 root=root,
                 files_dir=options.files_dir,
@@ -160,24 +167,27 @@ def _translate_anew(text: str, filename: str, options: _Options, values: Variabl
                 strict=options.strict,
                 spec=options.spec,
             )
-            config = chosen.translate(given, findings)
+            config = load_dialect(dialect).translate(given, findings)
+    except UnreadableError as error:
+        unreadable = error.findings
     except YamlError as error:
         place = (error.line, error.column or 1) if error.line is not None else None
-        findings.error((), error.message, place=place)
+        (unreadable if dialect == "butane" else findings).error((), error.message, place=place)
         if values is not None:
             values.may_all_be_used()
     part = Part(filename, root, config) if config is not None and not findings.is_fatal else None
-    return part, findings.located(NodeLocator(root), filename)
+    locate = NodeLocator(root)
+    return _Translated(part, findings.located(locate, filename), unreadable.located(locate, filename))
 
 
-def _translate_code(config: Butane, filename: str, options: _Options) -> tuple[Part | None, tuple[Diagnostic, ...]]:
+def _translate_code(config: Butane, filename: str, options: _Options) -> _Translated:
     """A config written in Python, on its own."""
     from cl.transpiler.butane.code import translate_code
 
     findings = Findings()
     translated = translate_code(config, options.files_dir, findings)
     part = Part(filename, None, translated) if translated is not None else None
-    return part, findings.located(NodeLocator(None), filename)
+    return _Translated(part, findings.located(NodeLocator(None), filename))
 
 
 def load_dialect(name: Literal["butane", "clc", "ignition"]) -> Dialect:

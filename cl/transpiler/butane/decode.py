@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from cl.transpiler.butane.schema import Butane
+from cl.transpiler.dialect import UnreadableError
 from cl.transpiler.gotext import VersionError, parse_version
 from cl.transpiler.ignition import v3
 from cl.transpiler.report import Findings, Key, Path, did_you_mean
@@ -72,27 +73,27 @@ def find_version(variant: str, version: str, findings: Findings) -> Version | No
     return None
 
 
-def decode(root: Node | None, findings: Findings) -> tuple[Butane, Version] | None:
-    """The config in a node tree, with warnings for unused keys; None after an error."""
-    common = _decode(noun_of(_Common), root, findings)
-    if not isinstance(common, _Common):
-        return None
-    version = find_version(common.variant, common.version, findings)
+def decode(root: Node | None, findings: Findings) -> tuple[Butane, Version]:
+    """The config in a node tree, with warnings for unused keys. Raises UnreadableError."""
+    common = cast(_Common, _decode(noun_of(_Common), root))
+    wrong = Findings()
+    version = find_version(common.variant, common.version, wrong)
     if version is None:
-        return None
-    config = _decode(version.noun, root, findings)
-    if not isinstance(config, Butane):
-        return None
+        raise UnreadableError(wrong)
+    config = cast(Butane, _decode(version.noun, root))
     _unused_keys(version.noun, config, root, (), findings)
     return config, version
 
 
-def _decode(noun: Noun, root: Node | None, findings: Findings) -> object:
+def _decode(noun: Noun, root: Node | None) -> object:
     decoder = Decoder(late_merge=True)
     value = decoder.decode_noun(noun, root)
-    for problem in decoder.problems:
-        findings.error((), problem.message, place=(problem.line, problem.column))
-    return None if decoder.problems else value
+    if decoder.problems:
+        wrong = Findings()
+        for problem in decoder.problems:
+            wrong.error((), problem.message, place=(problem.line, problem.column))
+        raise UnreadableError(wrong)
+    return value
 
 
 def _unused_keys(noun: Noun, value: Any, node: Node | None, path: Path, findings: Findings) -> None:

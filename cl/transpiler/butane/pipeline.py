@@ -17,11 +17,8 @@ from cl.transpiler.report import Findings
 
 
 def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
-    """The Ignition config of a composed Butane config, or None when `findings` are fatal."""
-    decoded = decode(source.root, findings)
-    if decoded is None:
-        return None
-    config, version = decoded
+    """The Ignition config of a composed Butane config, or None when `findings` are fatal. Raises UnreadableError."""
+    config, version = decode(source.root, findings)
     return translate_config(config, version, source.files_dir, findings)
 
 

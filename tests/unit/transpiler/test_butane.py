@@ -117,6 +117,25 @@ def test_text_that_is_not_unicode_is_a_finding_or_replaced() -> None:
     assert butane(f"ignition: {{config: {{merge: [{{inline: '{inline}'}}]}}}}\n").json is not None
 
 
+# --- what is no config at all
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HEAD + "storage: {files: [{path: /a, mode: rw}]}\n", 3),
+        (HEAD + "systemd: {units: [{name: a.service}\n", 4),
+        ("variant: flatcar\nversion: 1.9.0\n", 2),
+    ],
+)
+def test_what_can_not_be_read_is_told_beside_the_entries(text: str, line: int) -> None:
+    result = transpile(text, dialect="butane")
+    assert (result.json, result.report.entries) == (None, ())
+    assert [entry.line for entry in result.report.unreadable] == [line]
+    assert f"<config>:{line}:" in result.report.render()
+    assert result.report.is_fatal
+
+
 # --- snippets
 
 
