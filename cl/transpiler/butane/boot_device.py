@@ -32,8 +32,7 @@ def add_fcos_sugar(
     spec = version.spec
     if "boot_device" not in version.hidden:
         translated, origins = _add_boot_device(config.boot_device, translated, spec, origins)
-    if spec >= 2:
-        _check_system_partitions(translated, "boot_device" not in version.hidden, origins, findings)
+    _check_system_partitions(translated, "boot_device" not in version.hidden, origins, findings)
     if "grub" not in version.hidden and config.grub.users:
         translated, origins = _add_grub_users(config.grub.users, translated, spec, origins)
     return translated, origins

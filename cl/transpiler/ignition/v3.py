@@ -5,8 +5,8 @@ written in snake_case, which is also Butane's spelling; `names.json_key` gives t
 key is not there; `""`, 0 and False given explicitly are kept, in JSON too. Paths are absolute and clean.
 
 Metadata of a field: `since` is the first 3.x that has the key (`since(4)`: 3.4.0), `required` prints the key
-even when it is empty, `required_until` does so up to that 3.x, `pointer_until` says that up to that 3.x an
-empty object isn't an absent one.
+even when it is empty, `required_until` does so up to that 3.x (there a config's value replaces its parent's even
+when it is empty), `pointer_until` says that up to that 3.x an empty object isn't an absent one.
 """
 
 from __future__ import annotations
@@ -305,7 +305,7 @@ class Raid:
     """A software RAID, /dev/md/`name`."""
 
     devices: Sequence[str] = ()
-    level: str | None = None
+    level: str | None = field(default=None, metadata={"required_until": 2})
     name: str = field(default="", metadata=REQUIRED)
     options: Sequence[str] = ()
     spares: int | None = None

@@ -8,6 +8,7 @@ of the nouns (snake_case), which a dialect may map back to where something came 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from functools import cache
@@ -317,13 +318,17 @@ def _tang(tang: v3.Tang, path: Path, findings: Findings, spec: int) -> None:
         findings.error((*path, "thumbprint"), "a Tang server needs a thumbprint")
     if tang.advertisement:
         try:
-            json.loads(tang.advertisement, parse_constant=_no_constant)
+            json.loads(tang.advertisement, parse_float=_finite, parse_int=_finite, parse_constant=_finite)
         except (ValueError, RecursionError):
             findings.error((*path, "advertisement"), "the advertisement is no JSON")
 
 
-def _no_constant(text: str) -> None:
-    raise ValueError(text)
+def _finite(text: str) -> float:
+    """A number that Go can hold, which NaN and Infinity are not. Raises ValueError."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _raid(raid: v3.Raid, path: Path, findings: Findings, spec: int) -> None:
@@ -370,7 +375,7 @@ def _link(link: v3.Link, storage: v3.Storage, path: Path, findings: Findings, sp
         return
     target = values.clean(link.target or "")
     if not target.startswith("/"):
-        target = values.clean(f"{link.path}/{link.target}") if link.path and link.target else link.path or target
+        target = values.clean(f"{link.path}/{link.target or ''}") if link.path else target
     for directory in storage.directories:
         if target == directory.path:
             findings.error(path, "a hard link can't lead to a directory")

@@ -205,7 +205,8 @@ class _Merge:
             if kind.item is not None:
                 values[name] = self._list(noun, field, kind.item.noun, parent, child, paths)
             elif kind.noun is None:
-                wins = theirs is not None or not kind.optional
+                always = not kind.optional or field.metadata.get("required_until", -1) >= (noun.spec or 0)
+                wins = theirs is not None or always
                 values[name] = theirs if wins else mine
                 self._copied(wins, paths, field, values[name])
             elif theirs is None or is_empty(kind.noun, theirs):

@@ -37,7 +37,7 @@ def path_problem(path: str) -> str | None:
 
 def clean(path: str) -> str:
     """Go's path.Clean: no `//`, `.` or `..`, no / at the end."""
-    return normpath(path[1:] if path.startswith("//") else path) if path else "."
+    return normpath("/" + path.lstrip("/") if path.startswith("//") else path)
 
 
 def mode_problem(mode: int | None) -> str | None:
