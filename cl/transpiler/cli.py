@@ -102,7 +102,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
 
 
 def _cluster(out: Arguments, letters: str, rest: list[str]) -> None:
-    """Short options in one word: `-ps`, `-oFILE`, `-o=FILE`, `-o FILE`."""
+    """Short options in one word: `-ps`, `-s=false`, `-oFILE`, `-o=FILE`, `-o FILE`."""
     while letters:
         letter, letters = letters[0], letters[1:]
         name = _SHORT.get(letter)
@@ -110,6 +110,9 @@ def _cluster(out: Arguments, letters: str, rest: list[str]) -> None:
             raise UsageError(f"unknown option -{letter}")
         if name in _VALUES:
             _set(out, name, letters.removeprefix("=") if letters else _next(rest, f"-{letter}"))
+            return
+        if letters.startswith("="):
+            _switch(out, name, letters[1:])
             return
         out.switches.add(name)
 
@@ -170,7 +173,7 @@ def _say(text: str) -> None:
 
 def _run(given: Arguments) -> None:
     values = given.values
-    if len(given.files) + ("in-file" in values) > 1:
+    if len(given.files) + bool(values.get("in-file")) > 1:
         raise UsageError("one config at a time; more of them are --snippet FILE")
     name = values.get("in-file") or (given.files[0] if given.files else "")
     dialect = _choice(values, "dialect", ("auto", "butane", "clc", "ignition"))

@@ -131,6 +131,7 @@ def test_arguments_in_all_their_forms() -> None:
     assert given.switches == {"strict"}
     assert given.values == {"files-dir": "dir", "output": "x"}
     assert (given.snippets, given.files) == (["a", "b"], ["-file"])
+    assert parse_arguments(["-sp=true", "--check", "-c=false"]).switches == {"strict", "pretty"}
     with pytest.raises(UsageError):
         parse_arguments(["-d"])
 
