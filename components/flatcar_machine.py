@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class FlatcarMachineArgs:
     """What a machine is made of.
 
-    `config` and `snippets` are files with Butane or Container Linux Configs, or configs written in Python
-    (`cl.transpiler.butane.Butane`); `files_dir` is where their `local` paths start.
+    `config` and `snippets` are files with Butane or Container Linux Configs (`Path`), their texts (`str`, or
+    `cl.transpiler.Snippet` with a name for reports), or configs written in Python (`cl.transpiler.butane.Butane`);
+    `files_dir` is where their `local` paths start.
     `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
     of `secrets` are masked wherever they would be shown. All three may be Outputs (`wanted_config`): those that are
     secret are masked as well, and what a preview doesn't know yet shows as `<computed>`.
@@ -47,12 +48,12 @@ class FlatcarMachineArgs:
     With `pull` the machine takes its configs by itself: nothing drains it or lets it wait from here.
     """
 
-    config: Path | Butane
+    config: Path | str | Butane
     platform: Platform
     store: Store
     ssh: SshSettings
     files_dir: Path = Path("cl/files")
-    snippets: Sequence[Path | Butane] = ()
+    snippets: Sequence[Path | str | Butane] = ()
     variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     shared_variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)

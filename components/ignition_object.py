@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
 POINTER_SPEC = "3.3.0"
+_FILE_NAME = re.compile(r".*\.(ya?ml|bu|butane|json|ign)")
 CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom", "qemu": "custom"}
 """Container Linux Config's name for each platform of Ignition's."""
 
@@ -73,9 +74,9 @@ class NotYetKnownError(Exception):
 
 
 def machine_config(
-    config: Path | Butane,
+    config: Path | str | Butane,
     *,
-    snippets: Sequence[Path | Butane] = (),
+    snippets: Sequence[Path | str | Butane] = (),
     files_dir: Path,
     platform: str,
     strict: bool,
@@ -101,7 +102,8 @@ def machine_config(
     `unknown` names variables whose values only stand for the real ones. What is found where one of them stands is left
     out; NotYetKnownError is raised when that leaves no config.
     """
-    name, (source, *others) = config_name(config), [_read(given) for given in (config, *snippets)]
+    name, source = config_name(config), _read(config, config_name(config))
+    others = [_read(snippet, f"<snippet {number}>") for number, snippet in enumerate(snippets, start=1)]
     sources = [(text.filename, str(text)) for text in (source, *others) if isinstance(text, Snippet)]
     named = _named_variables([text for _, text in sources])
     shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
@@ -172,12 +174,18 @@ def machine_config(
     return MachineConfig(config_id=config_id, ignition=ignition, text=text, secrets=sensitive)
 
 
-def config_name(config: Path | Butane) -> str:
+def config_name(config: Path | str | Butane) -> str:
     """What reports call a config."""
+    if isinstance(config, str):
+        return config.filename if isinstance(config, Snippet) else "<config>"
     return str(config) if isinstance(config, Path) else "the config in Python"
 
 
-def _read(config: Path | Butane) -> Snippet | Butane:
+def _read(config: Path | str | Butane, name: str) -> Snippet | Butane:
+    if isinstance(config, str):
+        if "\n" not in config and _FILE_NAME.fullmatch(config):
+            raise pulumi.RunError(f"{config!r} is taken for the text of a config; its file is Path({config!r})")
+        return config if isinstance(config, Snippet) else Snippet(config, name)
     if not isinstance(config, Path):
         return config
     try:

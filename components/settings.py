@@ -159,7 +159,7 @@ def read_settings(
         image=section.text("image"),
         rollout=rollout_settings(section.section("rollout")),
         ssh=login,
-        machines=_machines(section, root, platform, aws, store),
+        machines=_machines(section, root, platform, aws, store, _files(section, "snippets", root)),
     )
     section.finish()
     try:
@@ -194,25 +194,46 @@ def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
 
 
 def _machines(
-    section: Section, root: Path, platform: str, aws: AwsSettings | None, store: StoreSettings
+    section: Section,
+    root: Path,
+    platform: str,
+    aws: AwsSettings | None,
+    store: StoreSettings,
+    snippets: tuple[Path, ...],
 ) -> tuple[MachineSettings, ...]:
+    """`snippets` are for all machines, each one's own come after them."""
     machines = section.section("machines")
     if not machines.names():
         machines.problem("", "names no machine; add for example  web: {config: cl/machine-web.yaml}")
-    return tuple(_machine(name, machines.section(name), root, platform, aws, store) for name in machines.names())
+    return tuple(
+        _machine(name, machines.section(name), root, platform, aws, store, snippets) for name in machines.names()
+    )
+
+
+def _files(section: Section, name: str, root: Path) -> tuple[Path, ...]:
+    files = section.texts(name)
+    for file in files:
+        if not (root / file).is_file():
+            section.problem(name, f"there is no file {file}")
+    return tuple(map(Path, files))
 
 
 def _machine(
-    name: str, section: Section, root: Path, platform: str, aws: AwsSettings | None, store: StoreSettings
+    name: str,
+    section: Section,
+    root: Path,
+    platform: str,
+    aws: AwsSettings | None,
+    store: StoreSettings,
+    snippets: tuple[Path, ...],
 ) -> MachineSettings:
     if not _MACHINE_NAME.fullmatch(name):
         section.problem(
             "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
         )
     config = section.text("config", required=True)
-    for file in filter(None, (config, *section.texts("snippets"))):
-        if not (root / file).is_file():
-            section.problem("config" if file == config else "snippets", f"there is no file {file}")
+    if config and not (root / config).is_file():
+        section.problem("config", f"there is no file {config}")
     keep = section.texts("keep", DEFAULT_KEEP)
     for entry in keep:
         if (problem := keep_problem(entry)) is not None:
@@ -226,7 +247,7 @@ def _machine(
     settings = MachineSettings(
         name=name,
         config=Path(config),
-        snippets=tuple(Path(file) for file in section.texts("snippets")),
+        snippets=(*snippets, *_files(section, "snippets", root)),
         variables=_variables(section, "variables"),
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
         keep=keep,

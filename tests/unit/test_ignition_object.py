@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from cl.transpiler import transpile
+from cl.transpiler import Snippet, transpile
 from cl.transpiler.butane import Butane, File, Resource, Storage
 from components.ignition_object import (
     GENERATION,
@@ -106,6 +106,22 @@ def test_a_secret_is_masked_in_a_report(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(pulumi.RunError, match="can't be read"):
         made(tmp_path, snippets=[tmp_path / "none.yaml"])
+
+
+def test_a_config_and_snippets_may_be_texts(tmp_path: Path) -> None:
+    snippet = CONFIG.replace("/etc/a", "/etc/b")
+    found = files(made(tmp_path, snippets=[snippet]))
+    assert (found["/etc/a"], found["/etc/b"]) == ("x", "x")
+    wrong = {**ARGUMENTS, "files_dir": tmp_path, "variables": {"text": "x"}}
+    for config, snippets, place in (
+        (CONFIG.replace("/etc/a", "a"), [], "<config>:"),
+        (CONFIG, [CONFIG.replace("/etc/a", "a")], "<snippet 1>:"),
+        (CONFIG, [Snippet(CONFIG.replace("/etc/a", "a"), "users.yaml")], "users.yaml:"),
+        ("cl/web.yaml", [], "Path('cl/web.yaml')"),
+    ):
+        with pytest.raises(pulumi.RunError) as told:
+            machine_config(config, snippets=snippets, **wrong)
+        assert place in str(told.value)
 
 
 def test_what_is_wrong_with_a_stand_in_for_a_value_is_left_out(tmp_path: Path) -> None:

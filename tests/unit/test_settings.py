@@ -59,6 +59,21 @@ def test_everything_given(root: Path) -> None:
     assert settings.strict is False
 
 
+def test_snippets_for_all_machines_come_before_a_machines_own(root: Path) -> None:
+    (root / "cl/all.yaml").write_text("")
+    own = {**WEB, "snippets": ["cl/snippet.yaml"]}
+    settings, problems = read(root, {"web": own, "db": WEB}, snippets=["cl/all.yaml"])
+    assert problems == []
+    assert settings is not None
+    assert {machine.name: [str(path) for path in machine.snippets] for machine in settings.machines} == {
+        "web": ["cl/all.yaml", "cl/snippet.yaml"],
+        "db": ["cl/all.yaml"],
+    }
+    assert read(root, {"web": own, "db": WEB}, snippets=["no.yaml"])[1] == [
+        "flatcar:snippets: there is no file no.yaml"
+    ]
+
+
 @pytest.mark.parametrize(
     ("machine", "message"),
     [
