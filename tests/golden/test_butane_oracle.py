@@ -8,12 +8,17 @@ import random
 import shutil
 import string
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cl.transpiler import Snippet, transpile
+from cl.transpiler.ignition import v3
+from cl.transpiler.ignition.v3_config import _lists, nested_nouns
+from cl.transpiler.ignition.v3_json import read
+from cl.transpiler.schema import Noun, noun_of
 from tests.golden.test_butane import CASES, FILES, source_of
 from tests.support.butane import compare
 from tests.support.butane_configs import butane_config, mutate
@@ -111,8 +116,8 @@ def supported(text: str, files: Path) -> bool:
 
 
 BASE = """\
-variant: flatcar
-version: 1.1.0
+variant: fcos
+version: 1.5.0
 """
 SNIPPETS = {
     "files by path": (
@@ -128,8 +133,8 @@ SNIPPETS = {
         "systemd: {units: [{name: b.path}, {name: a.service, mask: true, dropins: [{name: b.conf}, {name: a.conf}]}]}",
     ),
     "users and groups by name, their keys and groups once": (
-        "passwd: {users: [{name: core, ssh_authorized_keys: [a, b], groups: [g]}], groups: [{name: g, gid: 1}]}",
-        "passwd: {users: [{name: core, ssh_authorized_keys: [b, c], uid: 0, groups: [h]}], groups: [{name: g}]}",
+        "passwd: {users: [{name: core, ssh_authorized_keys: [a, b], groups: [g, i]}], groups: [{name: g, gid: 1}]}",
+        "passwd: {users: [{name: core, ssh_authorized_keys: [b, c], uid: 0, groups: [h, i]}], groups: [{name: g}]}",
     ),
     "disks by device, partitions by number or label": (
         "storage: {disks: [{device: /dev/a, partitions: [{number: 1, label: x}, {label: y, size_mib: 5}]}]}",
@@ -162,11 +167,84 @@ SNIPPETS = {
             " proxy: {http_proxy: http://p, no_proxy: [a, b]}}"
         ),
     ),
+    "headers of what is fetched by name": (
+        (
+            "ignition: {config: {replace: {source: https://r, http_headers: [{name: A, value: a}, {name: B}]}},"
+            " security: {tls: {certificate_authorities: [{source: https://c, http_headers: [{name: A, value: a}]}]}}}\n"
+            "storage: {files: [{path: /f, contents: {source: https://f, http_headers: [{name: A, value: a}]},"
+            " append: [{source: https://p, http_headers: [{name: A, value: a}]}]}],"
+            " luks: [{name: l, device: /dev/l, key_file: {source: https://k, http_headers: [{name: A, value: a}]}}]}"
+        ),
+        (
+            "ignition: {config: {replace: {source: https://s, http_headers: [{name: B}, {name: C, value: c}]}},"
+            " security: {tls: {certificate_authorities: [{source: https://c, http_headers: [{name: A, value: b}]}]}}}\n"
+            "storage: {files: [{path: /f, contents: {source: https://g, http_headers: [{name: A}, {name: D}]},"
+            " append: [{source: https://p, http_headers: [{name: A}]}]}],"
+            " luks: [{name: l, device: /dev/l, key_file: {source: https://k, http_headers: [{name: A, value: c}]}}]}"
+        ),
+    ),
+    "partitions without number by label": (
+        "storage: {disks: [{device: /dev/a, partitions: [{label: x, size_mib: 1}, {number: 2, label: y}]}]}",
+        "storage: {disks: [{device: /dev/a, partitions: [{number: 2, size_mib: 2}, {label: x, start_mib: 9}]}]}",
+    ),
+    "tang servers by url": (
+        (
+            "storage: {luks: [{name: a, device: /dev/a, clevis: {tpm2: true, threshold: 2,"
+            " tang: [{url: https://a, thumbprint: x}, {url: https://b, thumbprint: y}]}}]}"
+        ),
+        (
+            "storage: {luks: [{name: a, device: /dev/a, clevis: {threshold: 1,"
+            " tang: [{url: https://b, thumbprint: z, advertisement: '{}'}, {url: https://c, thumbprint: w}]}}]}"
+        ),
+    ),
+    "a custom pin": (
+        "storage: {luks: [{name: a, device: /dev/a, clevis: {custom: {pin: tpm2, config: x, needs_network: true}}}]}",
+        "storage: {luks: [{name: a, device: /dev/a, clevis: {custom: {pin: sss, config: y}}}]}",
+    ),
+    "devices of a raid once": (
+        "storage: {raid: [{name: r, level: raid1, devices: [/dev/a, /dev/b], spares: 1}]}",
+        "storage: {raid: [{name: r, level: raid1, devices: [/dev/c, /dev/a]}]}",
+    ),
     "kernel arguments change sides": (
         "kernel_arguments: {should_exist: [a, b], should_not_exist: [c]}",
         "kernel_arguments: {should_exist: [c], should_not_exist: [b, d]}",
     ),
 }
+
+
+def test_every_keyed_list_is_in_a_case() -> None:
+    whole = noun_of(v3.Config, 4)
+    expected = set(keyed_lists(whole))
+    met: set[tuple[str, str]] = set()
+    for texts in SNIPPETS.values():
+        one, other = (read(json.loads(transpile(BASE + text + "\n").unwrap()), 4) for text in texts)
+        met |= set(shared_keys(whole, one, other))
+    assert expected - met == set()
+    assert len(expected) > 20
+
+
+def keyed_lists(noun: Noun) -> Iterator[tuple[str, str]]:
+    """(noun, field) of every list whose entries merge by a key."""
+    yield from ((noun.cls.__name__, name) for name, _, _ in _lists(noun))
+    for _, _, inner in nested_nouns(noun):
+        yield from keyed_lists(inner)
+
+
+def shared_keys(noun: Noun, one: Any, other: Any) -> Iterator[tuple[str, str]]:
+    """The keyed lists in which both have an entry of one key (or, for nodes and arguments, of one group of lists)."""
+    for name, group, key in _lists(noun):
+        mine = {key(item): item for item in getattr(one, name)}
+        theirs = {key(item): item for item in getattr(other, name)}
+        elsewhere = {k(item) for field, also, k in _lists(noun) if also == group for item in getattr(other, field)}
+        if mine.keys() & (theirs.keys() | elsewhere):
+            yield noun.cls.__name__, name
+        inner = noun.fields[name].type.item
+        if inner is not None and inner.noun is not None:
+            for shared in mine.keys() & theirs.keys():
+                yield from shared_keys(inner.noun, mine[shared], theirs[shared])
+    for name, many, nested in nested_nouns(noun):
+        if not many and None not in (getattr(one, name), getattr(other, name)):
+            yield from shared_keys(nested, getattr(one, name), getattr(other, name))
 
 
 def without_empty(value: Any) -> Any:
