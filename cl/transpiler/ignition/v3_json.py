@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any, cast
 
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.names import json_key
-from cl.transpiler.schema import Noun, Type, noun_of
+from cl.transpiler.schema import Field, Noun, Type, noun_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = range(-(2**63), 2**63)
@@ -66,13 +67,20 @@ def _noun(noun: Noun, document: Any, where: str) -> object:
         return noun.cls()
     if not isinstance(document, dict):
         raise NotAnIgnitionConfigError(f"{where} is no object")
-    known = {json_key(key).casefold(): field for key, field in noun.fields.items()}
+    exact, folded = _keys(noun)
     values = {}
     for key, value in document.items():
-        field = known.get(key.casefold())
+        field = exact.get(key) or folded.get(key.casefold())
         if field is not None and value is not None:
             values[field.name] = _value(field.type, value, f"{where}: {key}")
     return noun.cls(**values)
+
+
+@cache
+def _keys(noun: Noun) -> tuple[dict[str, Field], dict[str, Field]]:
+    """The fields by key, and by key in any spelling."""
+    exact = {json_key(key): field for key, field in noun.fields.items()}
+    return exact, {key.casefold(): field for key, field in exact.items()}
 
 
 def _value(kind: Type, value: Any, where: str) -> Any:
