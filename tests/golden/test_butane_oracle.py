@@ -22,6 +22,7 @@ from cl.transpiler.schema import Noun, noun_of
 from tests.golden.test_butane import CASES, FILES, source_of
 from tests.support.butane import compare
 from tests.support.butane_configs import butane_config, mutate
+from tests.support.butane_values import TOPICS, values_config
 from tests.support.originals import SEED, each, generated, original
 
 GENERATED = generated(1500)
@@ -81,6 +82,12 @@ def test_mutated_configs_agree(butane: Path, files_dir: Path) -> None:
     texts = [mutate(butane_config(seed), random.Random(seed)) for seed in seeds]
     # Known difference: a byte order mark inside a text is part of a word for yaml.v3 and nothing at all for libyaml.
     agree(butane, [text for text in texts if "\ufeff" not in text], files_dir)
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_values_agree(butane: Path, files_dir: Path, topic: str) -> None:
+    texts = [values_config(topic, seed) for seed in range(SEED, SEED + GENERATED // 15)]
+    agree(butane, texts, files_dir)
 
 
 def test_contents_are_encoded_in_the_same_way(butane: Path, files_dir: Path) -> None:
