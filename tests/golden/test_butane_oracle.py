@@ -65,7 +65,7 @@ def test_recorded_cases_agree(butane: Path, case: Path) -> None:
     assert compare(butane, source_of(case), FILES) is None
 
 
-def agree(butane: Path, texts: list[str], files_dir: Path) -> None:
+def agree(butane: Path, texts: list[str], files_dir: Path | None) -> None:
     wrong = [answer for answer in each(lambda text: compare(butane, text, files_dir), texts) if answer]
     assert not wrong, f"{len(wrong)} of {len(texts)} differ, the first:\n{wrong[0]}"
 
@@ -82,6 +82,11 @@ def test_mutated_configs_agree(butane: Path, files_dir: Path) -> None:
     texts = [mutate(butane_config(seed), random.Random(seed)) for seed in seeds]
     # Known difference: a byte order mark inside a text is part of a word for yaml.v3 and nothing at all for libyaml.
     agree(butane, [text for text in texts if "\ufeff" not in text], files_dir)
+
+
+def test_configs_agree_without_a_files_dir(butane: Path) -> None:
+    seeds = range(SEED, SEED + GENERATED // 20)
+    agree(butane, [text for seed in seeds for text in (butane_config(seed), values_config("trees", seed))], None)
 
 
 @pytest.mark.parametrize("topic", TOPICS)

@@ -31,10 +31,10 @@ class Run:
     stderr: str
 
 
-def run_butane(butane: Path, text: str, files_dir: Path) -> Run:
+def run_butane(butane: Path, text: str, files_dir: Path | None) -> Run:
     """`text` through the real butane."""
     done = subprocess.run(
-        [str(butane), "--raw-errors", "-d", str(files_dir)],
+        [str(butane), "--raw-errors", *(["-d", str(files_dir)] if files_dir else [])],
         input=text.encode("utf-8", "surrogateescape"),
         capture_output=True,
         check=False,
@@ -77,7 +77,7 @@ def disagreement(text: str, ours: Transpiled, theirs: Run) -> str | None:
     return f"findings differ{shown}" if found != theirs.entries else None
 
 
-def compare(butane: Path, text: str, files_dir: Path) -> str | None:
+def compare(butane: Path, text: str, files_dir: Path | None) -> str | None:
     """Both on one config: how they differ, or None."""
     ours = transpile(text, dialect="butane", files_dir=files_dir)
     return disagreement(text, ours, run_butane(butane, text, files_dir))
