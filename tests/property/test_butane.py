@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections import Counter
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cl.transpiler import transpile
+from cl.transpiler.butane.decode import decode
 from cl.transpiler.butane.mounts import escape_path
+from cl.transpiler.dialect import UnreadableError
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.v3_config import encode, merge
 from cl.transpiler.ignition.v3_json import NotAnIgnitionConfigError, parse, read
+from cl.transpiler.report import Findings
+from cl.transpiler.yamlnode import YamlError, compose
 from tests.support.butane_configs import butane_config, mutate
 
 TEXTS = int(os.environ.get("GENERATED") or 400)
@@ -61,6 +66,21 @@ def test_merging_over_nothing_or_over_itself_changes_nothing_but_joined_lists(se
     assert encode(merge(config, config, spec), spec) == expected
     assert encode(merge(v3.Config(), config, spec), spec) == expected
     assert encode(merge(config, v3.Config(), spec), spec) == expected
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_a_config_in_python_is_what_it_is_in_yaml(seed: int) -> None:
+    text, unread = butane_config(seed), Findings()
+    try:
+        config, _ = decode(compose(text), unread)
+    except (UnreadableError, YamlError):
+        return
+    in_yaml, in_python = transpile(text), transpile(config)
+    assert in_python.json == in_yaml.json
+    told = Counter((entry.severity, entry.message) for entry in in_yaml.report)
+    keys = Counter((entry.severity, entry.message) for entry, _ in unread.entries())
+    assert Counter((entry.severity, entry.message) for entry in in_python.report) == told - keys
 
 
 JSON = st.recursive(
