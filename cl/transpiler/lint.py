@@ -157,16 +157,19 @@ def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterat
 
 def _kept(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iterator[Finding]:
     """Ignition refuses to write contents over a file that is there, and does so after the wipe
-    (coreos/ignition, internal/exec/stages/files/filesystemEntries.go).
+    (coreos/ignition, internal/exec/stages/files/filesystemEntries.go). What is appended goes behind what is there.
     """
     for kind in ("files", "links"):
         for index, node in enumerate(storage.get(kind, [])):
             writes = kind == "links" or "source" in node.get("contents", {})
+            where, subject = f"storage.{kind}.{index}", ("storage", "path", node["path"])
             if writes and not node.get("overwrite") and is_kept(node["path"]):
                 message = f"{node['path']} survives the next run, and the config writes it: one of the two is lost"
-                hint = "set overwrite: true, or keep less"
-                subject = ("storage", "path", node["path"])
-                yield Finding(Rule.KEPT, "error", f"storage.{kind}.{index}", message, hint, subject)
+                yield Finding(Rule.KEPT, "error", where, message, "set overwrite: true, or keep less", subject)
+            elif not writes and node.get("append") and is_kept(node["path"]):
+                message = f"{node['path']} survives the next run, and each run appends to it once more"
+                hint = "write it whole, with contents and overwrite: true, or keep less"
+                yield Finding(Rule.KEPT, "warning", where, message, hint, subject)
 
 
 def _wipes(storage: dict[str, Any], root_is_kept: bool) -> Iterator[Finding]:

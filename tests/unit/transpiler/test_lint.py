@@ -34,6 +34,16 @@ KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
         ("storage: {files: [{path: /var/log/a, overwrite: true, contents: {inline: a}}]}", KEPT, []),
         ("storage: {files: [{path: /var/log/a}, {path: /a, contents: {inline: a}}]}", KEPT, []),
         (
+            "storage: {files: [{path: /var/log/a, append: [{inline: a}]}, {path: /b, append: [{inline: b}]}]}",
+            KEPT,
+            [("warning", "$.storage.files.0")],
+        ),
+        (
+            "storage: {files: [{path: /var/log/a, overwrite: true, contents: {inline: a}, append: [{inline: a}]}]}",
+            KEPT,
+            [],
+        ),
+        (
             "storage: {filesystems: [{device: /dev/vdb, format: ext4, wipe_filesystem: true}]}",
             None,
             [("error", "$.storage.filesystems.0")],
