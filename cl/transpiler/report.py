@@ -49,10 +49,11 @@ class Diagnostic:
     hint: str | None = None
     filename: str = "<config>"
 
-    def one_line(self) -> str:
+    def one_line(self, *, with_path: bool = True) -> str:
         """The finding as one line: `error at $.a.b, line 3 col 5: message`."""
-        place = f", line {self.line} col {self.column}" if self.line is not None else ""
-        at = f" at {self.path}{place}" if self.path != "$" or place else ""
+        place = f"line {self.line} col {self.column}" if self.line is not None else ""
+        path = self.path if with_path and (self.path != "$" or place) else ""
+        at = f" at {', '.join(filter(None, (path, place)))}" if path or place else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{self.severity}{at}: {self.message}{hint}"
 
@@ -86,7 +87,8 @@ class Report:
         `pretty` quotes the source line with a mark under the place; otherwise each entry is one line.
         """
         if not pretty:
-            return "\n".join(entry.one_line() for entry in self)
+            lines = [entry.one_line() for entry in self.entries]
+            return "\n".join(lines + [entry.one_line(with_path=False) for entry in self.unreadable])
         texts = {name: text.splitlines() for name, text in self.sources}
         return "\n\n".join(_pretty(entry, texts.get(entry.filename, []), color) for entry in self)
 
