@@ -1,18 +1,25 @@
-"""How long Go's gzip of a short text is: zlib's differs by some bytes, and by those butane may choose another encoding.
+"""How long Go's gzip of a content is: zlib's differs by some bytes, and by those butane may choose another encoding.
 
-Follows Go 1.26, compress/flate at level 9 (deflate.go, huffman_bit_writer.go, huffman_code.go), for contents that are
-one block there. Only lengths are computed; what is written into a config is zlib's.
+Follows Go 1.26, compress/flate at level 9 (deflate.go, huffman_bit_writer.go, huffman_code.go). Only lengths are
+computed; what is written into a config is zlib's.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 
-LIMIT = 1 << 14
-"""Contents shorter than this are one block."""
+LIMIT = 1 << 18
+"""Contents that are longer take too long to look at: a third of a second for one that is as long as this."""
 
+_WINDOW = 1 << 15
+_TOKENS = 1 << 14  # in one block
+_LONGEST_STORED = 65535
+_TRIES = 4096
 _MIN_MATCH, _MAX_MATCH = 4, 258
+_LOOK_AHEAD = _MIN_MATCH + _MAX_MATCH
 _FAR = 4096  # a match of four bytes from further away doesn't pay
 _END = 256
 _LITERALS, _OFFSETS = 286, 30
@@ -26,81 +33,116 @@ _CODE_ORDER = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
 _HUGE = 2**31 - 1
 
 
+@lru_cache(maxsize=32)  # a fleet's machines share contents
 def gzip_length(data: bytes) -> int:
-    """Bytes of Go's gzip, at its best level, of contents that are not empty and shorter than `LIMIT`.
+    """Bytes of Go's gzip, at its best level, of contents that are not empty.
 
-    The block is followed by the head of an empty one, 3 bits and, from the next byte on, 4 bytes.
+    Head and tail of gzip take 18 bytes. The blocks are followed by the head of an empty one, 3 bits and, from the
+    next byte on, 4 bytes.
     """
-    return 18 + (_block_bits(data) + 3 + 7) // 8 + 4
+    bits = 0
+    for block in _blocks(data):
+        needed, written = block.coded_bits()
+        if 0 <= block.length <= _LONGEST_STORED and 8 * (block.length + 5) < needed:  # it is stored as it is
+            bits += 3
+            bits += -bits % 8 + 8 * (4 + block.length)
+        else:
+            bits += written
+    return 18 + (bits + 3 + 7) // 8 + 4
 
 
-def _block_bits(data: bytes) -> int:
-    """Bits of the block that Go makes of the data."""
-    literals, offsets, extra = _frequencies(data)
-    no_matches = not any(offsets)
-    if no_matches:
-        offsets[0] = 1  # Go counts one, and doesn't write it
-    fixed = 3 + sum(map(int.__mul__, literals, _FIXED)) + 5 * sum(offsets) + extra
-    sizes, offset_sizes = _code_sizes(literals, 15), _code_sizes(offsets, 15)
-    header = _header_bits(_trimmed(sizes) + _trimmed(offset_sizes))
-    body = sum(map(int.__mul__, literals, sizes)) + sum(map(int.__mul__, offsets, offset_sizes))
-    dynamic = header + body + extra
-    stored = 8 * (len(data) + 5)
-    if stored < min(fixed, dynamic):
-        return stored
-    return dynamic - no_matches if dynamic < fixed else fixed - 5 * no_matches
+@dataclass(slots=True)
+class _Block:
+    """How often each literal or length, and each offset, stands in a block; the extra bits of all of them."""
+
+    literals: list[int] = field(default_factory=lambda: [0] * _LITERALS)
+    offsets: list[int] = field(default_factory=lambda: [0] * _OFFSETS)
+    extra: int = 0
+    tokens: int = 0
+    length: int = 0
+    """Bytes of the contents that the block stands for; -1 when they have left Go's window and can't be stored."""
+
+    def match(self, length: int, offset: int) -> None:
+        code, far = bisect_right(_LENGTH_BASE, length - 3) - 1, bisect_right(_OFFSET_BASE, offset - 1) - 1
+        self.literals[_END + 1 + code] += 1
+        self.offsets[far] += 1
+        self.extra += _LENGTH_EXTRA[code] + _OFFSET_EXTRA[far]
+
+    def coded_bits(self) -> tuple[int, int]:
+        """Bits of the smaller one of the two codes: those that Go reckons with, and those that it writes."""
+        literals, offsets = [*self.literals], [*self.offsets]
+        literals[_END] += 1
+        no_matches = not any(offsets)
+        if no_matches:
+            offsets[0] = 1  # Go counts one, and doesn't write it
+        fixed = 3 + sum(map(int.__mul__, literals, _FIXED)) + 5 * sum(offsets) + self.extra
+        sizes, offset_sizes = _code_sizes(literals, 15), _code_sizes(offsets, 15)
+        header = _header_bits(_trimmed(sizes) + _trimmed(offset_sizes))
+        body = sum(map(int.__mul__, literals, sizes)) + sum(map(int.__mul__, offsets, offset_sizes))
+        dynamic = header + body + self.extra
+        if dynamic < fixed:
+            return dynamic, dynamic - no_matches
+        return fixed, fixed - 5 * no_matches
 
 
 # --- matches -------------------------------------------------------------------------------------------------
 
 
-def _frequencies(data: bytes) -> tuple[list[int], list[int], int]:
-    """How often each literal or length, and each offset, stands in the block; the extra bits of all of them."""
-    literals, offsets, extra = [0] * _LITERALS, [0] * _OFFSETS, 0
-    literals[_END] = 1
+def _blocks(data: bytes) -> Iterator[_Block]:
+    """The blocks that Go makes of the contents."""
+    size, block, start = len(data), _Block(), 0
     heads: dict[bytes, int] = {}  # where four bytes were last
-    before: list[int] = [-1] * len(data)  # and where before that
+    before: list[int] = [-1] * size  # and where before that
     at, length, offset, waiting = 0, _MIN_MATCH - 1, 0, False
+    base, filled = 0, 2 * _WINDOW  # what Go's buffer holds of the contents
 
-    def insert(index: int) -> int:
-        """Note the four bytes at an index; where they were last."""
-        if index + _MIN_MATCH > len(data):
-            return -1
-        key = data[index : index + _MIN_MATCH]
-        before[index] = last = heads.get(key, -1)
-        heads[key] = index
-        return last
-
-    while at < len(data):
-        last = insert(at)
+    while at < size:
+        while filled < size and filled - at < _LOOK_AHEAD:
+            base, filled = base + _WINDOW, filled + _WINDOW
+        last = -1
+        if at + _MIN_MATCH <= size:
+            key = data[at : at + _MIN_MATCH]
+            before[at] = last = heads.get(key, -1)
+            heads[key] = at
         old_length, old_offset = length, offset
         length, offset = _MIN_MATCH - 1, 0
-        if last >= 0 and len(data) - at > old_length and old_length < _MAX_MATCH:
-            length, offset = _find_match(data, at, last, before)
+        first = max(base, at - _WINDOW)
+        if last >= first and size - at > old_length and old_length < _MAX_MATCH:
+            length, offset = _find_match(data, at, last, before, first)
         if old_length >= _MIN_MATCH and length <= old_length:  # the match at the byte before is the better one
-            code = bisect_right(_LENGTH_BASE, old_length - 3) - 1
-            far = bisect_right(_OFFSET_BASE, old_offset - 1) - 1
-            literals[_END + 1 + code] += 1
-            offsets[far] += 1
-            extra += _LENGTH_EXTRA[code] + _OFFSET_EXTRA[far]
+            block.match(old_length, old_offset)
             end = at + old_length - 1
-            for index in range(at + 1, end):
-                insert(index)
+            for index in range(at + 1, min(end, size - _MIN_MATCH + 1)):
+                key = data[index : index + _MIN_MATCH]
+                before[index] = heads.get(key, -1)
+                heads[key] = index
             at, length, waiting = end, _MIN_MATCH - 1, False
+            written = end
         else:
-            if waiting:
-                literals[data[at - 1]] += 1
-            at, waiting = at + 1, True
+            if not waiting:
+                at, waiting = at + 1, True
+                continue
+            block.literals[data[at - 1]] += 1
+            written = at
+            at += 1
+        block.tokens += 1
+        if block.tokens == _TOKENS:
+            block.length = written - start if start >= base else -1
+            yield block
+            block, start = _Block(), written
     if waiting:
-        literals[data[at - 1]] += 1
-    return literals, offsets, extra
+        block.literals[data[size - 1]] += 1
+        block.tokens += 1
+    if block.tokens:
+        block.length = size - start if start >= base else -1
+        yield block
 
 
-def _find_match(data: bytes, at: int, last: int, before: list[int]) -> tuple[int, int]:
-    """(length, offset) of the longest match among the places from `last` backwards; the nearest of equals."""
+def _find_match(data: bytes, at: int, last: int, before: list[int], first: int) -> tuple[int, int]:
+    """(length, offset) of the longest match among the places from `last` back to `first`; the nearest of equals."""
     longest = min(_MAX_MATCH, len(data) - at)
     length, offset = _MIN_MATCH - 1, 0
-    while last >= 0:
+    for _ in range(_TRIES):
         if data[last + length] == data[at + length]:
             same = length + 1 if data[last : last + length] == data[at : at + length] else 0
             while 0 < same < longest and data[last + same] == data[at + same]:
@@ -110,6 +152,8 @@ def _find_match(data: bytes, at: int, last: int, before: list[int]) -> tuple[int
                 if length >= longest:
                     break
         last = before[last]
+        if last < first:
+            break
     return length, offset
 
 

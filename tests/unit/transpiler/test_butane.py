@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import tempfile
@@ -280,6 +281,8 @@ def test_a_header_without_value_takes_the_header_of_the_parent_away() -> None:
 
 # --- Go's gzip
 
+NOISE = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(3000))
+
 
 @pytest.mark.parametrize(
     ("contents", "length"),
@@ -294,6 +297,13 @@ def test_a_header_without_value_takes_the_header_of_the_parent_away() -> None:
         (b"0123" + bytes(range(4, 220)) * 24 + b"0123", 302),
         (bytes(n.bit_length() for n in range(1, 9000)), 78),
         (b"".join(bytes((n,)) * (1 << n) for n in range(13)), 75),
+        # More than one block
+        (NOISE, 96_053),
+        (bytes(byte % 250 for byte in NOISE), 95_681),
+        (NOISE[:50_000] + b"x" * 150_000 + NOISE[:20_000], 70_627),
+        (b"".join(b"%d=%d\n" % (n, n * n) for n in range(9000)), 53_269),
+        (b"xy" * 100_000, 233),
+        (NOISE[:16_383] + NOISE[100:110], 16_421),
     ],
 )
 def test_go_gzips_to_as_many_bytes(contents: bytes, length: int) -> None:
