@@ -7,6 +7,7 @@ whole. What differs in single events and scalars is in `yamlnode`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from yaml.cyaml import CParser  # type: ignore[import-untyped]
@@ -18,25 +19,38 @@ from yaml.tokens import BlockEndToken  # type: ignore[import-untyped]
 _T = TypeVar("_T")
 _MAX_JOINTS = 100
 _PRIVATE_USE = range(0xE000, 0xF900)
+_BOM = "\ufeff"
 
 
-def mended(text: str, read: Callable[[str, str, list[int]], _T]) -> _T:
-    """What `read(text, joint, joints)` gives for a text that libyaml can read.
+@dataclass(frozen=True, slots=True)
+class Mending:
+    """What was done to a text: `joint` was put in at the indexes `joints`, `mark` stands for byte order marks."""
 
-    It refuses `[a:,b]`, a colon at the end of a text in a flow list or mapping; for yaml.v3 the colon belongs to the
-    text. So a character is put behind each such colon: `joint`, at the indexes `joints`.
+    joint: str
+    joints: list[int]
+    mark: str
+
+
+def mended(text: str, read: Callable[[str, Mending], _T]) -> _T:
+    """What `read` gives for a text that libyaml can read as yaml.v3 does.
+
+    libyaml refuses `[a:,b]`, a colon at the end of a text in a flow list or mapping; for yaml.v3 the colon belongs to
+    the text. So a character is put behind each such colon. And it takes a byte order mark anywhere for nothing, which
+    yaml.v3 does at the very beginning only: another character takes its place.
     """
-    joint = next((chr(code) for code in _PRIVATE_USE if chr(code) not in text), "")
-    joints: list[int] = []
+    unused = (chr(code) for code in _PRIVATE_USE if chr(code) not in text)
+    mending = Mending(next(unused, ""), [], next(unused, "") if _BOM in text[1:] else "")
+    if mending.mark:
+        text = text[:1] + text[1:].replace(_BOM, mending.mark)
     while True:
         try:
-            return read(text, joint, joints)
+            return read(text, mending)
         except ScannerError as error:
-            if error.problem != "found unexpected ':'" or len(joints) == _MAX_JOINTS:
+            if error.problem != "found unexpected ':'" or len(mending.joints) == _MAX_JOINTS:
                 raise
-            joints.append(error.problem_mark.index + 1)
-            at = joints[-1] + text.startswith("\ufeff")  # the parser doesn't count a byte order mark
-            text = text[:at] + joint + text[at:]
+            mending.joints.append(error.problem_mark.index + 1)
+            at = mending.joints[-1] + text.startswith(_BOM)  # the parser doesn't count a byte order mark
+            text = text[:at] + mending.joint + text[at:]
 
 
 def start_parser(text: str) -> Any:
@@ -63,19 +77,26 @@ class _Chunks:
 _CHUNK = 512
 
 
-def without_joints(next_event: Callable[[], Any], joint: str, joints: list[int]) -> Callable[[], Any]:
-    """Events of a text without what `mended` has put into it; there is a document, and none is asked for after it."""
+def as_given(next_event: Callable[[], Any], mending: Mending) -> Callable[[], Any]:
+    """Events of a text without what `mended` has done to it; there is a document, and none is asked for after it."""
+    if not mending.joints and not mending.mark:
+        return next_event
 
-    def next_without() -> Any:
+    def next_as_given() -> Any:
         event = next_event()
+        if event is None:
+            return None
         mark = event.start_mark
-        before = sum(mark.index - mark.column <= at < mark.index for at in joints)
+        before = sum(mark.index - mark.column <= at < mark.index for at in mending.joints)
         event.start_mark = Mark(mark.name, mark.index, mark.line, mark.column - before, None, None)
         if type(event) is ScalarEvent:
-            event.value = event.value.replace(joint, "")
+            if mending.joints:
+                event.value = event.value.replace(mending.joint, "")
+            if mending.mark:
+                event.value = event.value.replace(mending.mark, _BOM)
         return event
 
-    return next_without
+    return next_as_given
 
 
 def look_ahead(text: str, end: int) -> None:

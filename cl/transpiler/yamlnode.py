@@ -29,7 +29,7 @@ from yaml.events import (  # type: ignore[import-untyped]
 )
 from yaml.reader import ReaderError  # type: ignore[import-untyped]
 
-from cl.transpiler.libyaml import look_ahead, mended, start_parser, without_joints
+from cl.transpiler.libyaml import Mending, as_given, look_ahead, mended, start_parser
 from cl.transpiler.report import Key, Locator, Path
 
 MAX_DEPTH = 10_000
@@ -136,10 +136,10 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
 _Fill = Callable[[str, int, int], str] | None
 
 
-def _read(text: str, joint: str, joints: list[int], fill: _Fill) -> Node | None:
+def _read(text: str, mending: Mending, fill: _Fill) -> Node | None:
     """`compose` with the parser's own errors."""
     parser = start_parser(text)
-    root, end = _compose(without_joints(parser.get_event, joint, joints) if joints else parser.get_event, fill)
+    root, end = _compose(as_given(parser.get_event, mending), fill)
     if text[end:].strip():
         look_ahead(text, end)
     return root

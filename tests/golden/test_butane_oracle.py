@@ -79,9 +79,7 @@ def test_generated_configs_agree(butane: Path, files_dir: Path) -> None:
 
 def test_mutated_configs_agree(butane: Path, files_dir: Path) -> None:
     seeds = range(SEED, SEED + GENERATED // 2)
-    texts = [mutate(butane_config(seed), random.Random(seed)) for seed in seeds]
-    # Known difference: a byte order mark inside a text is part of a word for yaml.v3 and nothing at all for libyaml.
-    agree(butane, [text for text in texts if "\ufeff" not in text], files_dir)
+    agree(butane, [mutate(butane_config(seed), random.Random(seed)) for seed in seeds], files_dir)
 
 
 def test_configs_agree_without_a_files_dir(butane: Path) -> None:

@@ -27,7 +27,7 @@ def read_comments(text: str, root: Node | None) -> list[Comment]:
     """The comments of a text that `compose` made `root` of, in order."""
     if root is None:
         return [Comment(match[0].rstrip(), None) for match in _COMMENT.finditer(text)]
-    text, spans, document_end = mended(text, lambda text, *_: (text, *_scalars(text)))
+    text, mark, spans, document_end = mended(text, lambda text, mending: (text, mending.mark, *_scalars(text)))
     ends = [end for _, end in spans]
     entries = sorted(_entries(root))
     lines = [line for line, _, _ in entries]
@@ -43,7 +43,8 @@ def read_comments(text: str, root: Node | None) -> list[Comment]:
         path = entries[index][2] if index < len(entries) else None
         if before.strip() and (index >= len(entries) or lines[index] != line):
             path = entries[index - 1][2] if index else None
-        found.append(Comment(match[0].rstrip(), path))
+        comment = match[0].rstrip()
+        found.append(Comment(comment.replace(mark, "\ufeff") if mark else comment, path))
     return found
 
 

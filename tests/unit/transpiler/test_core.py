@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import runpy
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cl.transpiler import gojson, schema, transpile
+from cl.transpiler.clc.to_butane import to_butane
 from cl.transpiler.cli import main
 from cl.transpiler.detect import detect_text
 from cl.transpiler.ignition import v3_json
@@ -347,3 +349,21 @@ def test_colons_are_mended_behind_a_byte_order_mark_and_among_all_characters() -
     assert transpile("\ufeffdocker: {flags: [a:,b]}\n", dialect="clc").json is not None
     every = "".join(map(chr, range(0xE000, 0xF900)))
     assert transpile(f"# {every}\ndocker: {{flags: [a:,b]}}\n", dialect="clc").json is None
+
+
+def test_a_byte_order_mark_inside_of_a_text_is_a_character() -> None:
+    text = "\ufeff{h}\ufeffx: 1\nstorage:\n  files:\n    - {{path: /a\ufeff, contents: &c {{inline: [a:,b]}}}}\n"
+    report = transpile(text.format(h=HEAD)).report
+    assert [(entry.line, entry.column, entry.message) for entry in report] == [
+        (6, 41, "expected a text, found a list"),
+    ]
+    result = transpile(text.format(h=HEAD).replace("[a:,b]", "'\ufeffb'"))
+    assert [(entry.path, entry.line, entry.column) for entry in result.report] == [("$.\ufeffx", 3, 1)]
+    assert json.loads(result.unwrap())["storage"]["files"] == [
+        {"path": "/a\ufeff", "contents": {"compression": "", "source": "data:,%EF%BB%BFb"}}
+    ]
+
+
+def test_a_comment_keeps_its_byte_order_mark() -> None:
+    rewritten = to_butane("# \ufeffold\nsystemd: {units: [{name: a.service}]}\n")
+    assert "# \ufeffold\n" in (rewritten.text or "")
