@@ -15,6 +15,7 @@ from cl.transpiler.report import Findings, Path
 from cl.transpiler.schema import Noun, Type
 
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # U+DC80 to U+DCFF stand for single bytes
+_OF_OUTPUTS = "what is known later goes into a snippet in YAML, as ${name}, and is given by variables"
 _PYTHON = {"str": str, "int": int, "uint": int, "bool": bool}
 
 
@@ -68,4 +69,5 @@ def _check_value(kind: Type, value: Any, path: Path, findings: Findings) -> None
     elif isinstance(value, str) and _LONE_SURROGATE.search(value):
         findings.error(path, "the text holds characters that are not Unicode")
     elif type(value) is not _PYTHON[kind.kind] and not (kind.kind == "str" and isinstance(value, str)):
-        findings.error(path, f"expected {kind.describe()}, found {type(value).__name__}")
+        hint = _OF_OUTPUTS if hasattr(value, "apply") else None
+        findings.error(path, f"expected {kind.describe()}, found {type(value).__name__}", hint=hint)

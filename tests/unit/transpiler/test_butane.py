@@ -100,6 +100,16 @@ def test_wrong_python_values_are_findings(config: Butane, path: str) -> None:
     assert [entry.path for entry in result.report if entry.severity == "error"] == [path]
 
 
+def test_an_output_of_pulumi_belongs_into_variables() -> None:
+    class Output:
+        def apply(self) -> None:
+            """What Outputs are known by."""
+
+    (entry,) = transpile(Butane(storage=Storage(files=[File(path=Output())]))).report  # type: ignore[arg-type]
+    assert (entry.path, entry.message) == ("storage.files[0].path", "expected a text, found Output")
+    assert "variables" in (entry.hint or "")
+
+
 def test_fields_of_a_later_version_are_warned_of() -> None:
     config = Butane(
         version="1.0.0",
