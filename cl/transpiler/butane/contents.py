@@ -9,7 +9,6 @@ import zlib
 from pathlib import Path
 from posixpath import normpath
 
-from cl.transpiler.butane import gogzip
 from cl.transpiler.ignition.checks import data_url
 
 NO_FILES_DIR = "local paths start at a files dir, and none was given"
@@ -53,8 +52,11 @@ def _is_shorter_compressed(contents: bytes, limit: int) -> bool:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     length = len(deflate.compress(contents)) + len(deflate.flush()) + 18 + 5
     found = _base64_url_length(length)
-    if abs(found - limit) * 8 <= limit and len(contents) < gogzip.LIMIT:
-        found = _base64_url_length(gogzip.gzip_length(contents))
+    if abs(found - limit) * 8 <= limit:
+        from cl.transpiler.butane import gogzip  # seldom needed
+
+        if len(contents) < gogzip.LIMIT:
+            found = _base64_url_length(gogzip.gzip_length(contents))
     return found < limit
 
 

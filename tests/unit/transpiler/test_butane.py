@@ -291,7 +291,18 @@ def test_a_header_without_value_takes_the_header_of_the_parent_away() -> None:
 
 # --- Go's gzip
 
-NOISE = b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(3000))
+
+def noise(size: int) -> bytes:
+    return b"".join(hashlib.sha256(b"%d" % n).digest() for n in range(size // 32))
+
+
+NOISE = noise(96_000)
+
+
+@pytest.mark.parametrize("size", [1000, 90_000, 290_000])
+def test_what_can_not_be_compressed_is_not(size: int) -> None:
+    source, compression = encode(noise(size), None)
+    assert (source[:13], compression) == ("data:;base64,", "")
 
 
 @pytest.mark.parametrize(
