@@ -375,7 +375,8 @@ def _link(link: v3.Link, storage: v3.Storage, path: Path, findings: Findings, sp
         return
     target = values.clean(link.target or "")
     if not target.startswith("/"):
-        target = values.clean(f"{link.path}/{link.target or ''}") if link.path else target
+        joined = "/".join(filter(None, (link.path, link.target)))
+        target = values.clean(joined) if joined else ""
     for directory in storage.directories:
         if target == directory.path:
             findings.error(path, "a hard link can't lead to a directory")
