@@ -27,6 +27,8 @@ class Version:
         return noun_of(Butane, self.spec, self.hidden)
 
 
+_CLC_SECTIONS = frozenset(("docker", "etcd", "flannel", "locksmith", "networkd", "update"))
+_OF_CLC = "a section of Container Linux Config: `--to butane` rewrites a whole one"
 _FLATCAR = frozenset(("boot_device", "grub"))
 VERSIONS = {
     ("flatcar", "1.0.0"): Version(3, _FLATCAR),
@@ -110,7 +112,8 @@ def _unused_keys(noun: Noun, value: Any, node: Node | None, path: Path, findings
         name = key.value
         field = fields.get(name)
         if field is None:
-            findings.warning((*path, Key(name)), f"unused key {name!r}", hint=did_you_mean(name, fields))
+            hint = _OF_CLC if name in _CLC_SECTIONS and not path else did_you_mean(name, fields)
+            findings.warning((*path, Key(name)), f"unused key {name!r}", hint=hint)
         else:
             _unused_in_field(field, getattr(value, field.name), child, (*path, name), findings)
 

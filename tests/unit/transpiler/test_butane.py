@@ -147,6 +147,14 @@ def test_what_can_not_be_read_is_told_beside_the_entries(text: str, line: int) -
     assert result.report.is_fatal
 
 
+def test_a_section_of_container_linux_config_is_known_as_one() -> None:
+    report = butane("update: {group: beta}\nstorge: {}\nsystemd: {docker: {}}\n").report
+    hints = {entry.path: entry.hint for entry in report}
+    assert "--to butane" in (hints["$.update"] or "")
+    assert hints["$.storge"] == "did you mean 'storage'?"
+    assert hints["$.systemd.docker"] is None
+
+
 # --- snippets
 
 
