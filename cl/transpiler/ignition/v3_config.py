@@ -144,6 +144,12 @@ def nested_nouns(noun: Noun) -> tuple[tuple[str, bool, Noun], ...]:
     return tuple(out)
 
 
+@cache
+def _holding_lists(noun: Noun) -> tuple[tuple[str, bool, Noun], ...]:
+    """`nested_nouns` beneath which there is a keyed list."""
+    return tuple(field for field in nested_nouns(noun) if _lists(field[2]) or _holding_lists(field[2]))
+
+
 def _duplicates(noun: Noun, value: object, path: Path, findings: Findings) -> None:
     seen: set[tuple[str, str]] = set()
     for name, group, key in _lists(noun):
@@ -153,7 +159,7 @@ def _duplicates(noun: Noun, value: object, path: Path, findings: Findings) -> No
                 what = f"{identity[1]!r} is defined twice" if identity[1] else "an entry like this is defined twice"
                 findings.error((*path, name, index), what, hint="each entry of this list needs a key of its own")
             seen.add(identity)
-    for name, many, inner in nested_nouns(noun):
+    for name, many, inner in _holding_lists(noun):
         item = getattr(value, name)
         if many:
             for index, entry in enumerate(item):
