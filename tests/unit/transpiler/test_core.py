@@ -367,3 +367,4 @@ def test_a_byte_order_mark_inside_of_a_text_is_a_character() -> None:
 def test_a_comment_keeps_its_byte_order_mark() -> None:
     rewritten = to_butane("# \ufeffold\nsystemd: {units: [{name: a.service}]}\n")
     assert "# \ufeffold\n" in (rewritten.text or "")
+    assert compose("# \ufeffalone\n") is None
