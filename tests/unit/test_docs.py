@@ -6,7 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import yaml  # type: ignore[import-untyped]
+
 from cl.transpiler.lint import Rule
+from components.settings import read_settings
 
 CONFIGS = (Path(__file__).parents[2] / "docs" / "configs.md").read_text()
 
@@ -22,3 +25,17 @@ def test_the_config_in_python_is_one() -> None:
 
 def test_every_rule_is_described() -> None:
     assert set(re.findall(r"^\| `(\w+)` \| (?:error|warning) \|", CONFIGS, re.MULTILINE)) == set(Rule)
+
+
+def test_the_stack_config_with_snippets_is_one(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^((?:    flatcar:.*\n(?:      .*\n)*)+)", CONFIGS, re.MULTILINE)
+    values = yaml.safe_load(shown)
+    for file in re.findall(r"cl/\S+\.yaml", shown):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    texts = {key: json.dumps(value) for key, value in values.items()}
+    settings, problems = read_settings(texts, secret_keys=(), root=tmp_path)
+    assert problems == []
+    assert settings is not None
+    (web,) = settings.machines
+    assert [str(path) for path in web.snippets] == ["cl/snippets/users.yaml", "cl/snippets/web.yaml"]
