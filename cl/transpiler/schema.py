@@ -150,10 +150,12 @@ class Decoder:
 
     def _value(self, kind: Type, node: Node, old: object) -> object:
         """The value of `node` for a field of this type, or MISSING. `old` is what a merge key put there before."""
+        if isinstance(node, Scalar):
+            if node.tag == "!!str" and kind.kind == "str":
+                return node.value  # what most nodes are
+            return self._scalar(kind, node)
         if isinstance(node, Alias):
             return self._alias(kind, node, old)
-        if isinstance(node, Scalar):
-            return self._scalar(kind, node)
         if kind.kind == "noun" and kind.noun is not None and isinstance(node, Mapping):
             own = getattr(kind.noun.cls, "from_node", None)
             return own(node, self) if own is not None else self.struct(kind.noun, node, old)
@@ -243,6 +245,8 @@ class Decoder:
 
     def _key(self, key: Node) -> str | None:
         """The text of a key, None for a null; anything but a scalar is a problem."""
+        if key.tag == "!!str" and isinstance(key, Scalar):
+            return key.value
         name = self._value(_KEY, key, MISSING)
         return name if isinstance(name, str) else None
 

@@ -106,7 +106,7 @@ class Alias(Node):
 
 def is_merge(node: Node) -> bool:
     """True for the merge key `<<`."""
-    return isinstance(node, Scalar) and node.value == "<<" and node.tag == "!!merge"
+    return node.tag == "!!merge" and node.value == "<<" and isinstance(node, Scalar)
 
 
 def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> Node | None:
@@ -171,8 +171,8 @@ def _compose(next_event: Callable[[], Any], fill: _Fill) -> tuple[Node | None, i
         kind = type(event)
         node: Node
         if kind is ScalarEvent:
-            is_value = not stack or keys[-1] is not None or type(stack[-1]) is Sequence
-            node = _scalar(event, fill if is_value else None)
+            is_filled = fill is not None and (not stack or keys[-1] is not None or type(stack[-1]) is Sequence)
+            node = _scalar(event, fill if is_filled else None)
             if flow and not event.style and "?" in event.value:
                 raise YamlError("in a flow list or mapping a text with a ? needs quotes", node.line, node.column)
         elif kind is MappingStartEvent or kind is SequenceStartEvent:

@@ -175,7 +175,7 @@ class _Conversion:
             source = self._remote(contents.remote.url, (*path, "remote", "url"))
         return v2.FileContents(
             compression=contents.remote.compression,
-            source=source,
+            source=source or "data:,",  # a URL may be printed as nothing, like #
             verification=_verification(contents.remote.verification),
         )
 

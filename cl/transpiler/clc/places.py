@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Path, Place
-from cl.transpiler.yamlnode import Mapping, Node, Sequence
+from cl.transpiler.yamlnode import Alias, Mapping, Node, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,5 +76,7 @@ def _remote(contents: Node) -> Mapping | None:
     remote = pair[1] if pair is not None else None
     if not isinstance(remote, Mapping):
         return None
-    url = remote.child("url")
-    return remote if url is not None and url[1].value and url[1].tag != "!!null" else None
+    _, url = remote.child("url") or (None, None)
+    if isinstance(url, Alias):
+        url = url.target
+    return remote if url is not None and url.value and url.tag != "!!null" else None

@@ -19,7 +19,7 @@ from typing import Any
 from cl.transpiler.clc import nouns
 from cl.transpiler.clc.clusters import ETCD_DEFAULT, Etcd, Flannel
 from cl.transpiler.clc.hints import hint_for
-from cl.transpiler.gotext import is_duration
+from cl.transpiler.gotext import SPACE, is_duration, lower
 from cl.transpiler.gourl import UrlError, parse_url
 from cl.transpiler.report import Findings, Key, Path
 from cl.transpiler.schema import Noun, noun_of
@@ -31,7 +31,8 @@ DEFAULT_DIRECTORY_MODE = 0o755
 _DAYS = frozenset(("sun", "mon", "tue", "wed", "thu", "fri", "sat", "not-present"))
 """`not-present` is ct's own word for no day at all; it doesn't notice when a config says it."""
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]")
-_WORDS = re.compile(r"[^\S\n\r]*(\S+)[^\S\n\r]+(\S+)")
+_WORDS = re.compile("[{0}]*([^{0}\n]+)[{0}]+([^{0}\n]+)".format(SPACE.replace("\n", "")))
+"""Go's Sscanf("%s %s"): a line's end is no blank to it."""
 
 
 def validate(config: nouns.Config, root: Node | None, findings: Findings) -> None:
@@ -165,7 +166,7 @@ def _is_json_object(text: str) -> bool:
 
 
 def _check_update(update: nouns.Update, path: Path, findings: Findings) -> bool:
-    if update.group.lower() not in ("stable", "beta", "alpha") and not update.server:
+    if lower(update.group) not in ("stable", "beta", "alpha") and not update.server:
         hint = "one of stable, beta, alpha, or a server that knows other groups"
         findings.warning(path, f"update group {update.group!r} is not known", hint=hint)
     try:
@@ -180,7 +181,7 @@ def _check_locksmith(locksmith: nouns.Locksmith, path: Path, findings: Findings)
         findings.error(path, "window_start and window_length go together")
         return True
     strategy = locksmith.reboot_strategy
-    if strategy and strategy.lower() not in ("reboot", "etcd-lock", "off"):
+    if strategy and lower(strategy) not in ("reboot", "etcd-lock", "off"):
         message = f"the reboot strategy is one of reboot, etcd-lock, off, not {strategy!r}"
         findings.error((*path, "reboot_strategy"), message)
     if locksmith.window_start:
@@ -194,7 +195,7 @@ def _check_locksmith(locksmith: nouns.Locksmith, path: Path, findings: Findings)
 def _check_window_start(start: str, path: Path, findings: Findings) -> None:
     words = _WORDS.match(start)
     day, time = words.groups() if words else ("", start)
-    if day and day.lower() not in _DAYS:
+    if day and lower(day) not in _DAYS:
         hint = "one of sun, mon, tue, wed, thu, fri, sat"
         findings.error(path, f"{day!r} is not a day of the week", hint=hint)
     elif not _TIME.fullmatch(time):

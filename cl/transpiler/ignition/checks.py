@@ -10,6 +10,7 @@ import base64
 import functools
 import re
 
+from cl.transpiler.gotext import SPACE
 from cl.transpiler.gourl import UrlError, parse_url, query_values
 
 
@@ -23,9 +24,8 @@ LINE_MAX = 2048
 """Longest line that systemd reads, in bytes."""
 
 _READ = 4096  # the size of Go's bufio.Reader: decides which long lines the reader notices
-_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_NOT_SPACE = re.compile(f"[^{_SPACE}]")
-_BLANK = re.compile(f"[{_SPACE}]*")
+_NOT_SPACE = re.compile(f"[^{SPACE}]")
+_BLANK = re.compile(f"[{SPACE}]*")
 _SECTION_OR_COMMENT = re.compile(r"[\[#;]")
 _NAME_END = re.compile(r"[=\r\n]")
 _LINE_END = re.compile(r"[\r\n]")
