@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -52,17 +53,17 @@ def convert(
     disks = convert.disks(config.storage.disks)
     converted = v2.Config(
         ignition=ignition,
-        networkd=v2.Networkd(units=tuple(map(_networkd_unit, config.networkd.units))),
+        networkd=config.networkd,
         passwd=v2.Passwd(groups=tuple(map(_group, config.passwd.groups)), users=tuple(map(_user, config.passwd.users))),
         storage=v2.Storage(
             directories=tuple(map(_directory, config.storage.directories)),
             disks=disks,
             files=files,
-            filesystems=tuple(map(_filesystem, config.storage.filesystems)),
+            filesystems=config.storage.filesystems,
             links=tuple(map(_link, config.storage.links)),
-            raid=tuple(map(_raid, config.storage.raid)),
+            raid=config.storage.raid,
         ),
-        systemd=v2.Systemd(units=units + tuple(map(_unit, config.systemd.units))),
+        systemd=v2.Systemd(units=units + config.systemd.units),
     )
     update_from = "update" if config.update is not None else "locksmith"
     return converted, Generated(units=origins, update_file_at=len(config.storage.files), update_from=update_from)
@@ -107,9 +108,7 @@ class _Conversion:
                 replace=_reference(config.replace) if config.replace is not None else None,
             ),
             security=v2.Security(tls=v2.Tls(certificate_authorities=tuple(map(_reference, authorities)))),
-            timeouts=v2.Timeouts(
-                http_response_headers=ignition.timeouts.http_response_headers, http_total=ignition.timeouts.http_total
-            ),
+            timeouts=ignition.timeouts,
             version=VERSION,
         )
 
@@ -154,10 +153,10 @@ class _Conversion:
         return tuple(
             v2.File(
                 filesystem=file.filesystem or "root",
-                group=_owner(file.group),
+                group=file.group,
                 overwrite=file.overwrite,
                 path=file.path,
-                user=_owner(file.user),
+                user=file.user,
                 append=file.append,
                 contents=self._contents(file.contents, ("storage", "files", index, "contents")),
                 mode=DEFAULT_FILE_MODE if file.mode is None else file.mode,
@@ -217,17 +216,13 @@ def _reference(reference: nouns.Reference) -> v2.Reference:
     return v2.Reference(source=reference.source, verification=_verification(reference.verification))
 
 
-def _owner(owner: nouns.Owner | None) -> v2.Owner | None:
-    return v2.Owner(id=owner.id, name=owner.name) if owner is not None else None
-
-
 def _directory(directory: nouns.Directory) -> v2.Directory:
     return v2.Directory(
         filesystem=directory.filesystem or "root",
-        group=_owner(directory.group),
+        group=directory.group,
         overwrite=directory.overwrite,
         path=directory.path,
-        user=_owner(directory.user),
+        user=directory.user,
         mode=DEFAULT_DIRECTORY_MODE if directory.mode is None else directory.mode,
     )
 
@@ -235,95 +230,24 @@ def _directory(directory: nouns.Directory) -> v2.Directory:
 def _link(link: nouns.Link) -> v2.Link:
     return v2.Link(
         filesystem=link.filesystem or "root",
-        group=_owner(link.group),
+        group=link.group,
         overwrite=link.overwrite,
         path=link.path,
-        user=_owner(link.user),
+        user=link.user,
         hard=link.hard,
         target=link.target,
     )
 
 
-def _filesystem(filesystem: nouns.Filesystem) -> v2.Filesystem:
-    mount = filesystem.mount
-    return v2.Filesystem(name=filesystem.name, path=filesystem.path, mount=_mount(mount) if mount is not None else None)
+def _group(group: v2.Group) -> v2.Group:
+    return replace(group, gid=_signed(group.gid))
 
 
-def _mount(mount: nouns.Mount) -> v2.Mount:
-    create = mount.create
-    return v2.Mount(
-        create=v2.Create(force=create.force, options=create.options) if create is not None else None,
-        device=mount.device,
-        format=mount.format,
-        label=mount.label,
-        options=mount.options,
-        uuid=mount.uuid,
-        wipe_filesystem=mount.wipe_filesystem,
-    )
-
-
-def _raid(raid: nouns.Raid) -> v2.Raid:
-    return v2.Raid(devices=raid.devices, level=raid.level, name=raid.name, options=raid.options, spares=raid.spares)
-
-
-def _dropins(dropins: tuple[nouns.Dropin, ...]) -> tuple[v2.Dropin, ...]:
-    return tuple(v2.Dropin(contents=dropin.contents, name=dropin.name) for dropin in dropins)
-
-
-def _unit(unit: nouns.Unit) -> v2.Unit:
-    return v2.Unit(
-        contents=unit.contents,
-        dropins=_dropins(unit.dropins),
-        enable=unit.enable,
-        enabled=unit.enabled,
-        mask=unit.mask,
-        name=unit.name,
-    )
-
-
-def _networkd_unit(unit: nouns.NetworkdUnit) -> v2.NetworkdUnit:
-    return v2.NetworkdUnit(contents=unit.contents, dropins=_dropins(unit.dropins), name=unit.name)
+def _user(user: v2.User) -> v2.User:
+    create = user.create
+    return replace(user, create=replace(create, uid=_signed(create.uid))) if create is not None else user
 
 
 def _signed(number: int | None) -> int | None:
     """An unsigned number as ct hands it on: above 2**63 it wraps around."""
     return number - 2**64 if number is not None and number >= 2**63 else number
-
-
-def _group(group: nouns.Group) -> v2.Group:
-    return v2.Group(gid=_signed(group.gid), name=group.name, password_hash=group.password_hash, system=group.system)
-
-
-def _user(user: nouns.User) -> v2.User:
-    create = user.create
-    return v2.User(
-        create=_user_create(create) if create is not None else None,
-        gecos=user.gecos,
-        groups=user.groups,
-        home_dir=user.home_dir,
-        name=user.name,
-        no_create_home=user.no_create_home,
-        no_log_init=user.no_log_init,
-        no_user_group=user.no_user_group,
-        password_hash=user.password_hash,
-        primary_group=user.primary_group,
-        ssh_authorized_keys=user.ssh_authorized_keys,
-        shell=user.shell,
-        system=user.system,
-        uid=user.uid,
-    )
-
-
-def _user_create(create: nouns.UserCreate) -> v2.UserCreate:
-    return v2.UserCreate(
-        gecos=create.gecos,
-        groups=create.groups,
-        home_dir=create.home_dir,
-        no_create_home=create.no_create_home,
-        no_log_init=create.no_log_init,
-        no_user_group=create.no_user_group,
-        primary_group=create.primary_group,
-        shell=create.shell,
-        system=create.system,
-        uid=_signed(create.uid),
-    )

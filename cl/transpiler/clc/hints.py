@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cl.transpiler.clc import nouns
+from cl.transpiler.ignition import v2
 from cl.transpiler.report import did_you_mean
 
 _SECTIONS_OF = {
@@ -46,7 +47,7 @@ _ELSEWHERE: dict[type[Any], dict[str, str]] = {
         "gid": "this belongs in group.id",
     },
     nouns.Directory: {"recursive": "Ignition makes missing parents itself"},
-    nouns.Filesystem: {
+    v2.Filesystem: {
         key: f"this belongs in mount.{key}"
         for key in ("device", "format", "label", "uuid", "options", "wipe_filesystem", "create")
     },
@@ -56,7 +57,7 @@ _ELSEWHERE: dict[type[Any], dict[str, str]] = {
         "wipe_partition_entry": "Butane has this key, ct has not",
         "should_exist": "Butane has this key, ct has not",
     },
-    nouns.Unit: {
+    v2.Unit: {
         "content": "the key is contents",
         "drop_ins": "the key is dropins",
         "drop-ins": "the key is dropins",

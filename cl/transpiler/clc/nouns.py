@@ -1,12 +1,14 @@
 """The sections of a Container Linux Config as typed nouns; attributes are the YAML keys, in `ct`'s order.
 
-The order of the fields is the order in which `ct` v0.9.4 checks them. `etcd` and `flannel` know their options
-by version: see `clusters`.
+The order of the fields is the order in which `ct` v0.9.4 checks them. What a config says as Ignition says it
+(units, filesystems, arrays, users) are Ignition's own nouns, which are carried over as they are: `ct` checks nothing
+in them, so their order is that of the JSON. `etcd` and `flannel` know their options by version: see `clusters`.
 """
 
 from __future__ import annotations
 
 from cl.transpiler.clc.clusters import Etcd, Flannel
+from cl.transpiler.ignition import v2
 from cl.transpiler.noun import noun
 from cl.transpiler.schema import UInt
 
@@ -43,14 +45,6 @@ class IgnitionConfig:
 
 
 @noun
-class Timeouts:
-    """Seconds."""
-
-    http_response_headers: int | None = None
-    http_total: int | None = None
-
-
-@noun
 class Tls:
     """Certificate bundles for HTTPS."""
 
@@ -69,7 +63,7 @@ class Ignition:
     """The `ignition` section."""
 
     config: IgnitionConfig = IgnitionConfig()
-    timeouts: Timeouts = Timeouts()
+    timeouts: v2.Timeouts = v2.Timeouts()
     security: Security = Security()
 
 
@@ -95,55 +89,6 @@ class Disk:
 
 
 @noun
-class Raid:
-    """A software RAID array."""
-
-    name: str = ""
-    level: str = ""
-    devices: tuple[str, ...] = ()
-    spares: int = 0
-    options: tuple[str, ...] = ()
-
-
-@noun
-class Create:
-    """Deprecated way to say how a filesystem is made."""
-
-    force: bool = False
-    options: tuple[str, ...] = ()
-
-
-@noun
-class Mount:
-    """What a filesystem is made on, and how."""
-
-    device: str = ""
-    format: str = ""
-    create: Create | None = None
-    wipe_filesystem: bool = False
-    label: str | None = None
-    uuid: str | None = None
-    options: tuple[str, ...] = ()
-
-
-@noun
-class Filesystem:
-    """A filesystem, either made (`mount`) or already there (`path`)."""
-
-    name: str = ""
-    mount: Mount | None = None
-    path: str | None = None
-
-
-@noun
-class Owner:
-    """A user or a group, by number or by name."""
-
-    id: int | None = None
-    name: str = ""
-
-
-@noun
 class Remote:
     """Where contents are fetched from."""
 
@@ -162,13 +107,19 @@ class FileContents:
 
 
 @noun
-class File:
-    """A file; permissions in octal, 0644 when not given."""
+class Node:
+    """What files, directories and links have in common; `filesystem` "" is root."""
 
     filesystem: str = ""
     path: str = ""
-    user: Owner | None = None
-    group: Owner | None = None
+    user: v2.Owner | None = None
+    group: v2.Owner | None = None
+
+
+@noun
+class File(Node):
+    """A file; permissions in octal, 0644 when not given."""
+
     mode: int | None = None
     contents: FileContents = FileContents()
     overwrite: bool | None = None
@@ -176,25 +127,17 @@ class File:
 
 
 @noun
-class Directory:
+class Directory(Node):
     """A directory; permissions in octal, 0755 when not given."""
 
-    filesystem: str = ""
-    path: str = ""
-    user: Owner | None = None
-    group: Owner | None = None
     mode: int | None = None
     overwrite: bool | None = None
 
 
 @noun
-class Link:
+class Link(Node):
     """A symbolic link, or a hard one."""
 
-    filesystem: str = ""
-    path: str = ""
-    user: Owner | None = None
-    group: Owner | None = None
     hard: bool = False
     target: str = ""
     overwrite: bool | None = None
@@ -205,100 +148,32 @@ class Storage:
     """The `storage` section."""
 
     disks: tuple[Disk, ...] = ()
-    raid: tuple[Raid, ...] = ()
-    filesystems: tuple[Filesystem, ...] = ()
+    raid: tuple[v2.Raid, ...] = ()
+    filesystems: tuple[v2.Filesystem, ...] = ()
     files: tuple[File, ...] = ()
     directories: tuple[Directory, ...] = ()
     links: tuple[Link, ...] = ()
 
 
 @noun
-class Dropin:
-    """Settings put over a unit."""
-
-    name: str = ""
-    contents: str = ""
-
-
-@noun
-class Unit:
-    """A systemd unit."""
-
-    name: str = ""
-    enable: bool = False
-    enabled: bool | None = None
-    mask: bool = False
-    contents: str = ""
-    dropins: tuple[Dropin, ...] = ()
-
-
-@noun
-class Systemd:
-    """The `systemd` section."""
-
-    units: tuple[Unit, ...] = ()
-
-
-@noun
-class NetworkdUnit:
-    """A unit of systemd-networkd."""
-
-    name: str = ""
-    contents: str = ""
-    dropins: tuple[Dropin, ...] = ()
-
-
-@noun
-class Networkd:
-    """The `networkd` section."""
-
-    units: tuple[NetworkdUnit, ...] = ()
-
-
-@noun
-class UserCreate:
-    """Deprecated way to say how a user is made."""
+class UserCreate(v2.UserCreate):
+    """As in Ignition, but its number may not be negative."""
 
     uid: UInt | None = None
-    gecos: str = ""
-    home_dir: str = ""
-    no_create_home: bool = False
-    primary_group: str = ""
-    groups: tuple[str, ...] = ()
-    no_user_group: bool = False
-    system: bool = False
-    no_log_init: bool = False
-    shell: str = ""
 
 
 @noun
-class User:
+class User(v2.User):
     """A user and how to log in as it."""
 
-    name: str = ""
-    password_hash: str | None = None
-    ssh_authorized_keys: tuple[str, ...] = ()
     create: UserCreate | None = None
-    uid: int | None = None
-    gecos: str = ""
-    home_dir: str = ""
-    no_create_home: bool = False
-    primary_group: str = ""
-    groups: tuple[str, ...] = ()
-    no_user_group: bool = False
-    system: bool = False
-    no_log_init: bool = False
-    shell: str = ""
 
 
 @noun
-class Group:
-    """A group of users."""
+class Group(v2.Group):
+    """As in Ignition, but its number may not be negative."""
 
-    name: str = ""
     gid: UInt | None = None
-    password_hash: str = ""
-    system: bool = False
 
 
 @noun
@@ -349,8 +224,8 @@ class Config:
     version: int = 0
     ignition: Ignition = Ignition()
     storage: Storage = Storage()
-    systemd: Systemd = Systemd()
-    networkd: Networkd = Networkd()
+    systemd: v2.Systemd = v2.Systemd()
+    networkd: v2.Networkd = v2.Networkd()
     passwd: Passwd = Passwd()
     etcd: Etcd | None = None
     flannel: Flannel | None = None

@@ -79,7 +79,7 @@ def _refuse(config: v2.Config, findings: Findings) -> None:
         _refuse_twice([dropin.name for dropin in unit.dropins], "drop-in", path, findings)
 
 
-def _nodes(storage: v2.Storage) -> tuple[tuple[str, Sequence[v2.File | v2.Directory | v2.Link]], ...]:
+def _nodes(storage: v2.Storage) -> tuple[tuple[str, Sequence[v2.Node]], ...]:
     return (("files", storage.files), ("directories", storage.directories), ("links", storage.links))
 
 
@@ -99,7 +99,7 @@ def _refuse_nodes(storage: v2.Storage, findings: Findings) -> None:
                 findings.error(path, message, hint="write the path that the link leads to")
 
 
-def _full_path(node: v2.File | v2.Directory | v2.Link) -> str:
+def _full_path(node: v2.Node) -> str:
     """The path that ign-converter sees: filesystems are mounted nowhere but at /."""
     return posixpath.normpath("/" + node.path.lstrip("/"))
 
@@ -202,7 +202,7 @@ def _user(user: v2.User) -> v3.PasswdUser:
     )
 
 
-def _joined(node: v2.File | v2.Directory | v2.Link) -> str:
+def _joined(node: v2.Node) -> str:
     """Go's path.Join of the filesystem's mount point, / for root and nothing for others, and the path."""
     path = node.path if node.filesystem != "root" else f"/{node.path}"
     return posixpath.normpath(path).replace("//", "/") if path else ""

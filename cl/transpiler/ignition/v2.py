@@ -182,14 +182,20 @@ class Owner:
 
 
 @noun
-class Directory:
-    """A directory."""
+class Node:
+    """What files, directories and links have in common."""
 
     filesystem: str = _field("", always=True)
     group: Owner | None = None
     overwrite: bool | None = _field(None, since=2)
     path: str = _field("", always=True)
     user: Owner | None = None
+
+
+@noun
+class Directory(Node):
+    """A directory."""
+
     mode: int | None = None
 
 
@@ -204,28 +210,18 @@ class FileContents:
 
 
 @noun
-class File:
+class File(Node):
     """A file."""
 
-    filesystem: str = _field("", always=True)
-    group: Owner | None = None
-    overwrite: bool | None = _field(None, since=2)
-    path: str = _field("", always=True)
-    user: Owner | None = None
     append: bool = _field(False, since=2)
     contents: FileContents = FileContents()
     mode: int | None = None
 
 
 @noun
-class Link:
+class Link(Node):
     """A symbolic link, or a hard one."""
 
-    filesystem: str = _field("", always=True)
-    group: Owner | None = None
-    overwrite: bool | None = _field(None, since=2)
-    path: str = _field("", always=True)
-    user: Owner | None = None
     hard: bool = False
     target: str = _field("", always=True)
 

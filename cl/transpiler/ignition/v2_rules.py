@@ -179,7 +179,7 @@ def _absolute(value: str, path: Path, findings: Findings) -> None:
         findings.error(path, f"the path {value!r} is not absolute")
 
 
-def _node(node: v2.File | v2.Directory | v2.Link, path: Path, findings: Findings) -> None:
+def _node(node: v2.Node, path: Path, findings: Findings) -> None:
     if not node.filesystem:
         findings.error((*path, "filesystem"), "no filesystem is given")
     for key, owner in (("group", node.group), ("user", node.user)):
