@@ -15,7 +15,7 @@ _KINDS: dict[str, Type] = {
 }
 
 
-def _table(words: str) -> Noun:
+def option_table(words: str) -> Noun:
     """The schema of a set of options; it decodes into a dict of those that the config has."""
     fields = {}
     for word in words.split():
@@ -30,11 +30,11 @@ def _with(table: Noun, after: str, word: str) -> Noun:
     for name, field in table.fields.items():
         fields[name] = field
         if name == after:
-            fields |= _table(word).fields
+            fields |= option_table(word).fields
     return Noun(dict, fields)
 
 
-_ETCD2 = _table(
+_ETCD2 = option_table(
     """
     advertise_client_urls ca_file cert_file client_cert_auth:b cors data_dir debug:b discovery
     discovery_fallback discovery_srv discovery_proxy election_timeout:i enable_pprof:b force_new_cluster:b
@@ -45,7 +45,7 @@ _ETCD2 = _table(
     strict_reconfig_check:b trusted_ca_file wal_dir
     """
 )
-_ETCD3_0 = _table(
+_ETCD3_0 = option_table(
     """
     name data_dir wal_dir snapshot_count:i heartbeat_interval:i election_timeout:i enable_pprof:b
     listen_peer_urls listen_client_urls max_snapshots:i max_wals:i cors initial_advertise_peer_urls
@@ -59,7 +59,7 @@ _ETCD3_0 = _table(
 )
 _ETCD3_1 = _with(_with(_ETCD3_0, "force_new_cluster", "metrics"), "metrics", "log_output")
 _ETCD3_2 = _with(_with(_ETCD3_1, "enable_pprof", "enable_v2:b"), "peer_auto_tls", "auth_token")
-_ETCD3_3 = _table(
+_ETCD3_3 = option_table(
     """
     name data_dir wal_dir snapshot_count:i heartbeat_interval:i election_timeout:i enable_pprof:b enable_v2:b
     listen_peer_urls listen_client_urls max_snapshots:i max_wals:i cors quota_backend_bytes:i max_txn_ops:i
@@ -74,7 +74,7 @@ _ETCD3_3 = _table(
     experimental_initial_corrupt_check:b experimental_corrupt_check_time experimental_enable_v2v3
     """
 )
-_ETCD3_4 = _table(
+_ETCD3_4 = option_table(
     """
     name data_dir wal_dir snapshot_count:i heartbeat_interval:i election_timeout:i
     initial_election_tick_advance:b listen_peer_urls listen_client_urls max_snapshots:i max_wals:i
@@ -94,7 +94,7 @@ _ETCD3_4 = _table(
     log_package_levels
     """
 )
-_ETCD3_5 = _table(
+_ETCD3_5 = option_table(
     """
     name data_dir wal_dir snapshot_count:i heartbeat_interval:i election_timeout:i
     initial_election_tick_advance:b listen_peer_urls listen_client_urls max_snapshots:i max_wals:i
@@ -118,15 +118,15 @@ _ETCD3_5 = _table(
     unsafe_no_fsync:b
     """
 )
-_FLANNEL0_5 = _table(
+_FLANNEL0_5 = option_table(
     """
     etcd_endpoints etcd_cafile etcd_certfile etcd_keyfile etcd_prefix ip_masq subnet_file interface public_ip
     """
 )
-_FLANNEL0_6 = Noun(dict, _table("etcd_username etcd_password").fields | _FLANNEL0_5.fields)
-_FLANNEL0_7 = Noun(dict, _FLANNEL0_6.fields | _table("kube_subnet_mgr:b").fields)
+_FLANNEL0_6 = Noun(dict, option_table("etcd_username etcd_password").fields | _FLANNEL0_5.fields)
+_FLANNEL0_7 = Noun(dict, _FLANNEL0_6.fields | option_table("kube_subnet_mgr:b").fields)
 
-_NONE = _table("")
+_NONE = option_table("")
 _ETCD = {(3, 0): _ETCD3_0, (3, 1): _ETCD3_1, (3, 2): _ETCD3_2, (3, 3): _ETCD3_3, (3, 4): _ETCD3_4}
 
 

@@ -6,7 +6,7 @@ All are drop-ins of units that Container Linux had. Source: ct v0.9.4, config/ty
 from __future__ import annotations
 
 from cl.transpiler.clc import nouns
-from cl.transpiler.clc.clusters import Etcd, Flannel, Options
+from cl.transpiler.clc.clusters import Cluster, Etcd, Flannel
 from cl.transpiler.clc.platforms import METADATA_PROVIDERS, fill, has_templating
 from cl.transpiler.gotext import quote
 from cl.transpiler.ignition import v2
@@ -28,17 +28,12 @@ def metadata_units(platform: str) -> tuple[v2.Unit, ...]:
 
 def docker_unit(docker: nouns.Docker) -> v2.Unit:
     """docker.service with the flags in DOCKER_OPTS, joined by spaces and not escaped, as in `ct`."""
-    contents = f'[Service]\nEnvironment="DOCKER_OPTS={" ".join(docker.flags)}"'
-    dropin = v2.Dropin(name="20-clct-docker.conf", contents=contents)
-    return v2.Unit(name="docker.service", enable=True, dropins=(dropin,))
+    return _enabled_unit("docker", "docker", f'[Service]\nEnvironment="DOCKER_OPTS={" ".join(docker.flags)}"')
 
 
 def etcd_unit(etcd: Etcd, platform: str) -> v2.Unit:
     """etcd-member.service with the options as flags. Raises platforms.TemplatingError."""
-    tag = f"ETCD_IMAGE_TAG=v{etcd.version}" if etcd.version else None
-    contents = _wrapper_text("/usr/lib/coreos/etcd-wrapper $ETCD_OPTS", etcd.options, tag, platform)
-    dropin = v2.Dropin(name="20-clct-etcd-member.conf", contents=contents)
-    return v2.Unit(name="etcd-member.service", enable=True, dropins=(dropin,))
+    return _enabled_unit("etcd-member", "etcd-member", _wrapper_text("etcd", etcd, platform))
 
 
 def flannel_unit(flannel: Flannel, platform: str) -> v2.Unit:
@@ -47,12 +42,16 @@ def flannel_unit(flannel: Flannel, platform: str) -> v2.Unit:
     The network config is put into etcd before flannel starts; placeholders in that line stay as they are: a
     bug of `ct`, kept because the bytes of a machine's config are kept.
     """
-    tag = f"FLANNEL_IMAGE_TAG=v{flannel.version}" if flannel.version else None
-    contents = _wrapper_text("/usr/lib/coreos/flannel-wrapper $FLANNEL_OPTS", flannel.options, tag, platform)
+    contents = _wrapper_text("flannel", flannel, platform)
     if flannel.network_config:
         contents += f"\n{_set_network_config(flannel)}"
-    dropin = v2.Dropin(name="20-clct-flannel.conf", contents=contents)
-    return v2.Unit(name="flanneld.service", enable=True, dropins=(dropin,))
+    return _enabled_unit("flanneld", "flannel", contents)
+
+
+def _enabled_unit(service: str, dropin: str, contents: str) -> v2.Unit:
+    return v2.Unit(
+        name=f"{service}.service", enable=True, dropins=(v2.Dropin(name=f"20-clct-{dropin}.conf", contents=contents),)
+    )
 
 
 def _set_network_config(flannel: Flannel) -> str:
@@ -69,9 +68,9 @@ def _set_network_config(flannel: Flannel) -> str:
     return " ".join([*words, "set /coreos.com/network/config", quote(flannel.network_config)])
 
 
-def _wrapper_text(command: str, options: Options, image_tag: str | None, platform: str) -> str:
+def _wrapper_text(program: str, cluster: Cluster, platform: str) -> str:
     """A drop-in that calls a wrapper with options; it waits for the metadata service when there is templating."""
-    arguments = [_flag(name, value) for name, value in options.items()]
+    arguments = [_flag(name, value) for name, value in cluster.options.items()]
     lines = []
     if has_templating(arguments):
         arguments = [fill(argument, platform) for argument in arguments]
@@ -80,8 +79,9 @@ def _wrapper_text(command: str, options: Options, image_tag: str | None, platfor
         lines.append("EnvironmentFile=/run/metadata/coreos")
     else:
         lines = ["[Service]"]
-    if image_tag is not None:
-        lines.append(f'Environment="{image_tag}"')
+    if cluster.version is not None:
+        lines.append(f'Environment="{program.upper()}_IMAGE_TAG=v{cluster.version}"')
+    command = f"/usr/lib/coreos/{program}-wrapper ${program.upper()}_OPTS"
     lines += ["ExecStart=", "ExecStart=" + " \\\n  ".join([command, *arguments])]
     return "\n".join(lines)
 

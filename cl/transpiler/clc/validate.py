@@ -17,7 +17,7 @@ from math import isinf, isnan
 from typing import Any
 
 from cl.transpiler.clc import nouns
-from cl.transpiler.clc.clusters import ETCD_DEFAULT, Etcd, Flannel
+from cl.transpiler.clc.clusters import Cluster, Etcd, Flannel
 from cl.transpiler.clc.hints import hint_for
 from cl.transpiler.gotext import SPACE, is_duration, lower
 from cl.transpiler.gourl import UrlError, parse_url
@@ -68,7 +68,7 @@ class _Walk:
             self._unknown_keys(value, noun, mapping, path)
 
     def _unknown_keys(self, value: Any, noun: Noun, mapping: Mapping, path: Path) -> None:
-        known = value.keys() if isinstance(value, (Etcd, Flannel)) else noun.fields
+        known = value.keys() if isinstance(value, Cluster) else noun.fields
         for key in {key.value: None for key, _ in mapping.pairs}:
             if key not in known:
                 self._unknown_key(key, known, (*path, Key(key)), noun.cls)
@@ -123,7 +123,7 @@ def _check_contents(contents: nouns.FileContents, path: Path, findings: Findings
 
 
 def _check_etcd(etcd: Etcd, path: Path, findings: Findings) -> bool:
-    version = etcd.version or ETCD_DEFAULT
+    version = etcd.version or Etcd.usual
     at = (*path, "version")
     if version.before(2, 3, 0):
         findings.error(at, f"etcd {version} is older than 2.3.0, the oldest that can be set up")
