@@ -18,6 +18,7 @@ _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": "!!bool", "false": "!!bool", "null": "!!null"}
 _MAX_DEPTH = 200
+_MAX_DIGITS = 4000  # Python reads no integer that is much longer
 
 
 def compose_json(text: str, fill: Fill | None = None) -> Node:
@@ -73,6 +74,8 @@ class _Reader:
         match = _NUMBER.match(self._text, self._at)
         if match is None:
             raise self._fail("expected a JSON value")
+        if match.end() - match.start() > _MAX_DIGITS:
+            raise self._fail(f"a number of more than {_MAX_DIGITS} digits")
         self._at = match.end()
         return Scalar(line, column, "!!float" if match[1] or match[2] else "!!int", match[0], True)
 

@@ -177,6 +177,7 @@ def test_a_finding_stands_at_its_key(text: str, severity: str, path: str, line: 
         "nope",
         '"\t"',
         "[" * 500,
+        '{"ignition": {"version": "3.3.0"}, "x": ' + "1" * 5000 + "}",
         '{"ignition": 5}',
     ],
 )
@@ -186,6 +187,19 @@ def test_what_is_no_ignition_config_is_refused(text: str) -> None:
 
 def test_what_only_looks_like_json_is_read_as_yaml() -> None:
     assert transpile("{docker: {flags: [a]}}").json is not None
+
+
+@pytest.mark.parametrize("head", [V2, V3])
+def test_keys_count_in_any_spelling_and_a_null_item_is_an_empty_one(head: str) -> None:
+    spelt = transpile(head + ', "Systemd": {"UNITS": [{"name": "a.nope"}]}}')
+    assert [(entry.severity, entry.path) for entry in spelt.report.entries] == [
+        ("warning", "$.Systemd"),
+        ("error", "$.systemd.units.0.name"),
+    ]
+    empty = transpile(head + ', "systemd": {"units": [null, {"name": "a.service"}]}}')
+    assert [entry.path for entry in empty.report.entries] == ["$.systemd.units.0.name"]
+    keys = transpile(head + ', "passwd": {"users": [{"name": "a", "sshAuthorizedKeys": [null]}]}}')
+    assert keys.json is not None
 
 
 def test_a_wrong_url_of_2_0_is_left_to_the_rules() -> None:

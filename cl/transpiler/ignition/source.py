@@ -12,7 +12,7 @@ from cl.transpiler.gojson import Json
 from cl.transpiler.gotext import Version, VersionError, parse_version
 from cl.transpiler.gourl import UrlError, parse_url
 from cl.transpiler.ignition import convert, v2, v2_rules, v3, v3_checks, v3_config
-from cl.transpiler.ignition.decode import decode
+from cl.transpiler.ignition.decode import check_keys, decode
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.jsonnode import to_value
 from cl.transpiler.report import Findings, Path
@@ -65,7 +65,9 @@ def _version(root: Node | None, findings: Findings) -> Version | None:
 
 def read_v2(root: Node, minor: int, findings: Findings) -> v2.Config | None:
     """A checked spec 2.`minor` config as 2.4 sees it, or None when `findings` are fatal."""
-    decoded = decode(noun_of(v2.Config, minor), root, findings)
+    noun = noun_of(v2.Config, minor)
+    decoded = decode(noun, to_value(root), findings)
+    check_keys(noun, root, findings)
     if findings.is_fatal:
         return None
     config: v2.Config = upgrade(decoded, minor)
@@ -93,7 +95,9 @@ def _passed(findings: Findings) -> bool:
 
 
 def _check_v3(root: Node, minor: int, findings: Findings) -> None:
-    config: v3.Config = decode(noun_of(v3.Config, minor), root, findings, frozenset((_VERSION,)))
+    noun = noun_of(v3.Config, minor)
+    config: v3.Config = decode(noun, to_value(root), findings)
+    check_keys(noun, root, findings, frozenset((_VERSION,)))
     if findings.is_fatal:
         return
     checked = Findings()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
-from typing import Any, cast
+from typing import Any
 
 from cl.transpiler.ignition import v3
-from cl.transpiler.ignition.names import json_key
-from cl.transpiler.schema import Field, Noun, Type, noun_of
+from cl.transpiler.ignition.decode import decode
+from cl.transpiler.report import Findings
+from cl.transpiler.schema import noun_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_INT64 = range(-(2**63), 2**63)
 
 
 class NotAnIgnitionConfigError(ValueError):
@@ -59,46 +58,9 @@ def read(document: Any, spec: int) -> v3.Config:
     ignition = member(document, "ignition")
     if isinstance(ignition, dict) and not isinstance(member(ignition, "version"), (str, type(None))):
         raise NotAnIgnitionConfigError("ignition.version is no text")
-    return cast(v3.Config, _noun(noun_of(v3.Config, spec), document, "the config"))
-
-
-def _noun(noun: Noun, document: Any, where: str) -> object:
-    if document is None:
-        return noun.cls()
-    if not isinstance(document, dict):
-        raise NotAnIgnitionConfigError(f"{where} is no object")
-    exact, folded = _keys(noun)
-    values = {}
-    for key, value in document.items():
-        field = exact.get(key) or folded.get(key.casefold())
-        if field is not None and value is not None:
-            values[field.name] = _value(field.type, value, f"{where}: {key}")
-    return noun.cls(**values)
-
-
-@cache
-def _keys(noun: Noun) -> tuple[dict[str, Field], dict[str, Field]]:
-    """The fields by key, and by key in any spelling."""
-    exact = {json_key(key): field for key, field in noun.fields.items()}
-    return exact, {key.casefold(): field for key, field in exact.items()}
-
-
-def _value(kind: Type, value: Any, where: str) -> Any:
-    if kind.item is not None:
-        if not isinstance(value, list):
-            raise NotAnIgnitionConfigError(f"{where} is no list")
-        return tuple(_item(kind.item, item, f"{where}[{index}]") for index, item in enumerate(value))
-    if kind.noun is not None:
-        return _noun(kind.noun, value, where)
-    fits = {
-        "str": isinstance(value, str),
-        "bool": isinstance(value, bool),
-        "int": isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
-    }
-    if not fits[kind.kind]:
-        raise NotAnIgnitionConfigError(f"{where} is not {kind.describe()}")
-    return value
-
-
-def _item(kind: Type, value: Any, where: str) -> Any:
-    return ("" if kind.noun is None else kind.noun.cls()) if value is None else _value(kind, value, where)
+    findings = Findings()
+    config: v3.Config = decode(noun_of(v3.Config, spec), document, findings)
+    for entry, _ in findings.entries():
+        where = entry.path.removeprefix("$").removeprefix(".")
+        raise NotAnIgnitionConfigError(f"{where}: {entry.message}" if where else entry.message)
+    return config
