@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 USAGE = """\
 usage: python -m cl.transpiler [options] [FILE]
 
-Turns a Butane config or a Container Linux Config into an Ignition config. Reads standard input without FILE.
+Turns a Butane config or a Container Linux Config into an Ignition config. Without FILE, or with -, it reads standard
+input.
 
   -p, --pretty            indent the JSON
   -s, --strict            fail on any finding
@@ -87,7 +88,7 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         if not word.startswith("-") or word == "-":
             out.files.append(word)
             continue
-        name, equals, value = word.lstrip("-").partition("=")
+        name, equals, value = word.removeprefix("-").removeprefix("-").partition("=")
         if name in ("color", "colour"):
             out.color = value if equals else "always"
         elif name in _SWITCHES and len(name) > 1:
@@ -95,19 +96,28 @@ def parse_arguments(arguments: Sequence[str]) -> Arguments:
         elif name in _VALUES:
             _set(out, name, value if equals else _next(rest, word))
         elif word.startswith("--"):
-            raise UsageError(f"unknown option {word.partition('=')[0]}")
+            raise _unknown(word)
         else:
-            _cluster(out, word[1:], rest)
+            _cluster(out, word, rest)
     return out
 
 
-def _cluster(out: Arguments, letters: str, rest: list[str]) -> None:
+def _unknown(option: str) -> UsageError:
+    from cl.transpiler.report import did_you_mean
+
+    option = option.partition("=")[0]
+    hint = did_you_mean(f"--{option.lstrip('-')}", [f"--{name}" for name in (*_SWITCHES, *_VALUES, "color")])
+    return UsageError(f"unknown option {option}" + (f", {hint}" if hint else ""))
+
+
+def _cluster(out: Arguments, word: str, rest: list[str]) -> None:
     """Short options in one word: `-ps`, `-s=false`, `-oFILE`, `-o=FILE`, `-o FILE`."""
+    letters = word[1:]
     while letters:
         letter, letters = letters[0], letters[1:]
         name = _SHORT.get(letter)
         if name is None:
-            raise UsageError(f"unknown option -{letter}")
+            raise _unknown(word)
         if name in _VALUES:
             _set(out, name, letters.removeprefix("=") if letters else _next(rest, f"-{letter}"))
             return
@@ -149,7 +159,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         _run(given)
     except UsageError as error:
-        _say(f"{error}\n\n{USAGE}")
+        _say(f"error: {error}\n\n{USAGE.splitlines()[0]}\n       --help lists the options\n")
         return 2
     except FailedError as error:
         _say(f"{error}\n")
@@ -176,6 +186,7 @@ def _run(given: Arguments) -> None:
     if len(given.files) + bool(values.get("in-file")) > 1:
         raise UsageError("one config at a time; more of them are --snippet FILE")
     name = values.get("in-file") or (given.files[0] if given.files else "")
+    name = "" if name == "-" else name
     dialect = _choice(values, "dialect", ("auto", "butane", "clc", "ignition"))
     spec = _choice(values, "spec", ("native", "3"))
     if values.get("variables") == "-" and not name:
@@ -258,20 +269,22 @@ def _wants_color(when: str) -> bool:
 
 
 def _read_text(name: str) -> str:
-    """A file's text, or standard input's for "". YAML is UTF-8, or UTF-16 with a byte order mark."""
+    """A file's text, or standard input's for "". YAML is UTF-8, or UTF-16 with a byte order mark.
+
+    Bytes that are no UTF-8 are kept (`surrogateescape`): whoever reads the text says where they are.
+    """
     try:
         data = Path(name).read_bytes() if name else sys.stdin.buffer.read()
     except OSError as error:
         raise FailedError(f"{name or '<stdin>'}: can't be read: {error.strerror or error}") from None
     except ValueError as error:
         raise FailedError(f"{name!r} is no file name: {error}") from None
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    if data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-8", "surrogateescape")
     try:
-        return data.decode(encoding)
+        return data.decode("utf-16")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        where = f"{name or '<stdin>'}:{line}"
-        raise FailedError(f"{where}: the text is not {encoding.upper()}: {error.reason}") from None
+        raise FailedError(f"{name or '<stdin>'}: the text is not UTF-16: {error.reason}") from None
 
 
 def _read_variables(name: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from cl.transpiler.yamlnode import Mapping, Node, Scalar, Sequence, YamlError
 Fill = Callable[[str, int, int], str]
 
 _SPACE = re.compile(r"[ \t\r\n]*")
-_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+_STRING = re.compile(r'"(?:[^"\\\x00-\x1f\udc80-\udcff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": "!!bool", "false": "!!bool", "null": "!!null"}
 _MAX_DEPTH = 200
@@ -82,7 +82,9 @@ class _Reader:
     def _string(self) -> str:
         match = _STRING.match(self._text, self._at)
         if match is None:
-            raise self._fail("a JSON string is not closed, or holds a control character or a wrong escape")
+            raise self._fail(
+                "a JSON string is not closed, or holds a control character, a wrong escape or what is not UTF-8"
+            )
         self._at = match.end()
         value: str = json.loads(match[0])
         return value

@@ -125,10 +125,13 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
         mark = error.problem_mark or error.context_mark
         message = error.problem or error.context or "not valid YAML"
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        if "cannot start any token" in message and mark and text.removeprefix("\ufeff").startswith("\t", mark.index):
+            message = "a tab can't stand here: YAML is indented with spaces"
         raise YamlError(message, line, column) from None
     except ReaderError as error:
-        message = f"{error.reason} (character {error.character!r})"
-        raise YamlError(message, *_place_of_byte(text, error.position)) from None
+        message = f"the text is not UTF-8: {error.reason}" if "UTF-8" in error.reason else error.reason
+        byte = f" (0x{error.character:02x})" if error.character >= 0 else ""
+        raise YamlError(message + byte, *_place_of_byte(text, error.position)) from None
     except YAMLError as error:  # pragma: no cover — PyYAML's base class: its parser raises the two above
         raise YamlError(str(error).splitlines()[0]) from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cl.transpiler import transpile
@@ -262,3 +264,10 @@ def test_rare_values(config: str, accepted: bool) -> None:
 
 def test_deep_nesting_is_rewritten_as_well() -> None:
     assert to_butane("a: " + "{b: " * 2000 + "c # deep\n" + "}" * 2000).text is not None
+
+
+def test_a_files_directory_that_is_none_is_said(tmp_path: Path) -> None:
+    text = "storage: {files: [{path: /a, mode: 0644, contents: {local: b}}]}"
+    for folder, hint in ((tmp_path, None), (tmp_path / "c", f"the files directory {tmp_path / 'c'} is no directory")):
+        (entry,) = transpile(text, files_dir=folder).report
+        assert entry.hint == hint

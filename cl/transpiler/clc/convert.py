@@ -189,7 +189,8 @@ class _Conversion:
                 return data_url(file.read())
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self._findings.error(path, f"can't read {name}: {reason.lower()}")
+            missing = None if self._files_dir.is_dir() else f"the files directory {self._files_dir} is no directory"
+            self._findings.error(path, f"can't read {name}: {reason.lower()}", hint=missing)
             return ""
 
     def _remote(self, url: str, path: Path) -> str:

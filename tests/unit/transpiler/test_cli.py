@@ -120,6 +120,18 @@ def test_wrong_usage_has_status_2(arguments: list[str], capsys: pytest.CaptureFi
     assert "usage:" in capsys.readouterr().err
 
 
+def test_an_unknown_option_is_named_whole_with_one_that_is_near(capsys: pytest.CaptureFixture[str]) -> None:
+    for word, said in (("-plaform=ec2", "'--platform'"), ("--strickt", "'--strict'"), ("-nope", ""), ("---pretty", "")):
+        assert main([word]) == 2
+        first = capsys.readouterr().err.splitlines()[0]
+        assert first.startswith(f"error: unknown option {word.partition('=')[0]}")
+        assert said in first
+
+
+def test_a_dash_is_standard_input() -> None:
+    assert run("-", stdin=GOOD).stdout.decode() == JSON + "\n"
+
+
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     for flags, start in ((["-h"], "usage:"), (["--help"], "usage:"), (["-V"], "cl.transpiler "), (["-version"], "cl.")):
         assert main(flags) == 0

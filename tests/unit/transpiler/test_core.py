@@ -179,7 +179,12 @@ def given(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"\xff\xfea", "the text is not UTF-16"), (b"a\n\xc3", "<stdin>:2: the text is not UTF-8")],
+    [
+        (b"\xff\xfea", "the text is not UTF-16"),
+        (b"a\n\xc3", "the text is not UTF-8"),
+        (b"a\n\xc3", "<stdin>:2:1"),
+        (b"a: \xff", "(0xff)"),
+    ],
 )
 def test_input_that_is_no_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: bytes, message: str
