@@ -1,4 +1,7 @@
-"""Configs of a wanted length: files, units, a user; the same machine in both dialects."""
+"""Configs of a wanted length: files, units, a user; the same machine in both dialects.
+
+`config` is what people write, with texts in it; `dense` has a key on each line, so that it has most nodes.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,31 @@ def config(dialect: str, lines: int, *, variables: bool = False) -> str:
         )
         units += _unit(number)
     return "\n".join([*head, *storage, *units]) + "\n"
+
+
+def dense(dialect: str, lines: int) -> str:
+    """About `lines` lines of `clc` or `butane`, a key or more on each."""
+    is_butane = dialect == "butane"
+    head = ["variant: flatcar", "version: 1.0.0"] if is_butane else ["update:", "  group: stable"]
+    place = [] if is_butane else ["      filesystem: root"]
+    users, files, links, units = (list[str]() for _ in range(4))
+    for number in range(max(1, (lines - 7) // 27)):
+        users += [f"    - name: user{number}", f"      uid: {1000 + number}", "      groups: [sudo, docker]"]
+        users += ["      home_dir: /home/user", "      ssh_authorized_keys:", f"        - {KEY}"]
+        files += [f"    - path: /etc/app/{number}.conf", *place, "      mode: 0640", "      overwrite: true"]
+        files += ["      user: {name: core}", f"      group: {{id: {500 + number}}}", "      contents:"]
+        files += [f"        inline: listen = 0.0.0.0:{8000 + number}"]
+        links += [f"    - path: /etc/link{number}", *place, "      target: /usr/share/app", "      hard: false"]
+        units += [f"    - name: app-{number}.service", "      enabled: true", "      mask: false"]
+        units += ['      contents: "[Service]\\nExecStart=/bin/app\\n[Install]\\nWantedBy=multi-user.target\\n"']
+        units += [
+            "      dropins:",
+            "        - name: 10-limits.conf",
+            '          contents: "[Service]\\nLimitNOFILE=9999\\n"',
+        ]
+        units += ["        - name: 20-restart.conf", '          contents: "[Service]\\nRestart=always\\n"']
+    storage = ["storage:", "  files:", *files, "  links:", *links]
+    return "\n".join([*head, "passwd:", "  users:", *users, *storage, "systemd:", "  units:", *units]) + "\n"
 
 
 def snippet(dialect: str, number: int) -> str:

@@ -19,18 +19,21 @@ GOALS = {"ct": 0.5, "butane": 0.25}
 
 
 def measure(rounds: int) -> Row:
-    """Three lengths, two dialects."""
+    """Three lengths, two dialects, and the usual length once more with a key on each line."""
     row = Row(title="one config")
     with tempfile.TemporaryDirectory() as scratch:
         for dialect, peer in PEERS.items():
             program = programs.peer(peer)
             if program is None:
                 row.notes.append(f"{peer}: not on PATH, and it can't be built from its Go module here: no comparison")
-            for lines in LENGTHS:
-                text = configs.config(dialect, lines)
+            for shape, lines, text in (
+                *(("", lines, configs.config(dialect, lines)) for lines in LENGTHS),
+                (" of keys", 150, configs.dense(dialect, 150)),
+            ):
                 file = Path(scratch, f"{dialect}-{lines}.yaml")
                 file.write_text(text)
-                _compare(row, f"{dialect}, {len(text.splitlines())} lines", lines, text, file, peer, program, rounds)
+                what = f"{dialect}, {len(text.splitlines())} lines{shape}"
+                _compare(row, what, lines, text, file, peer, program, rounds)
     return row
 
 

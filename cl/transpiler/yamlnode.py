@@ -176,7 +176,7 @@ def _compose(next_event: Callable[[], Any], fill: _Fill) -> tuple[Node | None, i
         if kind is ScalarEvent:
             is_filled = fill is not None and (not stack or keys[-1] is not None or type(stack[-1]) is Sequence)
             node = _scalar(event, fill if is_filled else None)
-            if flow and not event.style and "?" in event.value:
+            if flow and "?" in event.value and not event.style:
                 raise YamlError("in a flow list or mapping a text with a ? needs quotes", node.line, node.column)
         elif kind is MappingStartEvent or kind is SequenceStartEvent:
             node = _collection(event, Mapping if kind is MappingStartEvent else Sequence)
@@ -229,10 +229,8 @@ def _scalar(event: Any, fill: _Fill) -> Scalar:
     tag = event.tag
     if tag and tag != "!":
         tag, plain = _short(tag), False
-    elif not plain:
+    elif not plain or value[:1] not in _TYPED:
         tag = "!!str"
-    elif value == "<<":
-        tag = "!!merge"
     else:
         tag = _guess("", value)[0]
         if filled and tag == "!!null":
@@ -267,6 +265,8 @@ _KEYWORDS: dict[str, tuple[str, object]] = {
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), ("!!float", -inf)),
     "<<": ("!!merge", "<<"),
 }
+_TYPED = frozenset(("", *"+-.yYnNtTfFoO~0123456789<"))
+"""First characters of the plain texts that may be something else than texts."""
 _RESOLVABLE = frozenset(("", "!!str", "!!bool", "!!int", "!!float", "!!null", "!!timestamp"))
 _INT = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|([1-9][0-9]*|0))")
 _SIGN_INSIDE = re.compile(r"0b([-+][01]+)|0o([-+][0-7]+)")
@@ -298,7 +298,7 @@ def resolve(tag: str, text: str) -> tuple[str, object]:
 
 def _guess(tag: str, text: str) -> tuple[str, object]:
     first = text[:1]
-    if not text or first in "+-.yYnNtTfFoO~0123456789<":
+    if first in _TYPED:
         if (keyword := _KEYWORDS.get(text)) is not None:
             return keyword
         if first == ".":
