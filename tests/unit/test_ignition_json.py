@@ -244,3 +244,19 @@ def test_a_proxy_and_headers_are_converted() -> None:
         "proxy": {"httpProxy": "http://p", "noProxy": ["a"]},
         "config": {"replace": {"source": "http://a", "httpHeaders": [{"name": "a", "value": "b"}]}},
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("true", "expected a number, found true"),
+        ("[]", "expected a number, found a list"),
+        ("{}", "expected a number, found a mapping"),
+        ('"5"', "expected a number, found the text '5'"),
+        ("1.0", "expected a number, found 1.0"),
+        ("99999999999999999999", "the number 99999999999999999999 doesn't fit 64 bits"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_shown(value: str, said: str) -> None:
+    (entry,) = transpile(V3 + f', "passwd": {{"users": [{{"name": "a", "uid": {value}}}]}}}}').report
+    assert entry.message == said

@@ -45,12 +45,12 @@ def convert(
         findings.error((), f"platform {platform!r} is not known", hint=hint)
         return v2.Config(), Generated()
     convert = _Conversion(files_dir, findings)
+    ignition = convert.ignition(config.ignition)
+    disks = convert.disks(config.storage.disks)
     units, origins = convert.generated_units(config, platform)
     files = convert.files(config.storage.files)
     if conf := update_conf(config.update, config.locksmith):
         files += (_update_file(conf),)
-    ignition = convert.ignition(config.ignition)
-    disks = convert.disks(config.storage.disks)
     converted = v2.Config(
         ignition=ignition,
         networkd=config.networkd,
