@@ -7,6 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
+from math import isinf
 
 from cl.transpiler.gojson import Json
 from cl.transpiler.yamlnode import Mapping, Node, Scalar, Sequence, YamlError
@@ -18,7 +19,6 @@ _STRING = re.compile(r'"(?:[^"\\\x00-\x1f\udc80-\udcff]|\\(?:["\\/bfnrt]|u[0-9a-
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _WORDS = {"true": "!!bool", "false": "!!bool", "null": "!!null"}
 _MAX_DEPTH = 200
-_MAX_DIGITS = 4000  # Python reads no integer that is much longer
 
 
 def compose_json(text: str, fill: Fill | None = None) -> Node:
@@ -74,8 +74,8 @@ class _Reader:
         match = _NUMBER.match(self._text, self._at)
         if match is None:
             raise self._fail("expected a JSON value")
-        if match.end() - match.start() > _MAX_DIGITS:
-            raise self._fail(f"a number of more than {_MAX_DIGITS} digits")
+        if isinf(float(match[0])):
+            raise self._fail("a number is too large")
         self._at = match.end()
         return Scalar(line, column, "!!float" if match[1] or match[2] else "!!int", match[0], True)
 

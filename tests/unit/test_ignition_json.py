@@ -178,6 +178,7 @@ def test_a_finding_stands_at_its_key(text: str, severity: str, path: str, line: 
         '"\t"',
         "[" * 500,
         '{"ignition": {"version": "3.3.0"}, "x": ' + "1" * 5000 + "}",
+        '{"ignition": {"version": "3.3.0"}, "x": 1e400}',
         '{"ignition": 5}',
     ],
 )
