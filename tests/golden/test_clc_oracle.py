@@ -13,6 +13,7 @@ import pytest
 from cl.transpiler import transpile
 from tests.support.cases import FILES, case_paths, read_case
 from tests.support.clc_configs import Case, generate, mutate
+from tests.support.clc_values import odd_configs
 from tests.support.ct import disagreement, run_converter, run_ct
 from tests.support.originals import SEED, each, generated, original
 from tests.support.spec3 import plain
@@ -61,6 +62,15 @@ def test_generated_configs_agree_with_ct(ct: Path) -> None:
     assert verdicts["refused"] > GENERATED / 3
     assert verdicts["accepted"] > GENERATED / 3
     assert verdicts["crashed"] < GENERATED / 100
+
+
+def test_each_key_with_odd_values_agrees_with_ct(ct: Path) -> None:
+    cases = [Case(text, "", files_dir=True, strict=False) for text in odd_configs(Random(SEED), GENERATED // 1000)]
+    answers = each(lambda case: compare(ct, case), cases)
+    wrong = [f"{cases[at].text}\n{answer}" for at, (_, answer) in enumerate(answers) if answer is not None]
+    assert not wrong, f"{len(wrong)} differ, the first: {wrong[0]}"
+    verdicts = Counter(verdict for verdict, _ in answers)
+    assert min(verdicts["accepted"], verdicts["refused"]) > len(cases) / 5
 
 
 def convert(converter: Path, case: Case) -> tuple[str, str | None]:

@@ -33,6 +33,7 @@ URLS = (
     "http://example.com/a", "https://user:pw@example.com:8080/a%20b?x=1#f", "data:,hello%20world",
     "data:;base64,aGk=", "oem:///a", "tftp://host/a", "s3://bucket/key", "s3://bucket/key?versionId=1",
     "HTTP://EXAMPLE.COM/ä b", "http://[::1]:80/x", '""', "http://example.com", '"http://e/?a b"',
+    '"#"', '"http://example.com/#"',
 )  # fmt: skip
 BAD_URLS = (
     "ftp://example.com", '"http://[::1/"', '"data:abc"', '"%zz"', '"http://a b/"', '":foo"', "s3://b/k?versionId=",
