@@ -6,6 +6,7 @@ whole. What differs in single events and scalars is in `yamlnode`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -100,8 +101,31 @@ def as_given(next_event: Callable[[], Any], mending: Mending) -> Callable[[], An
 
 
 def look_ahead(text: str, end: int) -> None:
-    """Scan what yaml.v3 scans before it is content with the first document: the token at its end and two more."""
-    parser = start_parser(text)
-    left = 3
-    while left and (token := parser.get_token()) is not None:
+    """Scan what yaml.v3 scans before it is content with the first document: the token at its end and two more.
+
+    Of the last of them yaml.v3 sees no more than the token itself; libyaml reads on, to see if it is a key.
+    """
+    parser, left, last = start_parser(text), 3, end
+    while left:
+        try:
+            token = parser.get_token()
+        except ScannerError as error:
+            if left == 1 and _is_behind_token(error, text, last):
+                return
+            raise
+        if token is None:
+            return
+        last = token.end_mark.index
         left -= token.start_mark.index >= end and type(token) is not BlockEndToken
+
+
+_BETWEEN_TOKENS = re.compile(r"(?:[ \t\r\n\x85\u2028\u2029]|(?<=\s)#[^\n]*)*")
+
+
+def _is_behind_token(error: ScannerError, text: str, last: int) -> bool:
+    """Whether an error is about something behind the token that follows the one that ends at `last`."""
+    if error.context == "while scanning a simple key":
+        return True
+    start = next(_BETWEEN_TOKENS.finditer(text, last)).end()
+    place: int = (error.context_mark or error.problem_mark).index
+    return place > start
