@@ -127,6 +127,8 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
         line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
         if "cannot start any token" in message and mark and text.removeprefix("\ufeff").startswith("\t", mark.index):
             message = "a tab can't stand here: YAML is indented with spaces"
+        if error.context and error.context_mark and mark and error.context_mark.line < mark.line:
+            message += f" ({error.context} that begins in line {error.context_mark.line + 1})"
         raise YamlError(message, line, column) from None
     except ReaderError as error:
         message = f"the text is not UTF-8: {error.reason}" if "UTF-8" in error.reason else error.reason
