@@ -122,20 +122,26 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
     except UnicodeEncodeError as error:
         raise YamlError("the text holds characters that are not Unicode", *_place(text, error.start)) from None
     except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        message = error.problem or error.context or "not valid YAML"
-        line, column = (mark.line + 1, mark.column + 1) if mark else (None, None)
-        if "cannot start any token" in message and mark and text.removeprefix("\ufeff").startswith("\t", mark.index):
-            message = "a tab can't stand here: YAML is indented with spaces"
-        if error.context and error.context_mark and mark and error.context_mark.line < mark.line:
-            message += f" ({error.context} that begins in line {error.context_mark.line + 1})"
-        raise YamlError(message, line, column) from None
+        raise _explained(error, text) from None
     except ReaderError as error:
         message = f"the text is not UTF-8: {error.reason}" if "UTF-8" in error.reason else error.reason
         byte = f" (0x{error.character:02x})" if error.character >= 0 else ""
         raise YamlError(message + byte, *_place_of_byte(text, error.position)) from None
     except YAMLError as error:  # pragma: no cover — PyYAML's base class: its parser raises the two above
         raise YamlError(str(error).splitlines()[0]) from None
+
+
+def _explained(error: MarkedYAMLError, text: str) -> YamlError:
+    """What libyaml found, in words for who has written the text."""
+    mark, begin, message = error.problem_mark, error.context_mark, error.problem
+    if message == "found character that cannot start any token":
+        first = text.removeprefix("\ufeff")[mark.index : mark.index + 1]
+        message = f"{first!r} can't begin a text: put the text in quotes"
+        if first == "\t":
+            message = "a tab can't stand here: YAML is indented with spaces"
+    if begin is not None and begin.line < mark.line:
+        message += f" ({error.context} that begins in line {begin.line + 1})"
+    return YamlError(message, mark.line + 1, mark.column + 1)
 
 
 _Fill = Callable[[str, int, int], str] | None
