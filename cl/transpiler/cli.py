@@ -199,6 +199,10 @@ def _run(given: Arguments) -> None:
     filename = name or "<stdin>"
     source = _read_text(name)
     if _choice(values, "to", ("ignition", "butane")) == "butane":
+        found = detect_text(source) if dialect == "auto" else dialect
+        if found != "clc":
+            what = "an Ignition config" if found == "ignition" else "a Butane config already"
+            raise FailedError(f"{filename}: this is {what}; --to butane rewrites Container Linux Configs")
         _to_butane(source, filename, given)
         return
     result = transpile(

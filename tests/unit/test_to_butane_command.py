@@ -35,6 +35,21 @@ def test_what_can_not_be_said_in_butane_is_refused(tmp_path: Path, capsys: pytes
     assert main(["--to", "butane", "--strict", str(source)]) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("variant: flatcar\n", "a Butane config"), ('{"ignition": {"version": "2.3.0"}}', "an Ignition config")],
+)
+def test_what_is_no_container_linux_config_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, what: str
+) -> None:
+    source = tmp_path / "a"
+    source.write_text(text)
+    assert main(["--to", "butane", str(source)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert f"this is {what}" in captured.err
+
+
 def test_snippets_and_variables_have_no_place_in_a_rewrite(tmp_path: Path) -> None:
     source = tmp_path / "old.yaml"
     source.write_text("{}\n")
