@@ -119,7 +119,7 @@ def _quote(lines: list[str], line: int, column: int, paint: str, reset: str) -> 
     out = [f"{number:>{width}} | {lines[number - 1]}" for number in range(max(1, line - 1), line + 1)]
     text = lines[line - 1]
     token = text[column - 1 :].split(None, 1)
-    length = len(token[0]) if token and not text[column - 1 : column].isspace() else 1
+    length = len(token[0].rstrip(",]}")) or 1 if token and not text[column - 1 : column].isspace() else 1
     lead = "".join("\t" if c == "\t" else " " for c in text[: column - 1])
     out.append(f"{'':>{width}} | {lead}{paint}{'^' * length}{reset}")
     return out
