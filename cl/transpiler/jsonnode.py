@@ -17,6 +17,8 @@ Fill = Callable[[str, int, int], str]
 _SPACE = re.compile(r"[ \t\r\n]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f\udc80-\udcff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a character, as in the escape \\ud800 alone; Go reads U+FFFD."""
 _WORDS = {"true": "!!bool", "false": "!!bool", "null": "!!null"}
 _MAX_DEPTH = 200
 
@@ -86,8 +88,7 @@ class _Reader:
                 "a JSON string is not closed, or holds a control character, a wrong escape or what is not UTF-8"
             )
         self._at = match.end()
-        value: str = json.loads(match[0])
-        return value
+        return _SURROGATE.sub("\ufffd", json.loads(match[0]))
 
     def _mapping(self, node: Mapping, depth: int) -> Mapping:
         for _ in self._items("}"):

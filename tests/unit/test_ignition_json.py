@@ -261,3 +261,27 @@ def test_a_proxy_and_headers_are_converted() -> None:
 def test_a_value_of_the_wrong_type_is_shown(value: str, said: str) -> None:
     (entry,) = transpile(V3 + f', "passwd": {{"users": [{{"name": "a", "uid": {value}}}]}}}}').report
     assert entry.message == said
+
+
+@pytest.mark.parametrize(
+    ("version", "section"),
+    [
+        ("2.2.0", '"storage": {"disks": [{"device": "/a", "partitions": [{"number": 1, "size": 2048}]}]}'),
+        ("2.0.0", '"passwd": {"users": [{"name": "a", "create": {"uid": 5}}]}'),
+        (
+            "2.0.0",
+            '"storage": {"filesystems": [{"mount": {"device": "/a", "format": "ext4", "create": {"force": true}}}]}',
+        ),
+    ],
+)
+def test_nothing_is_deprecated_before_its_successor_is_there(version: str, section: str) -> None:
+    def entries(version: str) -> list[str]:
+        return [entry.severity for entry in transpile(f'{{"ignition": {{"version": "{version}"}}, {section}}}').report]
+
+    assert entries(version) == []
+    assert set(entries("2.3.0")) == {"warning"}
+
+
+def test_half_a_character_is_read_as_go_reads_it() -> None:
+    result = transpile(V3 + ', "passwd": {"users": [{"name": "a", "gecos": "\\ud800"}]}}')
+    assert '"gecos":"\ufffd"' in result.unwrap()

@@ -71,7 +71,7 @@ def read_v2(root: Node, minor: int, findings: Findings) -> v2.Config | None:
     if findings.is_fatal:
         return None
     config: v2.Config = upgrade(decoded, minor)
-    v2_rules.validate(config, findings)
+    v2_rules.validate(config, findings, minor)
     if minor < 1:
         _check_schemes(config, findings)
     return config if _passed(findings) else None

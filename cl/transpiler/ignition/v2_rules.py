@@ -30,15 +30,15 @@ _CREATE_EXCLUDES = {
 }
 
 
-def validate(config: v2.Config, findings: Findings) -> None:
-    """Add what Ignition says about `config`, in Ignition's order."""
+def validate(config: v2.Config, findings: Findings, minor: int = 4) -> None:
+    """Add what Ignition says about `config`, in Ignition's order; 2.`minor` says what is deprecated already."""
     _check_filesystems(config.storage, findings)
     _ignition(config.ignition, findings)
     for index, unit in enumerate(config.networkd.units):
         _networkd_unit(unit, ("networkd", "units", index), findings)
     for index, user in enumerate(config.passwd.users):
-        _user(user, ("passwd", "users", index), findings)
-    _storage(config.storage, findings)
+        _user(user, ("passwd", "users", index), minor, findings)
+    _storage(config.storage, minor, findings)
     for index, systemd_unit in enumerate(config.systemd.units):
         _unit(systemd_unit, ("systemd", "units", index), findings)
 
@@ -102,8 +102,8 @@ def _verification(verification: v2.Verification, path: Path, findings: Findings)
 # --- users and units -----------------------------------------------------------------------------------------
 
 
-def _user(user: v2.User, path: Path, findings: Findings) -> None:
-    if user.create is None:
+def _user(user: v2.User, path: Path, minor: int, findings: Findings) -> None:
+    if user.create is None or minor < 1:
         return
     hint = "put its fields beside name"
     findings.warning(path, "create is deprecated in favour of fields of the user itself", hint=hint)
@@ -157,17 +157,17 @@ def _networkd_unit(unit: v2.NetworkdUnit, path: Path, findings: Findings) -> Non
 # --- storage -------------------------------------------------------------------------------------------------
 
 
-def _storage(storage: v2.Storage, findings: Findings) -> None:
+def _storage(storage: v2.Storage, minor: int, findings: Findings) -> None:
     for index, directory in enumerate(storage.directories):
         path: Path = ("storage", "directories", index)
         _node(directory, path, findings)
         _mode(directory.mode, (*path, "mode"), findings)
     for index, disk in enumerate(storage.disks):
-        _disk(disk, ("storage", "disks", index), findings)
+        _disk(disk, ("storage", "disks", index), minor, findings)
     for index, file in enumerate(storage.files):
         _file(file, ("storage", "files", index), findings)
     for index, filesystem in enumerate(storage.filesystems):
-        _filesystem(filesystem, ("storage", "filesystems", index), findings)
+        _filesystem(filesystem, ("storage", "filesystems", index), minor, findings)
     for index, link in enumerate(storage.links):
         _node(link, ("storage", "links", index), findings)
     for index, raid in enumerate(storage.raid):
@@ -211,14 +211,14 @@ def _file(file: v2.File, path: Path, findings: Findings) -> None:
     _mode(file.mode, (*path, "mode"), findings)
 
 
-def _disk(disk: v2.Disk, path: Path, findings: Findings) -> None:
+def _disk(disk: v2.Disk, path: Path, minor: int, findings: Findings) -> None:
     if not disk.device:
         findings.error((*path, "device"), "a disk needs a device")
     else:
         _absolute(disk.device, (*path, "device"), findings)
     _partitions(disk.partitions, (*path, "partitions"), findings)
     for index, partition in enumerate(disk.partitions):
-        _partition(partition, (*path, "partitions", index), findings)
+        _partition(partition, (*path, "partitions", index), minor, findings)
 
 
 def _partitions(partitions: tuple[v2.Partition, ...], path: Path, findings: Findings) -> None:
@@ -254,7 +254,7 @@ def _overlap(partitions: tuple[v2.Partition, ...]) -> bool:
     return any(start <= end for (_, end), (start, _) in pairwise(spans))
 
 
-def _partition(partition: v2.Partition, path: Path, findings: Findings) -> None:
+def _partition(partition: v2.Partition, path: Path, minor: int, findings: Findings) -> None:
     if _in_sectors(partition) and _in_mib(partition):
         findings.error(path, "a partition is sized in sectors or in MiB, not in both")
     if partition.should_exist is False and (
@@ -262,7 +262,7 @@ def _partition(partition: v2.Partition, path: Path, findings: Findings) -> None:
     ):
         findings.error(path, "shouldExist: false leaves room for a number alone")
     for key in ("size", "start"):
-        if getattr(partition, key) is not None:
+        if getattr(partition, key) is not None and minor >= 3:
             findings.warning((*path, key), f"sectors are deprecated: the key is {key}MiB")
     for key, guid in (("guid", partition.guid), ("typeGuid", partition.type_guid)):
         if not values.GUID.fullmatch(guid):
@@ -275,7 +275,7 @@ def _partition(partition: v2.Partition, path: Path, findings: Findings) -> None:
         findings.warning((*path, "label"), "a partition's label ends at its first colon")
 
 
-def _filesystem(filesystem: v2.Filesystem, path: Path, findings: Findings) -> None:
+def _filesystem(filesystem: v2.Filesystem, path: Path, minor: int, findings: Findings) -> None:
     mount, failed = filesystem.mount, False
     if mount is None and filesystem.path is None:
         findings.error(path, "a filesystem needs mount or path")
@@ -290,7 +290,8 @@ def _filesystem(filesystem: v2.Filesystem, path: Path, findings: Findings) -> No
         if mount.options:
             findings.error(path, "create and options beside it exclude each other")
             failed = True
-        findings.warning(path, "create is deprecated in favour of wipe_filesystem and options of the mount itself")
+        if minor >= 1:
+            findings.warning(path, "create is deprecated in favour of wipe_filesystem and options of the mount itself")
     if failed:
         return
     if mount is not None:
