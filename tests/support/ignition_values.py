@@ -1,0 +1,67 @@
+"""Each key of an Ignition 2 config with odd JSON values, one at a time; the keys come from the nouns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Any
+
+from cl.transpiler.ignition import v2
+from cl.transpiler.ignition.names import json_key
+from cl.transpiler.schema import Noun, noun_of
+
+VALUES = (
+    "null", "true", "false", "0", "1", "-1", "420", "1.0", "1e2", "9223372036854775807", "9223372036854775808",
+    "-9223372036854775809", '""', '"x"', '"/a"', '"5"', "[]", "[null]", '["a"]', '["/a"]', "[5]", "[{}]", "[[]]", "{}",
+    '{"a": 1}', '{"source": ""}', r'"\ud800"', '"http://a"', '"tftp://a"', '"data:,%zz"', '"gzip"', '"swap"', '"root"',
+)  # fmt: skip
+BESIDE: Mapping[type[Any], Mapping[str, object]] = {
+    v2.Reference: {"source": "data:,"},
+    v2.HttpHeader: {"name": "a", "value": "b"},
+    v2.File: {"filesystem": "root", "path": "/f", "mode": 420},
+    v2.Directory: {"filesystem": "root", "path": "/d", "mode": 493},
+    v2.Link: {"filesystem": "root", "path": "/l", "target": "/t"},
+    v2.Disk: {"device": "/dev/a"},
+    v2.Partition: {"number": 1},
+    v2.Raid: {"name": "r", "level": "raid1", "devices": ["/dev/a"]},
+    v2.Filesystem: {"name": "fs"},
+    v2.Mount: {"device": "/dev/a", "format": "ext4"},
+    v2.Unit: {"name": "a.service"},
+    v2.NetworkdUnit: {"name": "a.network"},
+    v2.Dropin: {"name": "a.conf"},
+    v2.User: {"name": "u"},
+    v2.Group: {"name": "g"},
+}
+"""What a noun needs for its other keys to be looked at."""
+_MARK = "@value"
+
+_Wrap = Callable[[object], dict[str, Any]]
+
+
+def _configs(noun: Noun, wrap: _Wrap) -> Iterator[dict[str, Any]]:
+    """For each key of a noun and of the nouns in it, a config with `_MARK` as its value."""
+    for field in noun.fields.values():
+        key = json_key(field.name)
+        beside = {name: value for name, value in BESIDE.get(noun.cls, {}).items() if name != key}
+        yield wrap({**beside, key: _MARK})
+        item = field.type.item
+        inner = item.noun if item is not None else field.type.noun
+        if inner is not None:
+
+            def within(value: object, key: str = key, beside: object = beside, many: bool = item is not None) -> Any:
+                return wrap({**beside, key: [value] if many else value})  # type: ignore[dict-item]
+
+            yield from _configs(inner, within)
+
+
+def odd_configs(random: Random, minor: int, each: int) -> Iterator[str]:
+    """For every key of 2.`minor` `each` configs that give it an odd value."""
+
+    def whole(value: Any) -> dict[str, Any]:
+        section = value.get("ignition", {})
+        return {**value, "ignition": section if section == _MARK else {"version": f"2.{minor}.0", **section}}
+
+    for config in _configs(noun_of(v2.Config, minor), whole):
+        for value in random.sample(VALUES, each):
+            yield json.dumps(config, indent=1).replace(json.dumps(_MARK), value)
