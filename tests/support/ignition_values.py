@@ -1,4 +1,4 @@
-"""Each key of an Ignition 2 config with odd JSON values, one at a time; the keys come from the nouns."""
+"""Each key of an Ignition config with odd JSON values, one at a time; the keys come from the nouns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
-from cl.transpiler.ignition import v2
+from cl.transpiler.ignition import v2, v3
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.schema import Noun, noun_of
 
@@ -32,6 +32,22 @@ BESIDE: Mapping[type[Any], Mapping[str, object]] = {
     v2.Dropin: {"name": "a.conf"},
     v2.User: {"name": "u"},
     v2.Group: {"name": "g"},
+    v3.Resource: {"source": "data:,"},
+    v3.HTTPHeader: {"name": "a", "value": "b"},
+    v3.File: {"path": "/f"},
+    v3.Directory: {"path": "/d"},
+    v3.Link: {"path": "/l", "target": "/t"},
+    v3.Disk: {"device": "/dev/a"},
+    v3.Partition: {"number": 1, "label": "a"},
+    v3.Raid: {"name": "r", "level": "raid1", "devices": ["/dev/a"]},
+    v3.Filesystem: {"device": "/dev/a", "format": "ext4", "path": "/x"},
+    v3.Luks: {"name": "a", "device": "/dev/a"},
+    v3.Tang: {"url": "http://a", "thumbprint": "x"},
+    v3.ClevisCustom: {"pin": "tpm2", "config": "{}"},
+    v3.Unit: {"name": "a.service"},
+    v3.Dropin: {"name": "a.conf"},
+    v3.PasswdUser: {"name": "u"},
+    v3.PasswdGroup: {"name": "g"},
 }
 """What a noun needs for its other keys to be looked at."""
 _MARK = "@value"
@@ -55,13 +71,13 @@ def _configs(noun: Noun, wrap: _Wrap) -> Iterator[dict[str, Any]]:
             yield from _configs(inner, within)
 
 
-def odd_configs(random: Random, minor: int, each: int) -> Iterator[str]:
-    """For every key of 2.`minor` `each` configs that give it an odd value."""
+def odd_configs(random: Random, major: int, minor: int, each: int) -> Iterator[str]:
+    """For every key of spec `major`.`minor` `each` configs that give it an odd value."""
 
     def whole(value: Any) -> dict[str, Any]:
         section = value.get("ignition", {})
-        return {**value, "ignition": section if section == _MARK else {"version": f"2.{minor}.0", **section}}
+        return {**value, "ignition": section if section == _MARK else {"version": f"{major}.{minor}.0", **section}}
 
-    for config in _configs(noun_of(v2.Config, minor), whole):
+    for config in _configs(noun_of(v2.Config if major == 2 else v3.Config, minor), whole):
         for value in random.sample(VALUES, each):
             yield json.dumps(config, indent=1).replace(json.dumps(_MARK), value)

@@ -141,6 +141,18 @@ def test_what_older_versions_took_for_given_is_said() -> None:
             1,
         ),
         (
+            storage('{"filesystems": [{"mount": {"device": "/a", "format": "swap"}}]}', "2.0.0"),
+            "error",
+            "$.storage.filesystems.0.mount.format",
+            1,
+        ),
+        (
+            storage('{"disks": [{"device": "/a", "partitions": [{"number": 1, "size": -1}]}]}', "2.0.0"),
+            "error",
+            "$.storage.disks.0.partitions.0.size",
+            1,
+        ),
+        (
             '{"ignition": {"version": "2.2.0", "config": {"replace": {"verification": {"hash": "x"}}}}}',
             "error",
             "$.ignition.config.replace.verification",

@@ -73,12 +73,30 @@ def read_v2(root: Node, minor: int, findings: Findings) -> v2.Config | None:
     config: v2.Config = upgrade(decoded, minor)
     v2_rules.validate(config, findings, minor)
     if minor < 1:
-        _check_schemes(config, findings)
+        _check_2_0(config, findings)
     return config if _passed(findings) else None
 
 
-def _check_schemes(config: v2.Config, findings: Findings) -> None:
-    """2.0 fetches by fewer ways."""
+def _check_2_0(config: v2.Config, findings: Findings) -> None:
+    """2.0 fetches by fewer ways, makes fewer kinds of file systems, and has numbers without a sign."""
+    created = [(at, user.create) for at, user in enumerate(config.passwd.users) if user.create is not None]
+    numbers: list[tuple[Path, int | None]] = [
+        *((("passwd", "users", at, "create", "uid"), create.uid) for at, create in created),
+        *((("passwd", "groups", at, "gid"), group.gid) for at, group in enumerate(config.passwd.groups)),
+        *(
+            (("storage", "disks", at, "partitions", index, key), getattr(partition, key))
+            for at, disk in enumerate(config.storage.disks)
+            for index, partition in enumerate(disk.partitions)
+            for key in ("size", "start")
+        ),
+    ]
+    for path, number in numbers:
+        if number is not None and number < 0:
+            findings.error(path, "numbers of Ignition 2.0.0 are not negative")
+    for at, filesystem in enumerate(config.storage.filesystems):
+        if filesystem.mount is not None and filesystem.mount.format in ("swap", "vfat"):
+            path = ("storage", "filesystems", at, "mount", "format")
+            findings.error(path, f"Ignition 2.0.0 makes no {filesystem.mount.format}")
     section = config.ignition.config
     sources: list[tuple[Path, str]] = [
         *((("ignition", "config", "append", at), reference.source) for at, reference in enumerate(section.append)),
