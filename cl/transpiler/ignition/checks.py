@@ -29,6 +29,12 @@ _BLANK = re.compile(f"[{SPACE}]*")
 _SECTION_OR_COMMENT = re.compile(r"[\[#;]")
 _NAME_END = re.compile(r"[=\r\n]")
 _LINE_END = re.compile(r"[\r\n]")
+_NOT_SPACE_BYTE = re.compile(
+    r"(?!\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)[^\t\n\v\f\r \x80-\xbf]"
+)
+"""The same in the bytes of UTF-8, as latin-1."""
+_CHARACTER = re.compile(r"[\xc0-\xff][\x80-\xbf]*|[\0-\xff]")
+"""A character's bytes in UTF-8, as latin-1."""
 
 
 @functools.lru_cache(maxsize=1024)  # looked at more than once per config, and alike in the configs of a fleet
@@ -61,7 +67,8 @@ class _Unit:
     def sections(self) -> tuple[str, ...]:
         found: list[str] = []
         section: str | None = None
-        while (start := self._next_thing(_SECTION_OR_COMMENT if section is None else _NOT_SPACE)) is not None:
+        not_space = _NOT_SPACE_BYTE if self._watch else _NOT_SPACE
+        while (start := self._next_thing(_SECTION_OR_COMMENT if section is None else not_space)) is not None:
             if start == "[":
                 section = self._section_name()
             elif start in "#;":
@@ -94,9 +101,9 @@ class _Unit:
         match = wanted.search(self._text, self._at)
         end = match.start() if match else len(self._text)
         if self._watch:
-            for at in range(self._at, end + (match is not None)):
+            for character in _CHARACTER.finditer(self._text, self._at, end + (match is not None)):
                 self._look()
-                self._read_to(at + 1, by_character=True)
+                self._read_to(character.end(), by_character=True)
         if match is None:
             return None
         self._at = end + 1 if match[0] in "[#;" else end
@@ -110,9 +117,16 @@ class _Unit:
         name = self._text[self._at : end]
         self._read_to(end + 1, by_character=False)
         self._look()
-        if not _BLANK.fullmatch(rest := self._line()):
-            raise CheckError(f"{rest.strip()!r} follows the section [{name}] on its line")
+        if not self._is_blank(rest := self._line()):
+            raise CheckError(f"{self._shown(rest).strip()!r} follows the section [{self._shown(name)}] on its line")
         return name
+
+    def _shown(self, text: str) -> str:
+        """A part of the text as it was given."""
+        return text.encode("latin-1").decode("utf-8", "surrogateescape") if self._watch else text
+
+    def _is_blank(self, text: str) -> bool:
+        return _BLANK.fullmatch(self._shown(text)) is not None
 
     def _line(self) -> str:
         """The rest of the line, without its end."""
@@ -131,11 +145,11 @@ class _Unit:
         if match is None:
             raise CheckError("the last line has no =")
         if match[0] != "=":
-            name = self._text[self._at : match.start()]
+            name = self._shown(self._text[self._at : match.start()])
             raise CheckError(f"{name!r} is neither a section nor an option: it has no =")
         self._read_to(match.end(), by_character=True)
         self._look()
-        while not _BLANK.fullmatch(line := self._line()) and line.endswith("\\"):
+        while not self._is_blank(line := self._line()) and line.endswith("\\"):
             self._look()
 
 
