@@ -241,6 +241,9 @@ def inline(make: Maker) -> Values:
 
     def text() -> str:
         whole: str = make.pick(*_valid(make.spec), '{"ignition":{"version":"3.9.0"}}')
+        if make.chance(0.2):  # keys that come again, in another spelling
+            again = '{"Ignition":{"version":null},"STORAGE":{"files":[{"mode":511,"path":null}]},"passwd":null,'
+            return whole.replace("{", again, 1)
         if make.chance(0.6):
             return make.edited([whole], '{}[]",:0123456789eE.-+truefalsn \\u\n/')
         return json.dumps(json.loads(whole), indent=make.pick(None, 1))

@@ -13,7 +13,7 @@ from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.ignition.v3_checks import validate
 from cl.transpiler.ignition.v3_config import find_duplicates, nested_nouns
-from cl.transpiler.ignition.v3_json import NotAnIgnitionConfigError, member, parse, read
+from cl.transpiler.ignition.v3_json import NotAnIgnitionConfigError, parse, read, versions
 from cl.transpiler.report import Findings, Key, Path
 from cl.transpiler.schema import Noun, noun_of
 
@@ -45,10 +45,9 @@ def check_config(text: str, path: Path, findings: Findings, spec: int) -> None:
 
 def _version(document: Any) -> str | None:
     """The version as Go prints it, None when it is missing or none."""
-    ignition = member(document, "ignition")
-    version = member(ignition, "version")
+    given = [version for version in versions(document) if version is not None]
     try:
-        return str(parse_version(version)) if isinstance(version, str) else None
+        return str(parse_version(given[-1])) if given else None
     except VersionError:
         return None
 

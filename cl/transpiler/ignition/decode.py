@@ -6,6 +6,7 @@ of a list it is an empty item.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -19,9 +20,22 @@ _NOTHING: Any = object()
 _PYTHON = {"str": str, "bool": bool, "int": int}
 
 
+class Object(dict[str, Any]):
+    """A JSON object; `pairs` has what stands under a key that comes again, too."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self.pairs = pairs
+
+
+def pairs_of(document: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    """The keys and values of an object, as often as they come where that is known."""
+    return document.pairs if isinstance(document, Object) else document.items()
+
+
 def decode(noun: Noun, value: Any, findings: Findings) -> Any:
     """The noun in a parsed JSON value, empty where `findings` get an error: a value of the wrong type."""
-    decoded = _decode(Type("noun", noun=noun), value, (), findings)
+    decoded = _NOTHING if value is None else _decode(Type("noun", noun=noun), value, (), findings, None)
     return noun.cls() if decoded is _NOTHING else decoded
 
 
@@ -31,19 +45,15 @@ def _fields(noun: Noun) -> dict[str, Field]:
     return {json_key(field.name).casefold(): field for field in noun.fields.values()}
 
 
-def _decode(kind: Type, value: Any, path: Path, findings: Findings) -> Any:
-    if value is None:
-        return _NOTHING
+def _decode(kind: Type, value: Any, path: Path, findings: Findings, old: Any) -> Any:
+    """`old` is what an earlier value under the same key has given: objects and lists are filled further."""
     if kind.noun is not None and isinstance(value, dict):
-        known, values = _fields(kind.noun), {}
-        for key, inner in value.items():
-            field = known.get(key.casefold())
-            if field is not None and (decoded := _decode(field.type, inner, (*path, key), findings)) is not _NOTHING:
-                values[field.name] = decoded
-        return kind.noun.cls(**values)
+        return _noun(kind.noun, value, path, findings, old)
     if kind.item is not None and isinstance(value, list):
-        items = [_decode(kind.item, item, (*path, index), findings) for index, item in enumerate(value)]
-        return tuple(_empty(kind.item) if item is _NOTHING else item for item in items)
+        before = [*(old or ()), *[None] * len(value)]
+        return tuple(
+            _item(kind.item, item, (*path, index), findings, before[index]) for index, item in enumerate(value)
+        )
     if type(value) is not _PYTHON.get(kind.kind):
         findings.error(path, f"expected {kind.describe()}, found {_shown(value)}")
         return _NOTHING
@@ -51,6 +61,28 @@ def _decode(kind: Type, value: Any, path: Path, findings: Findings) -> Any:
         findings.error(path, f"the number {_shown(value)} doesn't fit 64 bits")
         return _NOTHING
     return value
+
+
+def _noun(noun: Noun, document: dict[str, Any], path: Path, findings: Findings, old: Any) -> object:
+    known = _fields(noun)
+    values = {} if old is None else {field.name: getattr(old, field.name) for field in known.values()}
+    for key, value in pairs_of(document):
+        field = known.get(key.casefold())
+        if field is None:
+            continue
+        if value is None:
+            if field.type.optional or field.type.item is not None:
+                values.pop(field.name, None)
+            continue
+        decoded = _decode(field.type, value, (*path, key), findings, values.get(field.name))
+        if decoded is not _NOTHING:
+            values[field.name] = decoded
+    return noun.cls(**values)
+
+
+def _item(kind: Type, value: Any, path: Path, findings: Findings, old: Any) -> object:
+    decoded = _NOTHING if value is None else _decode(kind, value, path, findings, old)
+    return (_empty(kind) if old is None else old) if decoded is _NOTHING else decoded
 
 
 def _empty(item: Type) -> object:

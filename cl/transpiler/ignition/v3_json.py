@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from cl.transpiler.ignition import v3
-from cl.transpiler.ignition.decode import decode
+from cl.transpiler.ignition.decode import Object, decode, pairs_of
 from cl.transpiler.report import Findings
 from cl.transpiler.schema import noun_of
 
@@ -25,7 +25,7 @@ def parse(text: str) -> Any:
         raise NotAnIgnitionConfigError(f"no JSON: {constant} is no number")
 
     try:
-        return _with_unicode_only(json.loads(text, parse_constant=refuse))
+        return _with_unicode_only(json.loads(text, parse_constant=refuse, object_pairs_hook=Object))
     except json.JSONDecodeError as error:
         reason = f"{error.msg} in line {error.lineno}, column {error.colno}"
         raise NotAnIgnitionConfigError(f"no JSON: {reason}") from None
@@ -39,24 +39,26 @@ def _with_unicode_only(value: Any) -> Any:
         return _SURROGATE.sub("\ufffd", value)
     if isinstance(value, list):
         return [_with_unicode_only(item) for item in value]
-    if isinstance(value, dict):
-        return {_with_unicode_only(key): _with_unicode_only(item) for key, item in value.items()}
+    if isinstance(value, Object):
+        return Object([(_with_unicode_only(key), _with_unicode_only(item)) for key, item in value.pairs])
     return value
 
 
-def member(document: Any, key: str) -> Any:
-    """The value of a key, which encoding/json finds in any spelling when the exact one is missing."""
+def members(document: Any, key: str) -> list[Any]:
+    """All values of a key, which encoding/json takes in any spelling and as often as it comes: the last one counts."""
     if not isinstance(document, dict):
-        return None
-    if key in document:
-        return document[key]
-    return next((value for name, value in document.items() if name.casefold() == key.casefold()), None)
+        return []
+    return [value for name, value in pairs_of(document) if name.casefold() == key.casefold()]
+
+
+def versions(document: Any) -> list[Any]:
+    """What stands as `ignition.version`, as `members` gives it."""
+    return [version for ignition in members(document, "ignition") for version in members(ignition, "version")]
 
 
 def read(document: Any, spec: int) -> v3.Config:
     """The nouns of an Ignition 3.`spec` config given as parsed JSON. Raises NotAnIgnitionConfigError."""
-    ignition = member(document, "ignition")
-    if isinstance(ignition, dict) and not isinstance(member(ignition, "version"), (str, type(None))):
+    if not all(isinstance(version, (str, type(None))) for version in versions(document)):
         raise NotAnIgnitionConfigError("ignition.version is no text")
     findings = Findings()
     config: v3.Config = decode(noun_of(v3.Config, spec), document, findings)

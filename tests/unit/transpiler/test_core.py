@@ -17,6 +17,7 @@ from cl.transpiler.clc.to_butane import to_butane
 from cl.transpiler.cli import main
 from cl.transpiler.detect import detect_text
 from cl.transpiler.ignition import v3_json
+from cl.transpiler.ignition.v3_config import encode
 from cl.transpiler.report import Diagnostic, Locator, Report
 from cl.transpiler.yamlnode import Scalar, YamlError, compose, resolve
 
@@ -331,6 +332,23 @@ def test_an_ignition_config_that_is_no_json(text: str, reason: str) -> None:
         return
     with pytest.raises(v3_json.NotAnIgnitionConfigError, match=reason):
         v3_json.parse(text)
+
+
+def test_a_key_that_comes_again_is_filled_further() -> None:
+    text = """{"ignition": {"version": "3.4.0"}, "Ignition": {"version": null},
+        "storage": {"files": [{"path": "/a", "mode": 1, "contents": {"source": "data:,a"}}, {"path": "/b"}]},
+        "STORAGE": {"files": [{"path": null, "Mode": 2, "contents": null}], "raid": null},
+        "kernelArguments": {"shouldExist": ["a", "b"], "shouldExist": [null]},
+        "passwd": {"users": [{"name": "core", "groups": ["a"]}]}, "passwd": {"users": [null, {"uid": 1, "uid": null}]},
+        "storage": {"files": [{"mode": null}]}, "Systemd": {"units": [{"dropins": [{"name": "x"}]}], "units": null}}"""
+    document = v3_json.parse(text)
+    assert v3_json.versions(document) == ["3.4.0", None]
+    assert encode(v3_json.read(document, 4), 4) == {
+        "ignition": {"version": "3.4.0"},
+        "kernelArguments": {"shouldExist": ["a"]},
+        "passwd": {"users": [{"groups": ["a"], "name": "core"}, {"name": ""}]},
+        "storage": {"files": [{"contents": {"source": "data:,a"}, "path": "/a"}]},
+    }
 
 
 def test_a_reference_of_spec_3_0_is_printed_without_a_source() -> None:
