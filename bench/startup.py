@@ -78,17 +78,17 @@ def measure(rounds: int) -> Row:
         samples = in_turn(sides, rounds)
     row.raw["start-up"] = raw(samples)
     for platform in SETTINGS:
-        imported = _imported(platform)
+        found = imported(platform)
         own = {sdk for sdk, name in SDKS.items() if name == platform}
         row.lines.append(
             Line(
-                what=f"{platform}; imports {', '.join(imported) or 'no cloud SDK'}",
+                what=f"{platform}; imports {', '.join(found) or 'no cloud SDK'}",
                 ours=_times(samples[platform]),
                 against="import pulumi, first resource",
                 theirs=_times(samples["bare"]),
                 ratio=ratio(samples[platform], samples["bare"]),
                 goal="its own SDK alone",
-                met=set(imported) <= own,
+                met=set(found) <= own,
             )
         )
     return row
@@ -109,7 +109,8 @@ def _argv(platform: str, program: Path) -> list[str]:
     return python("-c", UNTIL_FIRST, json.dumps(texts), json.dumps(list(SDKS)), str(program))
 
 
-def _imported(platform: str) -> list[str]:
+def imported(platform: str) -> list[str]:
+    """The SDKS that the real program has imported at its first resource. Raises BenchError when it makes none."""
     argv = _argv(platform, Path("__main__.py"))
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
