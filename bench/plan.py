@@ -17,6 +17,7 @@ RUNS = {
     "preview": ("preview", "--expect-no-changes"),
     "no-change up": ("up", "--yes", "--skip-preview", "--expect-no-changes"),
 }
+SHOWN = {"ours": "this project", "bare": "bare program", "OpenTofu": "OpenTofu"}
 GOAL_TIME, GOAL_MEMORY, GOAL_GROWTH = 1.15, 1.3, 10.5
 
 
@@ -42,7 +43,10 @@ def measure(rounds: int) -> Row:
     if {10, 100, 1000} <= set(COUNTS):
         for what in RUNS:
             _growth(row, what, medians)
-    row.plot = [Bar(label=f"{what}, {count}", values=figures) for (what, count), figures in medians.items()]
+    row.plot = [
+        Bar(label=f"{what}, {count} machines", values={SHOWN[side]: figure for side, figure in figures.items()})
+        for (what, count), figures in medians.items()
+    ]
     row.raw["medians"] = {f"{what}, {count}": figures for (what, count), figures in medians.items()}
     row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
     row.notes.append("OpenTofu: three `terraform_data` for each machine, a config step without any checks, no machine")
