@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.fleet import fleet
 from bench.measure import Sample, Side, in_turn, median, ratio, raw
-from bench.table import Bar, Line, Row, seconds
+from bench.table import Bar, Line, Row, times
 
 COUNTS = tuple(int(word) for word in os.environ.get("BENCH_MACHINES", "10 100 1000").split())
 RUNS = {
@@ -58,9 +58,9 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
     row.lines.append(
         Line(
             what=what,
-            ours=seconds(median(samples["ours"])),
+            ours=times(samples["ours"]),
             against="bare program",
-            theirs=seconds(median(samples["bare"])),
+            theirs=times(samples["bare"]),
             ratio=time,
             goal=f"≤ {GOAL_TIME}" if is_goal else "",
             met=time <= GOAL_TIME if is_goal else None,
@@ -70,9 +70,9 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
         row.lines.append(
             Line(
                 what=what,
-                ours=seconds(median(samples["ours"])),
+                ours=times(samples["ours"]),
                 against="OpenTofu",
-                theirs=seconds(median(samples["OpenTofu"])),
+                theirs=times(samples["OpenTofu"]),
                 ratio=ratio(samples["ours"], samples["OpenTofu"]),
             )
         )

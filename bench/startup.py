@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from bench import configs
-from bench.measure import BenchError, Sample, Side, in_turn, median, process, ratio, raw
+from bench.measure import BenchError, Side, in_turn, process, ratio, raw
 from bench.programs import python
-from bench.table import Line, Row, seconds
+from bench.table import Line, Row, times
 from toolchain.places import ROOT
 
 SDKS = {"pulumi_aws": "aws", "pulumi_digitalocean": "digitalocean"}
@@ -83,19 +83,15 @@ def measure(rounds: int) -> Row:
         row.lines.append(
             Line(
                 what=f"{platform}; imports {', '.join(found) or 'no cloud SDK'}",
-                ours=_times(samples[platform]),
+                ours=times(samples[platform]),
                 against="import pulumi, first resource",
-                theirs=_times(samples["bare"]),
+                theirs=times(samples["bare"]),
                 ratio=ratio(samples[platform], samples["bare"]),
                 goal="its own SDK alone",
                 met=set(found) <= own,
             )
         )
     return row
-
-
-def _times(samples: list[Sample]) -> str:
-    return f"{seconds(median(samples))} ({seconds(median(samples, 'cpu'))} CPU)"
 
 
 def _argv(platform: str, program: Path) -> list[str]:
