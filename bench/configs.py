@@ -11,11 +11,12 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh
 def config(dialect: str, lines: int, *, variables: bool = False) -> str:
     """About `lines` lines of `clc` or `butane`. With `variables` it names `${name}`, `${address}` and `${rack}`."""
     is_butane = dialect == "butane"
-    blocks = max(0, (lines - 12) // 18)
+    blocks = max(0, (lines - 18) // 18)
     name = "${name}" if variables else "web-1"
     head = ["variant: flatcar", "version: 1.0.0"] if is_butane else []
     head += ["passwd:", "  users:", "    - name: core", "      ssh_authorized_keys:", f"        - {KEY}"]
     storage = ["storage:", "  files:", *_file(is_butane, "/etc/hostname", [name], mode="0644")]
+    storage += _file(is_butane, "/etc/flatcar/update.conf", ["REBOOT_STRATEGY=off"], mode="0644")
     if variables:
         storage += _file(is_butane, "/etc/rack", ["${address} ${rack}"], mode="0600")
     units = ["systemd:", "  units:"]

@@ -10,13 +10,14 @@ from typing import Any
 
 from bench.fleet import fleet
 from bench.measure import Sample, Side, in_turn, median, ratio, raw
-from bench.table import Bar, Line, Row, seconds
+from bench.table import Bar, Line, Row, times
 
 COUNTS = tuple(int(word) for word in os.environ.get("BENCH_MACHINES", "10 100 1000").split())
 RUNS = {
     "preview": ("preview", "--expect-no-changes"),
     "no-change up": ("up", "--yes", "--skip-preview", "--expect-no-changes"),
 }
+SHOWN = {"ours": "this project", "bare": "bare program", "OpenTofu": "OpenTofu"}
 GOAL_TIME, GOAL_MEMORY, GOAL_GROWTH = 1.15, 1.3, 10.5
 
 
@@ -42,7 +43,10 @@ def measure(rounds: int) -> Row:
     if {10, 100, 1000} <= set(COUNTS):
         for what in RUNS:
             _growth(row, what, medians)
-    row.plot = [Bar(label=f"{what}, {count}", values=figures) for (what, count), figures in medians.items()]
+    row.plot = [
+        Bar(label=f"{what}, {count} machines", values={SHOWN[side]: figure for side, figure in figures.items()})
+        for (what, count), figures in medians.items()
+    ]
     row.raw["medians"] = {f"{what}, {count}": figures for (what, count), figures in medians.items()}
     row.notes.append("no machine runs: a stand-in answers for the commands that would start or re-provision one")
     row.notes.append("OpenTofu: three `terraform_data` for each machine, a config step without any checks, no machine")
@@ -54,9 +58,9 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
     row.lines.append(
         Line(
             what=what,
-            ours=seconds(median(samples["ours"])),
+            ours=times(samples["ours"]),
             against="bare program",
-            theirs=seconds(median(samples["bare"])),
+            theirs=times(samples["bare"]),
             ratio=time,
             goal=f"≤ {GOAL_TIME}" if is_goal else "",
             met=time <= GOAL_TIME if is_goal else None,
@@ -66,9 +70,9 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
         row.lines.append(
             Line(
                 what=what,
-                ours=seconds(median(samples["ours"])),
+                ours=times(samples["ours"]),
                 against="OpenTofu",
-                theirs=seconds(median(samples["OpenTofu"])),
+                theirs=times(samples["OpenTofu"]),
                 ratio=ratio(samples["ours"], samples["OpenTofu"]),
             )
         )

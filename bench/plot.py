@@ -30,7 +30,7 @@ def svg(title: str, bars: Sequence[Bar]) -> str:
             length = value / most * (WIDTH - LEFT - RIGHT)
             out += [
                 _bar(LEFT, y, length, THICK - 2, sides.index(side)),
-                _text(LEFT + length + 6, y + 10, f"{value:.3g}"),
+                _text(LEFT + length + 6, y + 10, f"{value:.3g} s"),
             ]
             y += THICK
         y += GAP

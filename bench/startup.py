@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from bench import configs
-from bench.measure import BenchError, Sample, Side, in_turn, median, process, ratio, raw
+from bench.measure import BenchError, Side, in_turn, process, ratio, raw
 from bench.programs import python
-from bench.table import Line, Row, seconds
+from bench.table import Line, Row, times
 from toolchain.places import ROOT
 
 SDKS = {"pulumi_aws": "aws", "pulumi_digitalocean": "digitalocean"}
@@ -78,24 +78,20 @@ def measure(rounds: int) -> Row:
         samples = in_turn(sides, rounds)
     row.raw["start-up"] = raw(samples)
     for platform in SETTINGS:
-        imported = _imported(platform)
+        found = imported(platform)
         own = {sdk for sdk, name in SDKS.items() if name == platform}
         row.lines.append(
             Line(
-                what=f"{platform}; imports {', '.join(imported) or 'no cloud SDK'}",
-                ours=_times(samples[platform]),
+                what=f"{platform}; imports {', '.join(found) or 'no cloud SDK'}",
+                ours=times(samples[platform]),
                 against="import pulumi, first resource",
-                theirs=_times(samples["bare"]),
+                theirs=times(samples["bare"]),
                 ratio=ratio(samples[platform], samples["bare"]),
                 goal="its own SDK alone",
-                met=set(imported) <= own,
+                met=set(found) <= own,
             )
         )
     return row
-
-
-def _times(samples: list[Sample]) -> str:
-    return f"{seconds(median(samples))} ({seconds(median(samples, 'cpu'))} CPU)"
 
 
 def _argv(platform: str, program: Path) -> list[str]:
@@ -109,7 +105,8 @@ def _argv(platform: str, program: Path) -> list[str]:
     return python("-c", UNTIL_FIRST, json.dumps(texts), json.dumps(list(SDKS)), str(program))
 
 
-def _imported(platform: str) -> list[str]:
+def imported(platform: str) -> list[str]:
+    """The SDKS that the real program has imported at its first resource. Raises BenchError when it makes none."""
     argv = _argv(platform, Path("__main__.py"))
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():

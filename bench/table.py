@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from bench.measure import Sample, median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +69,8 @@ def seconds(value: float) -> str:
     if value < 0.001:
         return f"{value * 1e6:.0f} µs"
     return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def times(samples: Sequence[Sample]) -> str:
+    """The median wall time, and the processor time, which a busy computer changes less."""
+    return f"{seconds(median(samples))} ({seconds(median(samples, 'cpu'))} CPU)"

@@ -11,7 +11,7 @@ from string import Template
 
 from bench import configs, programs
 from bench.measure import Sample, Side, calls, in_turn, median, process, ratio, raw
-from bench.table import Line, Row, seconds
+from bench.table import Line, Row, seconds, times
 from cl.transpiler import transpile
 
 MACHINES = 1000
@@ -50,7 +50,7 @@ def _compare(row: Row, what: str, template: str, snippets: Sequence[str], peer: 
     row.lines.append(
         Line(
             what=what,
-            ours=f"{seconds(ours)} ({seconds(median(samples['ours'], 'cpu'))} CPU)",
+            ours=times(samples["ours"]),
             against=f"{peer} processes" if program else f"{peer}: not to be had",
             theirs=seconds(median(samples["theirs"])) if program else "",
             ratio=ratio(samples["ours"], samples["theirs"]) if program else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import configs, programs
 from bench.measure import Sample, Side, calls, in_turn, median, process, ratio, raw
-from bench.table import Line, Row, seconds
+from bench.table import Line, Row, seconds, times
 from cl.transpiler import transpile
 from toolchain.places import ROOT
 
@@ -64,7 +64,7 @@ def _compare(
         row.lines.append(
             Line(
                 what=f"{what}, {side}",
-                ours=f"{seconds(ours)} ({seconds(median(samples[side], 'cpu'))} CPU)",
+                ours=times(samples[side]),
                 against=f"{peer} process" if program else "",
                 theirs=theirs,
                 ratio=against,

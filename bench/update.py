@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from bench.fleet import Fleet, fleet
-from bench.measure import Sample, Side, in_turn, median, ratio, raw
-from bench.table import Line, Row, seconds
+from bench.measure import Sample, Side, in_turn, ratio, raw
+from bench.table import Line, Row, times
 
 MANY = int(os.environ.get("BENCH_LARGE", "1000"))
 ALL = int(os.environ.get("BENCH_ALL", "100"))
@@ -38,9 +38,9 @@ def measure(rounds: int) -> Row:
         row.lines += [
             Line(
                 what=f"{changed} of {count} machines",
-                ours=seconds(median(samples["ours"])),
+                ours=times(samples["ours"]),
                 against=peer,
-                theirs=seconds(median(samples[side])),
+                theirs=times(samples[side]),
                 ratio=ratio(samples["ours"], samples[side]),
             )
             for side, peer in peers.items()

@@ -154,7 +154,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             ),
         )
 
-        self.address = machine.ssh_host
+        self.address = pulumi.Output.from_input(machine.ssh_host)
         self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, self.reprovision.host_key_alias).apply(
             lambda way: args.ssh.command(
                 host=way[0],

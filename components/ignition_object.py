@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -105,7 +106,7 @@ def machine_config(
     name, source = config_name(config), _read(config, config_name(config))
     others = [_read(snippet, f"<snippet {number}>") for number, snippet in enumerate(snippets, start=1)]
     sources = [(text.filename, str(text)) for text in (source, *others) if isinstance(text, Snippet)]
-    named = _named_variables([text for _, text in sources])
+    named = frozenset[str]().union(*(_named_variables(text) for _, text in sources))
     shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
     used = {**shared, **variables}
     unsure = _places(sources, unknown)
@@ -240,14 +241,11 @@ class IgnitionObject:
         )
 
 
-def _named_variables(sources: Sequence[str]) -> set[str]:
-    """The variables that the sources name outside of comment lines; the transpiler finds out what is really used."""
-    named: set[str] = set()
-    for source in sources:
-        for line in source.splitlines():
-            if not line.lstrip().startswith("#"):
-                named.update(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", line))
-    return named
+@functools.lru_cache(maxsize=32)  # a fleet's machines share sources
+def _named_variables(source: str) -> frozenset[str]:
+    """The variables that a source names outside of comment lines; the transpiler finds out what is really used."""
+    lines = [line for line in source.splitlines() if not line.lstrip().startswith("#")]
+    return frozenset(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", "\n".join(lines)))
 
 
 def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> set[tuple[str, int, int]]:

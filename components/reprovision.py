@@ -14,7 +14,7 @@ from components.lifecycle import Lifecycle, kept_paths
 from components.waits import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from components.commands.request import HealthCheck
     from components.ignition_object import IgnitionObject
@@ -59,7 +59,6 @@ class Reprovision(local.Command):
 
     def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         machine, ssh = args.machine, args.ssh
-        port = machine.ssh_port if ssh.port is None else pulumi.Output.from_input(ssh.port)
         self.host_key_alias = host_key_alias(name, machine.resource)
         request = json_text(
             {
@@ -72,7 +71,7 @@ class Reprovision(local.Command):
                 "keep": list(kept_paths(args.keep)),
                 "target": {
                     "host": machine.ssh_host,
-                    "port": port,
+                    "port": ssh.port or machine.ssh_port,
                     "user": ssh.user,
                     "known_hosts": ssh.known_hosts(name),
                     "host_key_alias": self.host_key_alias,
@@ -111,10 +110,12 @@ class Reprovision(local.Command):
             ),
         )
 
+        # the request is secret as the config in it may be; the outputs never hold any of it
+        self._proof = pulumi.Output.unsecret(self.stdout.apply(_read))
+
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
         """One field of the Command's outputs (`commands.reprovision.Outputs`)."""
-        # the request is secret as the config in it may be; the outputs never hold any of it
-        return pulumi.Output.unsecret(self.stdout.apply(_reader(field, default)))
+        return self._proof.apply(lambda outputs: outputs.get(field, default))
 
 
 def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:
@@ -124,11 +125,7 @@ def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:
     return pulumi.Output.from_input(name)
 
 
-def _reader(field: str, default: T) -> Callable[[str], T]:
-    def read(stdout: str) -> T:
-        lines = stdout.strip().splitlines()
-        outputs: dict[str, Any] = json.loads(lines[-1]) if lines else {}
-        value: T = outputs.get(field, default)
-        return value
-
-    return read
+def _read(stdout: str) -> dict[str, Any]:
+    lines = stdout.strip().splitlines()
+    outputs: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    return outputs

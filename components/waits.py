@@ -1,16 +1,38 @@
-"""What keeps a program of a thousand machines linear in Pulumi's Python SDK: few Outputs, few edges in its graph."""
+"""What keeps a program of a thousand machines quick in Pulumi's Python SDK: few Outputs, edges and messages."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+SDK_DEBUG = "FLATCAR_SDK_DEBUG"
+
+
+def mute_sdk() -> None:
+    """Keep the SDK's debug messages, which `pulumi --debug` alone shows, from the engine; not with $FLATCAR_SDK_DEBUG.
+
+    The program would send 23 of them for each machine, one after the other, and wait for the engine's answer each time.
+    """
+    if not os.environ.get(SDK_DEBUG):
+        pulumi.log.debug = _say_nothing
+
+
+def _say_nothing(
+    msg: str,
+    resource: pulumi.Resource | None = None,
+    stream_id: int | None = None,
+    ephemeral: bool | None = None,
+) -> None:
+    """In the place of `pulumi.log.debug`."""
 
 
 def json_text(document: dict[str, Any]) -> pulumi.Output[str]:

@@ -6,6 +6,7 @@ Imported by `ignition_object`. The rest of the way back is on the machine (`scri
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -46,8 +47,7 @@ def with_way_back(config: IgnitionConfig, rollback_after: int) -> IgnitionConfig
     """The config with what brings its machine back `rollback_after` seconds after a boot, unless it is confirmed."""
     storage = dict(config.get("storage", {}))
     systemd = dict(config.get("systemd", {}))
-    script = script_text("staging.sh", "rollback.sh")
-    file = {"path": SCRIPT, "overwrite": True, "mode": 0o700, "contents": {"source": "data:," + quote(script)}}
+    file = {"path": SCRIPT, "overwrite": True, "mode": 0o700, "contents": {"source": _script_url()}}
     # Presets are applied when the machine id is new: the lifecycle `flag` needs the link.
     link = {
         "path": "/etc/systemd/system/timers.target.wants/flatcar-rollback.timer",
@@ -67,6 +67,11 @@ def with_way_back(config: IgnitionConfig, rollback_after: int) -> IgnitionConfig
         },
         "systemd": {**systemd, "units": [*systemd.get("units", []), *units]},
     }
+
+
+@functools.cache
+def _script_url() -> str:
+    return "data:," + quote(script_text("staging.sh", "rollback.sh"))
 
 
 def repeatable(config: IgnitionConfig) -> IgnitionConfig:

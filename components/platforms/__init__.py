@@ -23,19 +23,19 @@ class PlatformMachine:
     resource: pulumi.Resource
     """What has to exist before the machine can be reached; replaced only when the machine itself is."""
 
-    ssh_host: pulumi.Output[str]
+    ssh_host: pulumi.Input[str]
     """Name or address for the operator's `ssh`. Kept over reboots, re-provisioning and power cuts."""
 
-    ssh_port: pulumi.Output[int]
+    ssh_port: pulumi.Input[int]
     """TCP port of sshd at `ssh_host`; 22 on clouds, a forwarded loopback port in QEMU. Kept as well."""
 
-    console_log: pulumi.Output[str]
+    console_log: pulumi.Input[str]
     """Path of a file on the operator's computer that the serial console is appended to; "" where there is none.
 
     Whoever reports that a machine didn't come back shows its last lines.
     """
 
-    console_hint: pulumi.Output[str]
+    console_hint: pulumi.Input[str]
     """Where to look when the machine doesn't answer: half a sentence that follows "its console: "."""
 
     oem: str = ""

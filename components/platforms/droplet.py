@@ -153,8 +153,8 @@ class Droplet:
             ssh_host=checked_address(
                 droplet, name, address, user_data=user_data, actual=droplet.user_data.apply(lambda text: text or "")
             ),
-            ssh_port=pulumi.Output.from_input(22),
-            console_log=pulumi.Output.from_input(""),
+            ssh_port=22,
+            console_log="",
             console_hint=droplet.id.apply(
                 lambda number: (
                     f"the Recovery Console of droplet {number} (cloud.digitalocean.com/droplets/{number}/console)"

@@ -154,8 +154,8 @@ class Ec2:
             ssh_host=checked_address(
                 instance, name, address, user_data=user_data, actual=instance.user_data.apply(lambda text: text or "")
             ),
-            ssh_port=pulumi.Output.from_input(22),
-            console_log=pulumi.Output.from_input(""),
+            ssh_port=22,
+            console_log="",
             console_hint=instance.id.apply(lambda id_: f"aws ec2 get-console-output --latest --instance-id {id_}"),
         )
 

@@ -39,9 +39,9 @@ class ExistingHost:
         host.register_outputs({})
         return PlatformMachine(
             resource=host,
-            ssh_host=pulumi.Output.from_input(self.address),
-            ssh_port=pulumi.Output.from_input(self.port),
-            console_log=pulumi.Output.from_input(""),
-            console_hint=pulumi.Output.from_input(f"the screen or management controller of {self.address}"),
+            ssh_host=self.address,
+            ssh_port=self.port,
+            console_log="",
+            console_hint=f"the screen or management controller of {self.address}",
             oem="pointer" if self.mode == "bucket" else "config",
         )

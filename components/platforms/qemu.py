@@ -103,11 +103,11 @@ class Qemu:
         console = str((directory / CONSOLE).absolute())
         return PlatformMachine(
             resource=command,
-            ssh_host=pulumi.Output.from_input(qemu.ADDRESS),
+            ssh_host=qemu.ADDRESS,
             # a port once chosen is kept: known at preview, also while the Command is being updated
-            ssh_port=pulumi.Output.from_input(record.ssh_port)
+            ssh_port=record.ssh_port
             if record is not None
             else command.stdout.apply(lambda text: int(json.loads(text.splitlines()[-1])["ssh_port"])),
-            console_log=pulumi.Output.from_input(console),
-            console_hint=pulumi.Output.from_input(f"the file {console}"),
+            console_log=console,
+            console_hint=f"the file {console}",
         )

@@ -1,4 +1,6 @@
-"""Programs that run on the operator's computer need nothing but Python (import-linter can't say "nothing else")."""
+"""What is imported where: commands need nothing but Python (import-linter can't say "nothing else"), and a stack of one
+cloud not the SDK of another.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from bench.startup import SDKS, SETTINGS, imported
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted((ROOT / "components" / "commands").glob("*.py"))
@@ -46,3 +50,12 @@ def test_importing_components_costs_nothing() -> None:
 @pytest.mark.parametrize("module", ["pulumi", "yaml", "components.ssh", "components", "cl.transpiler"])
 def test_other_modules_are_not_allowed(module: str) -> None:
     assert not is_allowed(module)
+
+
+@pytest.mark.parametrize("platform", SETTINGS)
+def test_the_program_imports_the_sdk_of_its_own_cloud_alone(platform: str) -> None:
+    assert imported(platform) == [sdk for sdk, cloud in SDKS.items() if cloud == platform]
+
+
+def test_a_local_stack_needs_no_sdk_and_each_cloud_has_one() -> None:
+    assert set(SETTINGS) - set(SDKS.values()) == {"qemu"}
