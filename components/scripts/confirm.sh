@@ -12,14 +12,16 @@ main() {
     say "the machine is already going back to its last good config"
     exit 4
   fi
-  if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+  if [ -e "$FLAG" ] || [ -e "$RESET" ]; then
     say "unstaging a re-run that did not happen"
-    quietly flatcar-reset --stop
+    unstage
   fi
   good=$(last_good 1)
-  if [ -z "$OEM" ] && [ -e /oem/config.ign ] && [ "$good" = "$CONFIG_ID" ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
-    say "removing /oem/config.ign, the last good config that the machine went back to"
-    rm -f /oem/config.ign
+  # it went back, or power was lost on the way; once another config is noted, nothing would know this one as ours
+  if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then
+    say "removing $OWN_CONFIG, the last good config that the machine goes back to by itself"
+    rm -f "$OWN_CONFIG"
+    sync --file-system /oem
   fi
   if [ -n "$CONTENT" ]; then
     umask 077
@@ -31,7 +33,7 @@ main() {
       echo "$LIFECYCLE" >"$WAY_BACK/$folder/lifecycle"
       printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/$folder/keep"
       printf '%s\n' "$CONFIG_ID" "$folder" >"$WAY_BACK/last-good.new"
-      sync
+      flush
       mv "$WAY_BACK/last-good.new" "$WAY_BACK/last-good"
       find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
     fi
@@ -40,7 +42,7 @@ main() {
   [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
   rm -f "$WAY_BACK/went-back" "$WAY_BACK/staged.keep"
   note "${BY-push}" "$CONFIG_ID" proven
-  sync
+  flush
   echo "confirmed=$CONFIG_ID"
 }
 
