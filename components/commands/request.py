@@ -141,6 +141,12 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print `text`, unless it is empty or was the last thing said."""
+        text = printable(text)
         if text.strip() and text != self._last:
             print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
             self._last = text
+
+
+def printable(text: str) -> str:
+    """A line that a machine has sent, without what would steer the terminal that shows it."""
+    return "".join(character for character in text.expandtabs() if character.isprintable())

@@ -33,6 +33,11 @@ class Lab:
         """What the pointer leads to."""
         return self.server.folder / "web.ign"
 
+    @property
+    def known_hosts(self) -> Path:
+        """Where the machine's host key is pinned, by a name that a shell or ssh might take for more than that."""
+        return self.machine.folder / "100%known hosts"
+
     def publish(self, name: str, *files: str) -> str:
         """Put a config called `name` at the pointer, with more `files` of its own; returns its config id."""
         config_id = hashlib.sha512(name.encode()).hexdigest()
@@ -67,10 +72,10 @@ class Lab:
             "lifecycle": "reset",
             "keep": KEEP,
             "target": {
-                "host": "127.0.0.1",
+                "host": machine.address,
                 "port": machine.port,
                 "user": machine.user,
-                "known_hosts": str(machine.folder / "known hosts"),
+                "known_hosts": str(self.known_hosts),
                 "host_key_alias": "web-1",
                 "identity_file": str(machine.key_file),
                 "jump_host": "",

@@ -192,6 +192,7 @@ def test_the_last_good_config_wanted_again_is_confirmed_without_a_reboot(lab: La
         ("staging lifecycle reset", signal.SIGKILL),
         ("rebooting", signal.SIGKILL),
         ("rebooting, no answer", signal.SIGKILL),
+        ("running the health checks: it", signal.SIGKILL),
         ("rebooting", signal.SIGTERM),
     ],
 )
@@ -199,7 +200,7 @@ def test_a_deployer_that_ends_early_leaves_a_state_that_the_next_run_finishes(
     lab: Lab, moment: str, how: signal.Signals
 ) -> None:
     wanted = lab.publish("new")
-    process = lab.start(wanted)
+    process = lab.start(wanted, health=[{"name": "it", "subject": "sleep 1", "seconds": 5}])
     assert process.stderr is not None
     for line in process.stderr:
         if line.rstrip().endswith(moment):
@@ -212,6 +213,32 @@ def test_a_deployer_that_ends_early_leaves_a_state_that_the_next_run_finishes(
     assert lab.machine.path("/etc/only-new").exists()
     assert lab.machine.path("/var/log/kept").read_text() == "kept"
     assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+
+
+def test_a_deployer_that_is_killed_on_the_way_back_leaves_it_to_the_machine(lab: Lab) -> None:
+    process = lab.start(lab.publish("bad", "/etc/sick"), health=[CHECK])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "going back to the last good" in line:
+            process.kill()
+            break
+    process.communicate(timeout=60)
+    wait_until(lambda: lab.machine.boots == 3 and lab.machine.path("/etc/only-good").exists())
+    converges(lab)
+
+
+def test_power_lost_on_the_way_back_does_not_shadow_the_next_config(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    wait_until(lambda: lab.machine.boots == 2)
+    process.kill()
+    process.communicate(timeout=30)
+    # rollback.sh has got as far as putting the last good config in its place
+    lab.machine.path("/oem/config.ign").write_text(lab.contents[lab.good])
+    code, _, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert not lab.machine.path("/oem/config.ign").exists()
+    converges(lab)
 
 
 def test_two_deployers_at_once_end_with_one_config(lab: Lab) -> None:
@@ -282,27 +309,59 @@ def test_a_machine_that_loses_power_in_its_new_boot_comes_back_on_it(lab: Lab) -
     assert (code, outputs.get("config_id")) == (0, wanted), progress
 
 
-def test_a_network_that_is_cut_during_staging_is_got_over(lab: Lab) -> None:
+def test_a_network_that_is_cut_while_staging_is_got_over(lab: Lab) -> None:
     wanted = lab.publish("new")
     process = lab.start(wanted)
     assert process.stderr is not None
     for line in process.stderr:
         if "checking what the pointer serves" in line:
-            lab.machine.cut_the_network(seconds=4)
+            lab.machine.cut_the_network(seconds=12)  # a client gives up after 5
             break
     _, progress = process.communicate(timeout=120)
     assert process.returncode == 0, progress
+    assert "the connection broke while staging, looking again" in progress
     assert lab.machine.path("/etc/only-new").exists()
 
 
-@pytest.mark.parametrize("place", ["boot", "oem"])
+@pytest.mark.parametrize("moment", ["between", "within"])
+def test_a_network_that_is_cut_at_the_health_checks_is_got_over(lab: Lab, moment: str) -> None:
+    lab.rollback_after = 90
+    wanted = lab.publish("new")
+    check = {"name": "it", "subject": "touch /run/checking; sleep 2", "seconds": 5}
+    process = lab.start(wanted, health=[check])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "running the health checks" in line:
+            break
+    if moment == "within":
+        wait_until(lab.machine.path("/run/checking").exists)
+    lab.machine.cut_the_network(seconds=12)
+    _, progress = process.communicate(timeout=120)
+    assert process.returncode == 0, progress
+    if moment == "within":
+        assert "the connection broke during the health checks, running them again" in progress
+    assert lab.machine.boots == 2
+
+
+def test_a_config_that_locks_the_deployer_out_is_taken_back_by_the_machine(lab: Lab) -> None:
+    lab.rollback_after = 55  # the deployer gives up on the login before that
+    wanted = lab.publish("bad", "/etc/without-my-key")
+    code, _, progress = lab.run(wanted, timeout=100)
+    assert code == 1
+    assert "the machine refuses the login of" in progress
+    is_back(lab, progress, wanted)
+    converges(lab)
+
+
+@pytest.mark.parametrize("place", ["/boot", "/oem"])
 def test_a_place_that_cannot_be_written_is_refused(lab: Lab, place: str) -> None:
-    """Stands for a full or read-only partition: a folder in the way of the check's own file."""
-    (lab.machine.root / place / ".flatcar-write-check").mkdir()
+    lab.machine.path("/run/read-only").write_text(place)  # see loopback/enter
     code, _, progress = lab.run(lab.publish("new"))
     assert code == 1
-    assert f"/{place} can't be written (read-only or full)" in progress
+    assert f"{place} can't be written (read-only or full)" in progress
     is_untouched(lab)
+    lab.machine.path("/run/read-only").unlink()
+    converges(lab)
 
 
 def test_a_full_disk_is_refused_before_staging(lab: Lab) -> None:
@@ -332,17 +391,17 @@ def test_a_service_that_hangs_for_too_long_fails_the_run_and_the_machine_ends_on
 
 
 def test_another_servers_host_key_is_told_from_the_console(lab: Lab) -> None:
-    (lab.machine.folder / "known hosts").unlink()
+    lab.known_hosts.unlink()
     console = lab.machine.console.read_text()
     lab.machine.console.write_text(re.sub(r"SHA256:\S{43}", "SHA256:" + "A" * 43, console))
     code, _, progress = lab.run(lab.good)
     assert code == 1
     assert "is not the one that the machine's console names" in progress
-    assert not (lab.machine.folder / "known hosts").exists(), "it is not pinned"
+    assert not lab.known_hosts.exists(), "it is not pinned"
 
 
 def test_the_host_key_is_known_before_the_first_connection(lab: Lab) -> None:
-    known = (lab.machine.folder / "known hosts").read_text().split()
+    known = lab.known_hosts.read_text().split()
     public = lab.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
     assert known == ["web-1", *public[:2]]
 

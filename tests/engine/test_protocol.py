@@ -200,7 +200,7 @@ def test_a_broken_object_leaves_the_disk_and_the_repaired_one_heals(lab: Lab) ->
 def test_a_changed_host_key_is_refused(lab: Lab) -> None:
     wanted = lab.publish("a")
     lab.run(wanted)
-    pin = lab.machine.folder / "known hosts"
+    pin = lab.known_hosts
     other = lab.machine.folder / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
     pin.write_text("web-1 " + other.with_suffix(".pub").read_text())
