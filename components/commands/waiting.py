@@ -104,7 +104,7 @@ def await_boot(
             state = read_state(finished)
             if state is None:
                 try:
-                    refused_since = _look_at_refusal(finished, request, refused_since)
+                    refused_since = look_at_refusal(finished, request, refused_since)
                     seen = _without_session(finished, request)
                 except NotProvenError as refusal:
                     if not is_patient:
@@ -156,7 +156,7 @@ def _without_session(finished: Finished, request: Request) -> str:
     return f"no way through the jump host: {why}"
 
 
-def _look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
+def look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
     """Raise for refusals that waiting won't change; else when the login was first refused, None for other troubles."""
     if "HOST IDENTIFICATION HAS CHANGED" in finished.stderr or "Host key verification failed" in finished.stderr:
         raise NotProvenError(

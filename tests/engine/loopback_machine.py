@@ -52,6 +52,7 @@ class LoopbackMachine:
     is_plugged_in: bool = True
     login: Path | None = None
     went_down: list[float] = field(default_factory=list)
+    came_up: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root = self.folder / "root"
@@ -141,6 +142,7 @@ class LoopbackMachine:
         self.path("/run/failed-units").write_text(self.failed_units_after_boot)
         self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
         self._booted = time.monotonic()
+        self.came_up.append(time.time())  # all proofs hold, and sshd takes a moment to start
         self._start_sshd()
         if self.path("/etc/systemd/system/flatcar-pull-proof.service").exists():
             self._log(self.inside("bash /etc/flatcar/pull/pull.sh prove").stderr)

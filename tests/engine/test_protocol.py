@@ -6,14 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from components.commands.ssh_session import SshTarget, answers
 from tests.engine.lab import PROJECT, Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,20 +235,6 @@ def test_a_staging_left_over_is_unstaged_when_the_running_config_is_wanted_again
     assert "unstaging" in progress
     assert not lab.machine.path("/boot/flatcar/first_boot").exists()
     assert not lab.machine.path("/selective-os-reset").exists()
-
-
-def test_the_end_comes_soon_after_the_machine_is_ready(lab: Lab) -> None:
-    lab.run(lab.publish("a"))
-    process = lab.start(lab.publish("b"))
-    target = SshTarget(
-        host="127.0.0.1", port=lab.machine.port, user="x", known_hosts="/dev/null", host_key_alias="web-1"
-    )
-    wait_until(lambda: lab.machine.boots == 2)
-    wait_until(lambda: answers(target))
-    ready = time.monotonic()
-    process.communicate(timeout=60)
-    print(f"ended {time.monotonic() - ready:.2f} s after the machine greeted")
-    assert process.returncode == 0
 
 
 def test_nothing_but_a_request_is_accepted() -> None:
