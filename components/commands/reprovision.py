@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import pulling, service, way_back
 from components.commands.health import check_health
+from components.commands.host_key import pin_given
 from components.commands.object_place import NoAccessError
 from components.commands.proof import MachineState, missing_proof, short
 from components.commands.request import NotProvenError, Outputs, Progress, Request, printable
@@ -211,6 +212,7 @@ def main() -> int:
     progress = Progress(request.machine)
     Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
     try:
+        pin_given(request)
         with request.target.connection.share():
             outputs = reprovision(request, progress)
     except NotProvenError as failure:

@@ -52,6 +52,7 @@ class Request:
     where user data leads to the object.
     `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
     lies at the address `report`.
+    `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
     """
 
     machine: str
@@ -75,6 +76,7 @@ class Request:
     user_data: str = ""
     pull: str = ""
     report: str = ""
+    host_key: str = ""
 
     @property
     def oem_config(self) -> str:

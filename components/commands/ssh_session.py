@@ -176,6 +176,11 @@ class Doorbell:
                 return True
         return False
 
+    def start_over(self) -> None:
+        """Give up the attempts under way: there is reason to believe that a new one is answered sooner."""
+        self._forget(before=math.inf)
+        self._last = -math.inf
+
     def _ring(self, now: float) -> None:
         try:
             connection = socket.create_connection((self._target.host, self._target.port), timeout=1)

@@ -24,6 +24,7 @@ LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a
 CONSOLE_LINES = 25
 # Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
 _EMERGENCY = re.compile(r"Press Enter for emergency shell|Entering emergency mode")
+_SSH_IS_UP = re.compile(r"SSH host key: SHA256:")
 
 
 class Console:
@@ -36,6 +37,10 @@ class Console:
     def shows_emergency(self) -> bool:
         """Whether the initramfs has given up since."""
         return _EMERGENCY.search(self._text()) is not None
+
+    def times_ssh_came_up(self) -> int:
+        """How often the machine has told its SSH host key since: its server is up then, or will be in a moment."""
+        return len(_SSH_IS_UP.findall(self._text()))
 
     def tail(self) -> list[str]:
         """The last lines, without control characters; [] where there is no such file."""
@@ -80,8 +85,12 @@ def await_boot(
     refused_since: float | None = None
     seen = "it never answered"
     going_down = False
+    boots, booted = Console(request.console_log), 0
     with Doorbell(request.target) as door:
         while (remaining := deadline - time.monotonic()) > 0:
+            if (count := boots.times_ssh_came_up()) > booted:
+                booted = count
+                door.start_over()  # attempts from before may hang where they are
             if not door.answered(POLL_SECONDS):
                 if console is not None and console.shows_emergency():
                     raise NotProvenError(

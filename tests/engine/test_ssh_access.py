@@ -138,3 +138,20 @@ def test_a_name_that_leads_nowhere_is_told(lab: Lab) -> None:
     code, _, progress = lab.run(lab.publish("b"), target=target, timeout=3)
     assert code == 1
     assert "last seen: no answer (" in progress and "name" in progress.lower()
+
+
+def test_a_host_key_of_the_stacks_config_is_known_before_the_first_connection(lab: Lab) -> None:
+    key = " ".join(lab.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
+    lab.known_hosts.unlink()  # as on another computer
+    code, _, progress = lab.run(lab.publish("a"), host_key=key, console_log="")
+    assert code == 0, progress
+    assert lab.known_hosts.read_text() == f"web-1 {key}\n"
+
+    other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    code, _, progress = lab.run(lab.publish("a"), host_key=other, console_log="")
+    assert code == 1
+    assert "host_key of web in the stack's config is not the SSH host key that is pinned here" in progress
+    lab.known_hosts.unlink()
+    code, _, progress = lab.run(lab.publish("a"), host_key=other, console_log="")
+    assert code == 1
+    assert "the SSH host key of 127.0.0.1 is not the pinned one" in progress
