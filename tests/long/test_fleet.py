@@ -47,7 +47,14 @@ NO_SSHD = """\
       overwrite: true
       contents: {inline: "NoSuchOption yes\\n"}
 """
-HEALTH = {"commands": [{"name": "the release is good", "command": "! grep -q sick /etc/release-name", "seconds": 2}]}
+SET_CLOCK = "test -e /tmp/set || { touch /tmp/set; sudo date --set '3 hours' >/dev/null; false; }"
+HEALTH = {
+    "commands": [
+        {"name": "the release is good", "command": "! grep -q sick /etc/release-name", "seconds": 2},
+        # neither a check's time nor the way back's deadline is over then
+        {"name": "the clock is set in every boot", "command": SET_CLOCK, "seconds": 60},
+    ]
+}
 
 
 class Fleet:
