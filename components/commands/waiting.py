@@ -144,8 +144,9 @@ def await_boot(
             "look at those units with 'systemctl list-jobs' and 'systemctl status' there; mend them in the config",
         )
     raise NotProvenError(
-        f"the machine was not back within {seconds:.0f} s; last seen: {seen}",
-        "a machine that can't fetch or parse its config retries by itself: mend the config and run 'pulumi up' again",
+        f"the machine {'was not back' if old_boot else 'did not answer'} within {seconds:.0f} s; last seen: {seen}",
+        "see that it is on and that its SSH port can be reached from here, then run 'pulumi up' again; one that can't "
+        "fetch or parse its config tries again by itself, and a mended config heals it",
     )
 
 

@@ -291,7 +291,7 @@ def test_a_machine_that_is_off_is_waited_for_and_then_told(lab: Lab) -> None:
     lab.machine.pull_the_plug()
     code, _, progress = lab.run(wanted, timeout=3)
     assert code == 1
-    assert "not back within 3 s; last seen: no answer" in progress
+    assert "did not answer within 3 s; last seen: no answer" in progress
     lab.machine.plug_in()
     converges(lab)
 
