@@ -24,10 +24,10 @@ check_shadows() {
   fi
   [ -n "$OEM_CONFIG" ] || [ ! -e /oem/config.ign ] || refuse "/oem/config.ign shadows the pointer in the user data" \
     "delete /oem/config.ign on the machine, then run 'pulumi up' again"
-  if grep -qs 'ignition\.config\.url=' /proc/cmdline /oem/grub.cfg; then
-    refuse "ignition.config.url= on the kernel command line shadows the pointer in the user data" \
-      "take it out of /oem/grub.cfg (or the PXE entry) and reboot, then run 'pulumi up' again"
-  fi
+  local url # by its present name and its older ones
+  url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' /proc/cmdline /oem/grub.cfg || true)
+  [ -z "$url" ] || refuse "${url%%$'\n'*} on the kernel command line shadows the pointer in the user data" \
+    "take it out of /oem/grub.cfg (or the PXE entry) and reboot, then run 'pulumi up' again"
 }
 
 # A reset keeps the machine id on the kernel command line, by way of /oem/grub.cfg; with Secure Boot GRUB does not read that.

@@ -91,6 +91,7 @@ def test_reformat_leaves_the_host_keys_on_the_oem_partition(lab: Lab) -> None:
         ("/oem/config.ign", "{}", "/oem/config.ign shadows the pointer"),
         ("/oem/grub.cfg", 'set linux_append="ignition.config.url=http://x"', "ignition.config.url= on the kernel"),
         ("/run/cmdline", "quiet ignition.config.url=http://x", "ignition.config.url= on the kernel"),
+        ("/run/cmdline", "flatcar.config.url=http://x first_boot=1", "flatcar.config.url= on the kernel"),
     ],
 )
 def test_what_shadows_the_pointer_is_refused(lab: Lab, shadow: str, content: str, reason: str) -> None:
