@@ -85,6 +85,21 @@ def test_a_failure_in_a_later_wave_leaves_those_after_it_and_the_next_run_goes_o
         waves_hold(fleet, ["m4", "m0", "m1"])
 
 
+def test_continue_on_error_goes_on_with_machines_that_wait_for_no_failed_one(tmp_path: Path, pulumi: Project) -> None:
+    names = [f"m{number}" for number in range(5)]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 0, "batch": "4", "max_unavailable": 2}  # m0 → m2, m1 → m3; then m4
+        stack = fleet_stack(fleet, pulumi)
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+        fleet.machines["m0"].failed_units_after_boot = "broken.service loaded failed failed Broken\n"
+        fleet.write(stack.directory, "/etc/two")
+        failed = stack.up("--continue-on-error", "--parallel", "2", code=None)
+        assert failed.code != 0
+        runs_new = [name for name, machine in fleet.machines.items() if machine.path("/etc/two").exists()]
+        assert runs_new == ["m1", "m3"], failed.output
+
+
 def test_a_rollout_that_is_cancelled_stops_where_it_is_and_goes_on_later(tmp_path: Path, pulumi: Project) -> None:
     names = ["m0", "m1"]
     with running_fleet(tmp_path / "fleet", names) as fleet:
