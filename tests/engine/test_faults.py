@@ -241,6 +241,20 @@ def test_power_lost_on_the_way_back_does_not_shadow_the_next_config(lab: Lab) ->
     converges(lab)
 
 
+def test_a_machine_on_its_way_back_is_waited_for_and_then_staged(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    wait_until(lambda: lab.machine.boots == 2 and lab.machine.path("/etc/only-new").exists())
+    process.kill()
+    process.communicate(timeout=30)
+    lab.machine.hangs_on_shutdown = 3
+    lab.machine.inside("bash /etc/flatcar/rollback.sh")
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs.get("config_id")) == (0, wanted), progress
+    assert "the machine is on its way back to its last good config" in progress
+    assert lab.machine.boots == 4
+
+
 def test_two_deployers_at_once_end_with_one_config(lab: Lab) -> None:
     wanted = lab.publish("new")
     processes = [lab.start(wanted) for _ in range(2)]
