@@ -66,7 +66,7 @@ class Fleet:
         settings: dict[str, Any] = {
             "config": str(self.config),
             "timeout": 600,
-            "rollback_after": 150,
+            "rollback_after": 240,  # also on a busy computer a good config is proven by then
             "health": HEALTH,
         }
         assert stack.config_file is not None
