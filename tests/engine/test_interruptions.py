@@ -101,7 +101,7 @@ def test_a_machine_on_its_way_back_is_waited_for_and_then_staged(lab: Lab) -> No
     wait_until(lambda: lab.machine.boots == 2 and lab.machine.path("/etc/only-new").exists())
     process.kill()
     process.communicate(timeout=30)
-    lab.machine.hangs_on_shutdown = 3
+    lab.machine.hangs_on_shutdown = 15
     lab.machine.inside("bash /etc/flatcar/rollback.sh")
     code, outputs, progress = lab.run(wanted)
     assert (code, outputs.get("config_id")) == (0, wanted), progress
