@@ -99,7 +99,12 @@ class SshTarget:
             "HashKnownHosts": "no",
             "UpdateHostKeys": "no",
             **self.connection.options(),
+            # what the user's own configuration may ask for in a login by hand
             "ClearAllForwardings": "yes",
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "PermitLocalCommand": "no",
+            "RemoteCommand": "none",
             "LogLevel": "ERROR",
         }
         if self.identity_file:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands.ssh_session import SshTarget
 from tests.engine.lab import Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 from tests.support.sshd import free_port, run_sshd
@@ -46,17 +47,24 @@ def bastion(tmp_path: Path) -> Iterator[Sshd]:
 
 def through(lab: Lab, bastion: Sshd, *, known: bool = True, key: bool = True) -> str:
     """The jump host, after giving the client a configuration of the user's for it."""
-    config = lab.machine.folder / "ssh_config"
-    config.write_text(
-        f"Host *\n  UserKnownHostsFile {bastion.known_hosts if known else '/dev/null'}\n"
-        f"  IdentityFile {bastion.key if key else lab.machine.key_file}\n  IdentitiesOnly yes\n"
+    configure(
+        lab,
+        f"UserKnownHostsFile {bastion.known_hosts if known else '/dev/null'}",
+        f"IdentityFile {bastion.key if key else lab.machine.key_file}",
+        "IdentitiesOnly yes",
     )
+    return f"{bastion.user}@{bastion.host}:{bastion.port}"
+
+
+def configure(lab: Lab, *settings: str) -> None:
+    """Give the client a configuration, as a user's ~/.ssh/config."""
+    config = lab.machine.folder / "ssh_config"
+    config.write_text("\n  ".join(["Host *", *settings, ""]))
     wrapper = lab.machine.folder / "bin/ssh"
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
     wrapper.chmod(0o755)
     lab.environment["PATH"] = f"{wrapper.parent}:{os.environ['PATH']}"
-    return f"{bastion.user}@{bastion.host}:{bastion.port}"
 
 
 @pytest.mark.parametrize("lab", ["::1"], indirect=True)
@@ -97,6 +105,32 @@ def test_an_agent_instead_of_a_key_file(lab: Lab) -> None:
         assert code == 0, progress
     finally:
         os.kill(int(agent["SSH_AGENT_PID"]), 15)
+
+
+def test_what_a_user_has_configured_for_logins_by_hand_is_left_out(lab: Lab) -> None:
+    told = lab.machine.folder / "told"
+    configure(
+        lab,
+        "ForwardAgent yes",
+        "RemoteCommand uptime",
+        "RequestTTY force",
+        "PermitLocalCommand yes",
+        f"LocalCommand touch {told}",
+        f"LocalForward {free_port()} 127.0.0.1:1",
+        "StrictHostKeyChecking no",
+    )
+    code, _, progress = lab.run(lab.publish("b"))
+    assert code == 0, progress
+    assert not told.exists()
+    command = SshTarget(**lab.request("")["target"]).command(root=True)
+    resolved = subprocess.run(
+        ["ssh", "-G", *command[1:-1]],
+        env={**os.environ, **lab.environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "forwardagent no\n" in resolved and "stricthostkeychecking accept-new\n" in resolved
 
 
 def test_a_jump_host(lab: Lab, bastion: Sshd) -> None:
