@@ -225,12 +225,14 @@ def jump_host_trouble(target: SshTarget) -> str:
         stderr=subprocess.PIPE,
     ) as client:
         stdout, stderr = (cast("IO[bytes]", stream) for stream in (client.stdout, client.stderr))
+        # what is there, and no more: a connection that the user's configuration shares may hold the pipes for long
         select.select([stdout], [], [], Doorbell.PATIENCE * 2)
         client.kill()
-        if stdout.read(4) == b"SSH-":
+        if select.select([stdout], [], [], 0)[0] and os.read(stdout.fileno(), 4) == b"SSH-":
             return ""
-        said = stderr.read().decode("utf-8", "replace").strip().splitlines()
-    return said[0] if said else "it does not answer"
+        said = os.read(stderr.fileno(), 4096) if select.select([stderr], [], [], 1)[0] else b""
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return lines[0] if lines else "it does not answer"
 
 
 def script_text(*names: str) -> str:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Notes that the running config has been proven: it is the last good one from now on, and the machine won't go back.
-# Put in front of this text, quoted, by the deployer, or by the machine's own pull.sh (and BY=pull): CONFIG_ID LIFECYCLE CONTENT (the object, base64; '' to leave the
-# noted one as it is), OEM ('', or what a host without user data has in /oem/config.ign: pointer or config), OEM_CONFIG (that
-# pointer, base64, else '') and the array KEEP. Runs as root. Exit: 0 noted; 4 too late, the machine is on its way back.
+# Put in front of this text, quoted, by the deployer, or by the machine's own pull.sh (and BY=pull): CONFIG_ID LIFECYCLE CONTENT
+# (the object, base64; '' to leave the noted one as it is), OEM ('', or what a host without user data has in /oem/config.ign:
+# pointer or config), OEM_CONFIG (that pointer, base64, else '') and the array KEEP. Runs as root. Exit: 0 noted; 4 too late,
+# the machine is on its way back.
 set -euo pipefail
 
 main() {
