@@ -37,6 +37,7 @@ with plain_errors():
                 keep=machine.keep,
                 allow=machine.allow,
                 generation=machine.generation,
+                host_key=machine.host_key,
                 health=machine.health,
                 allow_degraded=machine.allow_degraded,
                 timeout=machine.timeout,
@@ -57,6 +58,7 @@ with plain_errors():
                 "address": made[machine.name].address,
                 "configId": made[machine.name].config_id,
                 "osVersion": made[machine.name].os_version,
+                "hostKey": made[machine.name].host_key,
                 "downtimeSeconds": made[machine.name].downtime_seconds,
             },
         )

@@ -14,6 +14,9 @@ from pathlib import Path
 from bench.fleet import SALT, empty_stack
 from bench.measure import BenchError, Sample, median, raw
 from bench.table import Bar, Line, Row, seconds
+from components.audit.records import read_records
+from components.commands.request import NotProvenError, Progress
+from components.commands.waiting import await_boot
 from tests.support.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
@@ -108,7 +111,7 @@ class _Machine:
         try:
             for _ in range(rounds):
                 add("power-on to a proven machine", _timed(lambda: self._up("reset")))
-                add("plain restart", _timed(self._restart))
+                add("plain restart", self._restart())
                 for lifecycle in LIFECYCLES:
                     add(lifecycle, _timed(lambda wanted=lifecycle: self._up(wanted)))  # type: ignore[misc]
                     add(f"{lifecycle}, downtime", float(self._outputs()["downtimeSeconds"]), wrote=False)
@@ -142,17 +145,18 @@ class _Machine:
         """MiB that the machine has written to its disk in this boot."""
         return int(_asked(self._login(), "awk '$3 == \"vda\" { print $10 }' /proc/diskstats")) * 512 / 2**20
 
-    def _restart(self) -> None:
-        """From the order to reboot until the new boot has started all its units, asked as often as the project asks."""
-        login = self._login()
+    def _restart(self) -> float:
+        """From the order to reboot until the new boot has started all its units, waited for as the project does."""
+        (record,), _ = read_records(self._stack.run("stack", "export", "--show-secrets").output)
+        request, login = record.request, self._login()
         old = _asked(login, "cat /proc/sys/kernel/random/boot_id")
-        _asked(login, "sudo systemd-run --on-active=1s systemctl reboot")
-        end = time.monotonic() + DEADLINE_S
-        while _asked(login, "cat /proc/sys/kernel/random/boot_id") in ("", old):
-            if time.monotonic() > end:
-                raise BenchError("the machine did not come back from a plain restart")
-            time.sleep(0.3)
-        _asked(login, "systemctl is-system-running --wait")
+        start = time.monotonic()
+        _asked(login, "sudo systemd-run --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot")
+        try:
+            await_boot(request, Progress("web"), old_boot=old, config_id=request.config_id, seconds=DEADLINE_S)
+        except NotProvenError as error:
+            raise BenchError(f"the machine did not come back from a plain restart: {error}") from None
+        return time.monotonic() - start
 
 
 def _asked(login: list[str], command: str) -> str:

@@ -40,6 +40,8 @@ class FlatcarMachineArgs:
     `keep` holds presets and egrep expressions (see `lifecycle`).
     `allow` takes back rules about configs that run again (see `rerun`).
     Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
+    `host_key` is the machine's SSH host key (`TYPE BASE64`) where it is known beforehand; else its console tells it, or
+    the first connection pins it.
     `protect` and `retain_on_delete` are Pulumi's, for the machine itself: it can't be deleted or replaced, or it is
     only forgotten.
     `rollback_after` (seconds after a boot) is when a machine that was not proven goes back to its last good config by
@@ -62,6 +64,7 @@ class FlatcarMachineArgs:
     keep: Sequence[str] = DEFAULT_KEEP
     allow: Collection[Rule] = ()
     generation: int = 0
+    host_key: str = ""
     health: Sequence[HealthCheck] = ()
     allow_degraded: bool = False
     timeout: int = 600
@@ -139,6 +142,7 @@ class FlatcarMachine(pulumi.ComponentResource):
                 ssh=args.ssh,
                 lifecycle=args.lifecycle,
                 keep=args.keep,
+                host_key=args.host_key,
                 health=args.health,
                 allow_degraded=args.allow_degraded,
                 timeout=args.timeout,

@@ -71,7 +71,7 @@ ConditionPathIsDirectory=/oem/.flatcar-host-keys
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -c 'cp -p /oem/.flatcar-host-keys/* /etc/ssh/ && rm -rf /oem/.flatcar-host-keys'
+ExecStart=/bin/sh -c 'cp -p /oem/.flatcar-host-keys/* /etc/ssh/ && sync && rm -rf /oem/.flatcar-host-keys'
 
 [Install]
 WantedBy=multi-user.target

@@ -39,6 +39,7 @@ class ReprovisionArgs:
     ssh: SshSettings
     lifecycle: Lifecycle
     keep: Sequence[str]
+    host_key: str
     health: Sequence[HealthCheck]
     allow_degraded: bool
     timeout: int
@@ -78,6 +79,7 @@ class Reprovision(local.Command):
                     "identity_file": ssh.private_key_file,
                     "jump_host": ssh.jump_host,
                 },
+                "host_key": args.host_key,
                 "health": [asdict(check) for check in args.health],
                 "allow_degraded": args.allow_degraded,
                 "timeout": args.timeout,

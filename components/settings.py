@@ -69,6 +69,8 @@ class MachineSettings:
     allow: tuple[Rule, ...]
     """Rules of `cl.transpiler.lint` that are taken back."""
     generation: int
+    host_key: str
+    """The SSH host key, `TYPE BASE64`; "" where it is not known beforehand."""
     health: tuple[HealthCheck, ...]
     allow_degraded: bool
     timeout: int
@@ -253,6 +255,7 @@ def _machine(
         keep=keep,
         allow=tuple(map(Rule, section.choices("allow", [rule.value for rule in Rule]))),
         generation=section.integer("generation", 0),
+        host_key=_host_key(section),
         health=checks,
         allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",
         timeout=section.integer("timeout", 600, minimum=10, maximum=86400),
@@ -339,6 +342,15 @@ def _folder(section: Section, name: str, default: str, root: Path) -> Path:
     if folder != default and not (root / folder).is_dir():
         section.problem(name, f"there is no folder {folder}")
     return Path(folder)
+
+
+def _host_key(section: Section) -> str:
+    key = section.text("host_key")
+    if key and not _PUBLIC_KEY.fullmatch(key):
+        section.problem(
+            "host_key", "is not an SSH host key of one line (ssh-ed25519 AAAA…), as in ssh_host_ed25519_key.pub"
+        )
+    return " ".join(key.split()[:2])
 
 
 def _ssh(section: Section) -> SshSettings:

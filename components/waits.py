@@ -13,6 +13,8 @@ import pulumi
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pulumi_command import local
+
 
 SDK_DEBUG = "FLATCAR_SDK_DEBUG"
 
@@ -67,20 +69,25 @@ def _filled(value: Any, values: Any) -> Any:
     return value
 
 
-def all_of(resources: Sequence[pulumi.Resource]) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
+def all_of(resources: Sequence[local.Command]) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
     """A `depends_on` that waits until every one of `resources` is done, and records an edge to the last one alone.
 
     A wave of 250 machines after another has 250 edges so, not 62,500, which would be in the state as well. Order and
     failure are the same: a resource isn't registered before everything it waits for is, nor when some of that failed.
+    With `--continue-on-error` it is registered, with an edge to one that failed: then the engine leaves it out.
     """
     return _registered(tuple(resources)) if len(resources) > 1 else list(resources)
 
 
 @functools.lru_cache(maxsize=8)  # the machines of a wave ask one after the other
-def _registered(resources: tuple[pulumi.Resource, ...]) -> asyncio.Future[Sequence[pulumi.Input[pulumi.Resource]]]:
+def _registered(resources: tuple[local.Command, ...]) -> asyncio.Future[Sequence[pulumi.Input[pulumi.Resource]]]:
     async def wait() -> Sequence[pulumi.Input[pulumi.Resource]]:
+        of = resources[-1]
         for resource in resources:
             await resource.urn.future()
-        return [resources[-1]]
+            # a preview doesn't know what a Command will print; an update does, unless it failed
+            if not pulumi.runtime.is_dry_run() and not await resource.stdout.is_known():
+                of = resource
+        return [of]
 
     return asyncio.ensure_future(wait())

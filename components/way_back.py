@@ -34,6 +34,7 @@ _TIMER = """\
 Description=The time in which the deployer has to confirm the running config
 
 [Timer]
+# of the monotonic clock: setting the clock changes nothing
 OnBootSec={seconds}
 AccuracySec=1s
 Unit=flatcar-rollback.service

@@ -10,7 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 from components.commands.request import NotProvenError
-from components.commands.ssh_session import UNREACHABLE, run_script
+from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, run_again_and_again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,16 +53,24 @@ def _on_the_machine(
         "SECONDS_EACH": [str(check.seconds) for check in checks],
     }
     allowed = sum(check.seconds for check in checks) * 2 + 30
-    for _ in range(3):
-        finished = run_script(
-            request.target, "health.sh", values, timeout=allowed, root=False, on_error_line=progress.say
+    finished = run_again_and_again(
+        request.target,
+        "health.sh",
+        values,
+        timeout=allowed,
+        patience=CUT_SECONDS,
+        root=False,
+        on_error_line=progress.say,
+        on_break=lambda: progress.say("the connection broke during the health checks, running them again"),
+    )
+    if finished.code == UNREACHABLE:
+        raise NotProvenError(
+            f"the health checks could not be run: no connection, or no end within {allowed} s",
+            "see whether the machine can be reached; a check's command must not wait for ever",
         )
-        if finished.code != UNREACHABLE:
-            break
-        progress.say("the connection broke during the health checks, running them again")
     if finished.code != 0:
         raise NotProvenError(
-            f"the health checks could not be run (exit code {finished.code})", "run 'pulumi up' again; nothing is lost"
+            f"the health checks could not be run (exit code {finished.code})", "see what was said above"
         )
     indexes = [int(index) for index in finished.values("failed")]
     return [(checks[index], why) for index, why in zip(indexes, finished.values("why"), strict=True)]

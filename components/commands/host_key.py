@@ -1,7 +1,8 @@
-"""Knowing a machine's SSH host key before the first connection, where its console tells it. Standard library only.
+"""Knowing a machine's SSH host key before the first connection, where its console or the stack's config tells it.
 
-Flatcar prints `SSH host key: SHA256:… (ED25519)` above its login prompt, and the console of a local machine is a file
-that nobody but QEMU writes. Elsewhere the first connection pins the key (`StrictHostKeyChecking=accept-new`).
+Standard library only. Flatcar prints `SSH host key: SHA256:… (ED25519)` above its login prompt, and the console of a
+local machine is a file that nobody but QEMU writes. Elsewhere the first connection pins the key
+(`StrictHostKeyChecking=accept-new`), unless the stack's config has it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 _FINGERPRINT = re.compile(rb"SSH host key: (SHA256:[A-Za-z0-9+/]{43})")
 
 
+def pin_given(request: Request) -> None:
+    """Pin the key that the stack's config names, if any. Raises `NotProvenError` where another one is pinned."""
+    alias, pins = request.target.host_key_alias, Path(request.target.known_hosts)
+    if not request.host_key:
+        return
+    pinned = _pinned(pins, alias)
+    if request.host_key in pinned:
+        return
+    if pinned:
+        raise NotProvenError(
+            f"host_key of {request.machine} in the stack's config is not the SSH host key that is pinned here",
+            f"compare both with the machine's console; remove the wrong one, there or in {pins}",
+            goes_back=False,
+        )
+    with pins.open("a", encoding="ascii") as file:
+        file.write(f"{alias} {request.host_key}\n")
+
+
 def pin_from_console(request: Request, progress: Progress) -> None:
     """Pin the machine's host key if the console names it and none is pinned yet; the machine has to answer.
 
@@ -29,7 +48,7 @@ def pin_from_console(request: Request, progress: Progress) -> None:
     """
     target = request.target
     pins = Path(target.known_hosts)
-    if target.jump_host or _is_pinned(pins, target.host_key_alias):
+    if target.jump_host or _pinned(pins, target.host_key_alias):
         return
     told = console_fingerprints(Path(request.console_log)) if request.console_log else set()
     if not told:
@@ -65,11 +84,13 @@ def fingerprint(key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def _is_pinned(pins: Path, alias: str) -> bool:
+def _pinned(pins: Path, alias: str) -> set[str]:
+    """The keys that are pinned for `alias`, as `TYPE BASE64`."""
     try:
-        return any(line.split(" ", 1)[0] == alias for line in pins.read_text(encoding="utf-8").splitlines())
+        lines = [line.split() for line in pins.read_text(encoding="utf-8").splitlines()]
     except OSError:
-        return False
+        return set()
+    return {" ".join(words[1:3]) for words in lines if words[:1] == [alias]}
 
 
 def _offered_key(host: str, port: int) -> str:

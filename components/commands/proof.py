@@ -21,7 +21,7 @@ class MachineState:
     """One look at a machine. `last_good` and `went_back_from` are config ids or "" (see `scripts/staging.sh`).
 
     `system` is `systemctl is-system-running`'s word; "" where it was not asked. `pulls` says whether the machine has an
-    agent, `pull_report` what that reported last in this boot.
+    agent, `pull_report` what that reported last in this boot. `unwiped`: Ignition ran, but not the reset before it.
     """
 
     boot_id: str
@@ -36,6 +36,7 @@ class MachineState:
     running_jobs: tuple[str, ...]
     pulls: bool = False
     pull_report: str = ""
+    unwiped: bool = False
 
     @property
     def is_settled(self) -> bool:
@@ -53,7 +54,7 @@ class MissingProof:
 
 def read_state(finished: Finished) -> MachineState | None:
     """The state that `state.sh` printed; None when it did not get to its end (the machine went down meanwhile)."""
-    if not finished.value("complete"):
+    if not (finished.value("complete") and finished.value("boot_id")):
         return None
     return MachineState(
         boot_id=finished.value("boot_id"),
@@ -68,6 +69,7 @@ def read_state(finished: Finished) -> MachineState | None:
         running_jobs=finished.values("running_job"),
         pulls=finished.value("pulls") == "yes",
         pull_report=finished.value("pull_report"),
+        unwiped=finished.value("unwiped") == "yes",
     )
 
 
@@ -97,6 +99,11 @@ def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_
         return MissingProof(
             message="the stamp is right, but Ignition's result file is not of this boot",
             advice="look at /etc/.ignition-result.json; it should name this boot's id as provisioningBootID",
+        )
+    if state.unwiped:
+        return MissingProof(
+            message="the config was applied over the old files: the machine lost its power while the reset was staged",
+            advice="run 'pulumi up' again: it stages the reset anew",
         )
     if state.system == "degraded" and not allow_degraded:
         return MissingProof(

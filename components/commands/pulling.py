@@ -13,7 +13,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 from components.commands.proof import short
-from components.commands.request import NotProvenError, Outputs
+from components.commands.request import NotProvenError, Outputs, printable
 from components.commands.waiting import await_boot
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def read_report(text: str) -> dict[str, str]:
     names = ("state", "config_id", "running", "why", "boot_id", "os_version")
     if not isinstance(report, dict) or not isinstance(report.get("state"), str):
         return {}
-    return {name: "".join(c for c in str(report.get(name, "")) if c.isprintable()) for name in names}
+    return {name: printable(str(report.get(name, ""))) for name in names}
 
 
 def _look(report: Mapping[str, str], request: Request) -> str:

@@ -30,16 +30,17 @@ from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import pulling, service, way_back
 from components.commands.health import check_health
+from components.commands.host_key import pin_given
 from components.commands.object_place import NoAccessError
 from components.commands.proof import MachineState, missing_proof, short
-from components.commands.request import NotProvenError, Outputs, Progress, Request
+from components.commands.request import NotProvenError, Outputs, Progress, Request, printable
 from components.commands.ssh_session import UNREACHABLE, answers, run_script
 from components.commands.waiting import Console, await_boot
 
 if TYPE_CHECKING:
     from components.commands.way_back import LastGood
 
-REFUSED = 3  # stage.sh's exit code
+REFUSED, GOING_BACK = 3, 5  # stage.sh's exit codes
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
@@ -153,10 +154,10 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
         "OEM_CONFIG": base64.b64encode(request.oem_config.encode()).decode(),
         "KEEP": request.keep,
     }
-    drained = False
+    drained, old_boot = False, ""
     for _ in range(3):
-        state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
-        if state.stamp != request.config_id and not drained:
+        state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
+        if (state.stamp != request.config_id or state.unwiped) and not drained:
             service.drain(request, progress)
             drained = True
         finished = run_script(
@@ -168,6 +169,9 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
         )
         if finished.code == 0 and (staged := finished.value("staged")):
             return state, staged == "yes", way_back.last_good(finished)
+        if finished.code == GOING_BACK:
+            old_boot = state.boot_id
+            continue
         if finished.code != UNREACHABLE:
             break
         progress.say("the connection broke while staging, looking again")
@@ -188,7 +192,7 @@ def diagnose(request: Request) -> None:
         request.target.connection.renew()
         finished = run_script(request.target, "diagnose.sh", {}, timeout=30)
         for line in finished.lines:
-            print(line, file=sys.stderr)
+            print(printable(line), file=sys.stderr)
     tail = Console(request.console_log).tail()
     if not tail:
         print(f"its console: {request.console_hint}" if request.console_hint else "", file=sys.stderr)
@@ -208,6 +212,7 @@ def main() -> int:
     progress = Progress(request.machine)
     Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
     try:
+        pin_given(request)
         with request.target.connection.share():
             outputs = reprovision(request, progress)
     except NotProvenError as failure:

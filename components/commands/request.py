@@ -52,6 +52,7 @@ class Request:
     where user data leads to the object.
     `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
     lies at the address `report`.
+    `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
     """
 
     machine: str
@@ -75,6 +76,7 @@ class Request:
     user_data: str = ""
     pull: str = ""
     report: str = ""
+    host_key: str = ""
 
     @property
     def oem_config(self) -> str:
@@ -141,6 +143,12 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print `text`, unless it is empty or was the last thing said."""
+        text = printable(text)
         if text.strip() and text != self._last:
             print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
             self._last = text
+
+
+def printable(text: str) -> str:
+    """A line that a machine has sent, without what would steer the terminal that shows it."""
+    return "".join(character for character in text.expandtabs() if character.isprintable())

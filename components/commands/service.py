@@ -24,6 +24,8 @@ def drain(request: Request, progress: Progress) -> None:
         progress.say(f"waiting {request.pause:.0f} s: the pause between waves")
         time.sleep(request.pause)
     if request.drain and (why := _run(request.drain, request, progress, "drain")):
+        if request.restore:  # it may have got half way
+            _run(request.restore, request, progress, "restore")
         raise NotProvenError(
             f"the drain command failed ({why}): the machine was left as it is",
             "mend what it complains about and run 'pulumi up' again",

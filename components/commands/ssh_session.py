@@ -2,13 +2,15 @@
 
 May be imported by the programs beside it. A machine that is going down or coming up answers slowly, half or not at
 all, so every call has an end: dead connections are noticed by keep-alives, and a deadline kills the client.
-Nothing secret is in the client's arguments; values reach the script quoted, in front of its text.
+Nothing secret is in the client's arguments; values reach the script quoted, in front of its text. What a login shell or
+sudo prints before the script is told from the script's own lines.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 import shlex
 import socket
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 LONGEST_SOCKET_FOLDER = 70  # a socket's path has 104 bytes at most, and OpenSSH adds to it
 UNREACHABLE = 255  # the exit code of OpenSSH's client for anything that isn't the remote command's own
+CUT_SECONDS = 90.0  # the network may be cut for so long at any moment
+PAUSE_SECONDS = 1.0
+_START = "--- the script starts ---"
 
 
 class Connection:
@@ -64,9 +69,9 @@ class Connection:
 class SshTarget:
     """Where and how to log in.
 
-    `identity_file` "" means the agent and the client's own defaults; `jump_host` is OpenSSH's `[user@]host[:port]`
-    or "". `known_hosts` is a file of this machine's own, in which `host_key_alias` names it: the first connection
-    pins the key, a changed key is refused.
+    `identity_file` "" means the agent and the client's own defaults; `jump_host` is `[user@]host[:port]` or "", and is
+    reached by the user's own SSH configuration and known_hosts. `known_hosts` is a file of this machine's own, in which
+    `host_key_alias` names it: the first connection pins the key, a changed key is refused.
     """
 
     host: str
@@ -87,23 +92,35 @@ class SshTarget:
             "ServerAliveInterval": "2",
             "ServerAliveCountMax": "2",
             "StrictHostKeyChecking": "accept-new",
-            "UserKnownHostsFile": f'"{self.known_hosts}"',
+            "UserKnownHostsFile": _file_option(self.known_hosts),
             "GlobalKnownHostsFile": "none",
             "HostKeyAlias": self.host_key_alias,
             "CheckHostIP": "no",
             "HashKnownHosts": "no",
             "UpdateHostKeys": "no",
             **self.connection.options(),
+            # what the user's own configuration may ask for in a login by hand
             "ClearAllForwardings": "yes",
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "PermitLocalCommand": "no",
+            "RemoteCommand": "none",
             "LogLevel": "ERROR",
         }
         if self.identity_file:
-            options |= {"IdentityFile": f'"{self.identity_file}"', "IdentitiesOnly": "yes"}
+            options |= {"IdentityFile": _file_option(self.identity_file), "IdentitiesOnly": "yes"}
         if self.jump_host:
-            options["ProxyJump"] = self.jump_host
+            options["ProxyCommand"] = shlex.join(self.through_jump_host("%h", "%p"))
         shell = "bash -s" if not root or self.user == "root" else "sudo -n bash -s"
         flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         return ["ssh", "-T", *flags, "-p", str(self.port), "-l", self.user, "--", self.host, shell]
+
+    def through_jump_host(self, host: str, port: str) -> list[str]:
+        """What ProxyJump runs; that itself would ask the terminal about an unknown key or for a password, and wait."""
+        name, _, its_port = self.jump_host.partition(":")
+        words = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"]
+        words += ["-p", its_port] if its_port else []
+        return [*words, "-W", f"[{host}]:{port}", "--", name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +156,8 @@ class Doorbell:
         self._target = target
         self._waiting: dict[socket.socket, float] = {}
         self._last = -math.inf
+        self.trouble = ""
+        """Why the last attempt did not get to a connection; "" when it did."""
 
     def __enter__(self) -> Self:
         return self
@@ -162,11 +181,18 @@ class Doorbell:
                 return True
         return False
 
+    def start_over(self) -> None:
+        """Give up the attempts under way: there is reason to believe that a new one is answered sooner."""
+        self._forget(before=math.inf)
+        self._last = -math.inf
+
     def _ring(self, now: float) -> None:
         try:
             connection = socket.create_connection((self._target.host, self._target.port), timeout=1)
-        except OSError:
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
             return
+        self.trouble = ""
         self._waiting[connection] = now
 
     def _greets(self, connection: socket.socket) -> bool:
@@ -187,6 +213,28 @@ def answers(target: SshTarget, *, timeout: float = Doorbell.PATIENCE) -> bool:
         return door.answered(timeout)
 
 
+def jump_host_trouble(target: SshTarget) -> str:
+    """What the client says that does not get through the jump host; "" when a server greets behind it.
+
+    A connection that is shared (`Connection`) keeps it to itself.
+    """
+    with subprocess.Popen(
+        target.through_jump_host(target.host, str(target.port)),
+        stdin=subprocess.PIPE,  # open, or it would end before the greeting
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as client:
+        stdout, stderr = (cast("IO[bytes]", stream) for stream in (client.stdout, client.stderr))
+        # what is there, and no more: a connection that the user's configuration shares may hold the pipes for long
+        select.select([stdout], [], [], Doorbell.PATIENCE * 2)
+        client.kill()
+        if select.select([stdout], [], [], 0)[0] and os.read(stdout.fileno(), 4) == b"SSH-":
+            return ""
+        said = os.read(stderr.fileno(), 4096) if select.select([stderr], [], [], 1)[0] else b""
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return lines[0] if lines else "it does not answer"
+
+
 def script_text(*names: str) -> str:
     """The text of the files of these names under `components/scripts`, one after the other."""
     return "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in names)
@@ -205,10 +253,11 @@ def run_script(
 
     They get `values` as shell variables (sequences become arrays).
 
-    `on_error_line` gets each line of stderr as it comes. After `timeout` seconds the client is killed and the result
-    is `UNREACHABLE`. Raises FileNotFoundError when there is no `ssh` here.
+    `on_error_line` gets each line of the script's stderr as it comes. After `timeout` seconds the client is killed and
+    the result is `UNREACHABLE`. Raises FileNotFoundError when there is no `ssh` here.
     """
-    text = "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+    text = f"echo {shlex.quote(_START)}\necho {shlex.quote(_START)} >&2\n"
+    text += "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
     text += script_text(*([script] if isinstance(script, str) else script))
     client = subprocess.Popen(
         target.command(root=root),
@@ -218,10 +267,12 @@ def run_script(
         text=True,
         encoding="utf-8",
         errors="replace",
+        env={**os.environ, "LC_ALL": "C"},  # which the client may pass on: what sudo says has to be understood
     )
     stdin, stdout, stderr = (cast("IO[str]", stream) for stream in (client.stdin, client.stdout, client.stderr))
     lines: list[str] = []
     errors: list[str] = []
+    before: list[str] = []
 
     def keep_error(line: str) -> None:
         errors.append(line)
@@ -229,8 +280,8 @@ def run_script(
             on_error_line(line)
 
     readers = [
-        threading.Thread(target=_read, args=(stdout, lines.append), daemon=True),
-        threading.Thread(target=_read, args=(stderr, keep_error), daemon=True),
+        threading.Thread(target=_read, args=(stdout, [].append, lines.append), daemon=True),
+        threading.Thread(target=_read, args=(stderr, before.append, keep_error), daemon=True),
     ]
     for reader in readers:
         reader.start()
@@ -250,12 +301,47 @@ def run_script(
             reader.join(timeout=2)
         stdout.close()
         stderr.close()
-    return Finished(code=code, lines=tuple(lines), stderr="\n".join(errors))
+    return Finished(code=code, lines=tuple(lines), stderr="\n".join([*before, *errors]))
 
 
-def _read(stream: IO[str], take: Callable[[str], None]) -> None:
+def run_again_and_again(
+    target: SshTarget,
+    script: str | Sequence[str],
+    values: Mapping[str, str | Sequence[str]],
+    *,
+    timeout: float,
+    patience: float,
+    root: bool = True,
+    on_error_line: Callable[[str], None] | None = None,
+    on_break: Callable[[], None] = lambda: None,
+) -> Finished:
+    """`run_script` for a script that may be repeated: a lost connection is tried anew for `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        finished = run_script(target, script, values, timeout=timeout, root=root, on_error_line=on_error_line)
+        if finished.code != UNREACHABLE or time.monotonic() > deadline:
+            return finished
+        on_break()
+        target.connection.renew()
+        answers(target, timeout=max(0.0, deadline - time.monotonic()))
+        time.sleep(PAUSE_SECONDS)
+
+
+def _read(stream: IO[str], take_before: Callable[[str], object], take: Callable[[str], object]) -> None:
+    started = False
     for line in stream:
-        take(line.rstrip("\r\n"))
+        text = line.rstrip("\r\n")
+        if started:
+            take(text)
+        elif not text.endswith(_START):
+            take_before(text)
+        else:
+            started = True
+
+
+def _file_option(path: str) -> str:
+    """A file's name in an option's value, where '%' starts a token."""
+    return '"' + path.replace("%", "%%") + '"'
 
 
 def _quoted(value: str | Sequence[str]) -> str:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from components.commands.host_key import pin_from_console
 from components.commands.proof import MachineState, read_state, short
-from components.commands.request import NotProvenError
-from components.commands.ssh_session import Doorbell, Finished, run_script
+from components.commands.request import NotProvenError, printable
+from components.commands.ssh_session import UNREACHABLE, Doorbell, Finished, jump_host_trouble, run_script
 
 if TYPE_CHECKING:
     from components.commands.request import Progress, Request
@@ -24,6 +24,7 @@ LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a
 CONSOLE_LINES = 25
 # Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
 _EMERGENCY = re.compile(r"Press Enter for emergency shell|Entering emergency mode")
+_SSH_IS_UP = re.compile(r"SSH host key: SHA256:")
 
 
 class Console:
@@ -37,10 +38,14 @@ class Console:
         """Whether the initramfs has given up since."""
         return _EMERGENCY.search(self._text()) is not None
 
+    def times_ssh_came_up(self) -> int:
+        """How often the machine has told its SSH host key since: its server is up then, or will be in a moment."""
+        return len(_SSH_IS_UP.findall(self._text()))
+
     def tail(self) -> list[str]:
         """The last lines, without control characters; [] where there is no such file."""
         lines = deque(self._text(since=0).splitlines(), maxlen=CONSOLE_LINES)
-        return ["".join(c for c in line.rstrip() if c.isprintable()) for line in lines]
+        return [printable(line.rstrip()) for line in lines]
 
     def _size(self) -> int:
         try:
@@ -67,19 +72,25 @@ def await_boot(
     config_id: str,
     seconds: float,
     console: Console | None = None,
+    is_patient: bool = False,
 ) -> MachineState:
     """The state of the machine once it answers in another boot than `old_boot` ("": in any).
 
     With the stamp `config_id` it also has to have settled; without it there is nothing to wait for, and a machine whose
     start-up hangs must still be open for a better config. With a `console`, an emergency on it ends the waiting.
+    `is_patient`: a machine that lets nobody in is waited for as well, as it goes back by itself.
     Raises `NotProvenError` after `seconds`.
     """
     deadline = time.monotonic() + seconds
     refused_since: float | None = None
     seen = "it never answered"
     going_down = False
+    boots, booted = Console(request.console_log), 0
     with Doorbell(request.target) as door:
         while (remaining := deadline - time.monotonic()) > 0:
+            if (count := boots.times_ssh_came_up()) > booted:
+                booted = count
+                door.start_over()  # attempts from before may hang where they are
             if not door.answered(POLL_SECONDS):
                 if console is not None and console.shows_emergency():
                     raise NotProvenError(
@@ -89,6 +100,7 @@ def await_boot(
                 seen = "no answer" if not old_boot else "rebooting, no answer"
                 going_down = False
                 progress.say(seen)
+                seen += f" ({door.trouble})" if door.trouble else ""
                 continue
             pin_from_console(request, progress)
             request.target.connection.renew()  # the one before may lead to a boot that is gone
@@ -100,8 +112,13 @@ def await_boot(
             )
             state = read_state(finished)
             if state is None:
-                refused_since = _look_at_refusal(finished, request, refused_since)
-                seen = "answers, but no session yet"
+                try:
+                    refused_since = look_at_refusal(finished, request, refused_since)
+                    seen = _without_session(finished, request)
+                except NotProvenError as refusal:
+                    if not is_patient:
+                        raise
+                    seen = str(refusal)
             elif state.boot_id == old_boot:
                 seen = "still in the old boot, shutting down"
                 going_down = True
@@ -121,22 +138,45 @@ def await_boot(
             f"the machine was still going down after {seconds:.0f} s",
             "see what hangs with 'systemctl list-jobs' there; it reboots in the end, into what its object holds",
         )
+    if seen.startswith("up, "):
+        raise NotProvenError(
+            f"the machine did not finish its start within {seconds:.0f} s; last seen: {seen}",
+            "look at those units with 'systemctl list-jobs' and 'systemctl status' there; mend them in the config",
+        )
     raise NotProvenError(
-        f"the machine was not back within {seconds:.0f} s; last seen: {seen}",
-        "a machine that can't fetch or parse its config retries by itself: mend the config and run 'pulumi up' again",
+        f"the machine {'was not back' if old_boot else 'did not answer'} within {seconds:.0f} s; last seen: {seen}",
+        "see that it is on and that its SSH port can be reached from here, then run 'pulumi up' again; one that can't "
+        "fetch or parse its config tries again by itself, and a mended config heals it",
     )
 
 
-def _look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
+def _without_session(finished: Finished, request: Request) -> str:
+    """What was seen of a server that greets, but gives no session. Raises for a jump host that nothing will change."""
+    jump_host = request.target.jump_host
+    if finished.code != UNREACHABLE or not jump_host or not (why := jump_host_trouble(request.target)):
+        return "answers, but no session yet"
+    if "forwarding failed" in why or "open failed" in why:
+        return "no answer through the jump host"
+    if "verification failed" in why or "Permission denied" in why:
+        raise NotProvenError(
+            f"the jump host {jump_host} lets nobody through from here: {why}",
+            f"'ssh {jump_host.partition(':')[0]}' has to work without a question: its key in your known_hosts, yours "
+            "in its authorized_keys and in ssh-agent or ~/.ssh/config",
+        )
+    return f"no way through the jump host: {why}"
+
+
+def look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
     """Raise for refusals that waiting won't change; else when the login was first refused, None for other troubles."""
     if "HOST IDENTIFICATION HAS CHANGED" in finished.stderr or "Host key verification failed" in finished.stderr:
         raise NotProvenError(
             f"the SSH host key of {request.target.host} is not the pinned one: another machine, or someone in between",
             f"compare it with the machine's console; only if it is right, remove {request.target.known_hosts}",
         )
-    if "a password is required" in finished.stderr:
+    said = (finished.stderr.strip().splitlines() or [""])[-1]
+    if finished.code in (1, 126, 127) and "sudo" in said:
         raise NotProvenError(
-            f"{request.target.user} can't become root by sudo without a password",
+            f"{request.target.user} can't become root by sudo without a password: {said}",
             "log in as 'core', or give the user a sudoers entry in the config",
         )
     if "Permission denied" not in finished.stderr:
@@ -144,7 +184,7 @@ def _look_at_refusal(finished: Finished, request: Request, since: float | None) 
     since = time.monotonic() if since is None else since
     if time.monotonic() - since > LOGIN_REFUSED_SECONDS:
         raise NotProvenError(
-            f"the machine refuses the login of {request.target.user}: {finished.stderr.strip().splitlines()[-1]}",
+            f"the machine refuses the login of {request.target.user}: {said}",
             "the SSH key in the machine's running config is not one of those offered here (flatcar:ssh, ssh-agent)",
         )
     return since

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from components.commands.object_place import NoAccessError
 from components.commands.proof import missing_proof, short
 from components.commands.request import NotProvenError
-from components.commands.ssh_session import UNREACHABLE, Finished, run_script
+from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, Finished, run_again_and_again, run_script
 from components.commands.waiting import await_boot
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def _await_last_good(request: Request, progress: Progress, good: LastGood, old_b
     deadline = time.monotonic() + request.rollback_after + request.timeout
     while True:
         remaining = max(1.0, deadline - time.monotonic())
-        state = await_boot(request, progress, old_boot=old_boot, config_id=good.config_id, seconds=remaining)
+        state = await_boot(
+            request, progress, old_boot=old_boot, config_id=good.config_id, seconds=remaining, is_patient=True
+        )
         if state.stamp == good.config_id:
             return state
         # a boot that failed its proof, and can be talked to: no need to wait for its own deadline
@@ -102,23 +104,27 @@ def _confirm(request: Request, progress: Progress, config_id: str, content: str)
         "OEM_CONFIG": pointer,
         "KEEP": request.keep,
     }
-    for _ in range(5):
-        finished = run_script(
-            request.target,
-            ("staging.sh", "confirm.sh"),
-            values,
-            timeout=SESSION_SECONDS,
-            on_error_line=progress.say,
+    finished = run_again_and_again(
+        request.target,
+        ("staging.sh", "confirm.sh"),
+        values,
+        timeout=SESSION_SECONDS,
+        patience=CUT_SECONDS,
+        on_error_line=progress.say,
+        on_break=lambda: progress.say("the connection broke at the end, trying again"),
+    )
+    if finished.code == 0:
+        return
+    if finished.code == TOO_LATE:
+        raise NotProvenError(
+            f"the proof of {short(config_id)} came too late, the machine was going back by itself",
+            "raise rollback_after, or look for what makes the machine slow",
         )
-        if finished.code == 0:
-            return
-        if finished.code == TOO_LATE:
-            raise NotProvenError(
-                f"the proof of {short(config_id)} came too late, the machine was going back by itself",
-                "raise rollback_after, or look for what makes the machine slow",
-            )
-        if finished.code != UNREACHABLE:
-            break
+    if finished.code == UNREACHABLE:
+        raise NotProvenError(
+            f"the machine runs {short(config_id)}, but could not be told so: no connection for {CUT_SECONDS:.0f} s",
+            "see why it can't be reached; it goes back by itself, and the next 'pulumi up' tries again",
+        )
     raise NotProvenError(
         f"the machine could not note {short(config_id)} as its last good one (exit code {finished.code})",
         "see that /oem can be written and has space; without the note the machine goes back by itself",

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Notes that the running config has been proven: it is the last good one from now on, and the machine won't go back.
-# Put in front of this text, quoted, by the deployer, or by the machine's own pull.sh (and BY=pull): CONFIG_ID LIFECYCLE CONTENT (the object, base64; '' to leave the
-# noted one as it is), OEM ('', or what a host without user data has in /oem/config.ign: pointer or config), OEM_CONFIG (that
-# pointer, base64, else '') and the array KEEP. Runs as root. Exit: 0 noted; 4 too late, the machine is on its way back.
+# Put in front of this text, quoted, by the deployer, or by the machine's own pull.sh (and BY=pull): CONFIG_ID LIFECYCLE CONTENT
+# (the object, base64; '' to leave the noted one as it is), OEM ('', or what a host without user data has in /oem/config.ign:
+# pointer or config), OEM_CONFIG (that pointer, base64, else '') and the array KEEP. Runs as root. Exit: 0 noted; 4 too late,
+# the machine is on its way back.
 set -euo pipefail
 
 main() {
@@ -12,14 +13,16 @@ main() {
     say "the machine is already going back to its last good config"
     exit 4
   fi
-  if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+  if [ -e "$FLAG" ] || [ -e "$RESET" ]; then
     say "unstaging a re-run that did not happen"
-    quietly flatcar-reset --stop
+    unstage
   fi
   good=$(last_good 1)
-  if [ -z "$OEM" ] && [ -e /oem/config.ign ] && [ "$good" = "$CONFIG_ID" ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
-    say "removing /oem/config.ign, the last good config that the machine went back to"
-    rm -f /oem/config.ign
+  # it went back, or power was lost on the way; once another config is noted, nothing would know this one as ours
+  if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then
+    say "removing $OWN_CONFIG, the last good config that the machine goes back to by itself"
+    rm -f "$OWN_CONFIG"
+    sync --file-system /oem
   fi
   if [ -n "$CONTENT" ]; then
     umask 077
@@ -31,7 +34,7 @@ main() {
       echo "$LIFECYCLE" >"$WAY_BACK/$folder/lifecycle"
       printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/$folder/keep"
       printf '%s\n' "$CONFIG_ID" "$folder" >"$WAY_BACK/last-good.new"
-      sync
+      flush
       mv "$WAY_BACK/last-good.new" "$WAY_BACK/last-good"
       find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
     fi
@@ -40,7 +43,7 @@ main() {
   [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
   rm -f "$WAY_BACK/went-back" "$WAY_BACK/staged.keep"
   note "${BY-push}" "$CONFIG_ID" proven
-  sync
+  flush
   echo "confirmed=$CONFIG_ID"
 }
 

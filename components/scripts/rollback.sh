@@ -16,7 +16,10 @@ main() {
     return
   fi
   [ "$stamp" != "$good" ] || return 0
-  [ -s "$folder/config.ign" ]
+  if [ ! -s "$folder/config.ign" ]; then
+    say "config id ${stamp:0:12} is not confirmed, but the last good one, ${good:0:12}, is gone from $folder"
+    return 1
+  fi
   say "config id ${stamp:0:12} was not confirmed: going back to the last good one, ${good:0:12}"
   echo "flatcar-rollback: going back from config id ${stamp:0:12} to ${good:0:12}" >/dev/console || true
   lifecycle=$(cat "$folder/lifecycle")
@@ -25,10 +28,11 @@ main() {
   install -m 600 "$folder/config.ign" "$OWN_CONFIG.new"
   sync "$OWN_CONFIG.new"
   mv -f "$OWN_CONFIG.new" "$OWN_CONFIG"
+  sync --file-system /oem
   stage_lifecycle "$lifecycle" "${keep[@]}"
   echo "$stamp" >"$WAY_BACK/went-back"
   note itself "$good" going-back
-  sync
+  flush
   systemctl --no-block reboot
 }
 

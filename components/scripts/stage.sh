@@ -3,7 +3,8 @@
 # Put in front of this text, quoted, by components/commands/reprovision.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
 #   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh and preview.sh
-# Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged.
+# Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
+# machine is on its way back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
 set -euo pipefail
 
@@ -23,10 +24,10 @@ check_shadows() {
   fi
   [ -n "$OEM_CONFIG" ] || [ ! -e /oem/config.ign ] || refuse "/oem/config.ign shadows the pointer in the user data" \
     "delete /oem/config.ign on the machine, then run 'pulumi up' again"
-  if grep -qs 'ignition\.config\.url=' /proc/cmdline /oem/grub.cfg; then
-    refuse "ignition.config.url= on the kernel command line shadows the pointer in the user data" \
-      "take it out of /oem/grub.cfg (or the PXE entry) and reboot, then run 'pulumi up' again"
-  fi
+  local url # by its present name and its older ones
+  url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' /proc/cmdline /oem/grub.cfg || true)
+  [ -z "$url" ] || refuse "${url%%$'\n'*} on the kernel command line shadows the pointer in the user data" \
+    "take it out of /oem/grub.cfg (or the PXE entry) and reboot, then run 'pulumi up' again"
 }
 
 # A reset keeps the machine id on the kernel command line, by way of /oem/grub.cfg; with Secure Boot GRUB does not read that.
@@ -57,9 +58,10 @@ check_tools() {
     can_write "${place%/}/.flatcar-write-check" || refuse "$place can't be written (read-only or full)" \
       "remount it read-write, or free some space on it"
   done
-  local free
+  local free good
   free=$(df --output=avail --block-size=1 /oem | tail -n 1)
-  [ "$free" -gt $((2 * OBJECT_BYTES + 2 * ${#OEM_CONFIG} + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
+  good=$(stat --format=%s "$WAY_BACK/$(last_good 2)/config.ign" 2>/dev/null || echo 0) # going back needs a copy of it
+  [ "$free" -gt $((2 * OBJECT_BYTES + 2 * ${#OEM_CONFIG} + good + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
     "free some space on the OEM partition, or set rollback: false"
 }
 
@@ -113,18 +115,31 @@ stage() {
   note "${BY-push}" "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
   stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
-    quietly flatcar-reset --stop || true
+    unstage || true
     refuse "staging did not get to its end" "mend what the lines above complain about"
   }
-  sync
+  flush
+}
+
+# Whether the wanted config runs, as a reset has it. Ignition without the reset counts as none: old files are still there.
+runs_wanted() {
+  [ "$(cat /etc/flatcar/config-id 2>/dev/null)" = "$CONFIG_ID" ] || return 1
+  [ ! -e "$UNWIPED" ] || [ -e "$FLAG" ] || [ -e "$RESET" ] # staged, and not run yet
 }
 
 main() {
   echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
-  if [ "$(cat /etc/flatcar/config-id 2>/dev/null)" = "$CONFIG_ID" ]; then
-    if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+  exec 9>"$LOCK"
+  flock --wait 60 9 || refuse "something else has been re-provisioning this machine for a minute" \
+    "look for another 'pulumi up', and at flatcar-rollback.service on the machine, then run 'pulumi up' again"
+  if [ -e "$GOING_BACK" ]; then
+    say "the machine is on its way back to its last good config"
+    exit 5
+  fi
+  if runs_wanted; then
+    if [ -e "$FLAG" ] || [ -e "$RESET" ]; then
       say "unstaging a re-run that an interrupted update had staged"
-      quietly flatcar-reset --stop
+      unstage
     fi
     install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
     [ "$WAY_BACK_WANTED" != yes ] || tell_last_good

@@ -3,6 +3,11 @@
 # shellcheck disable=SC2034 # the names are for the scripts that follow
 
 FLAG=/boot/flatcar/first_boot
+# The initramfs deletes what RESET does not keep in any boot, whether Ignition runs in it or not (flatcar/bootengine,
+# initrd-setup-root). Without the flag that would leave a machine without a config: the flag comes first, and goes last.
+RESET=/selective-os-reset
+# On ROOT from when a reset is staged until it has deleted this too. There, without the flag: Ignition ran without the reset.
+UNWIPED=/.flatcar-unwiped
 # On the OEM partition: every lifecycle leaves that alone, also one that formats ROOT. What lies there:
 #   last-good      two lines: the config id that was last proven, and the folder beside it that has its
 #                  config.ign, lifecycle and keep
@@ -54,13 +59,22 @@ install_own_config() {
   mv -f "$OWN_CONFIG.new" "$OWN_CONFIG" && sync --file-system /oem
 }
 
+flush() { sync --file-system / /boot /oem; } # to the disks; no others, as a network file system may never answer
+
+unstage() { # a power cut leaves the re-run staged, or not
+  rm -f "$RESET" && flush && quietly flatcar-reset --stop && flush && rm -f "$UNWIPED" && flush
+}
+
 # Every step says itself when it fails: callers may have switched `set -e` off.
 stage_lifecycle() { # LIFECYCLE, then the expressions to keep
   local lifecycle=$1
   shift
   say "staging lifecycle $lifecycle"
   case $lifecycle in
-  reset) quietly flatcar-reset --keep-machine-id --keep-paths "$@" || return 1 ;;
+  reset)
+    { touch "$UNWIPED" && flush && touch "$FLAG" && flush &&
+      quietly flatcar-reset --keep-machine-id --keep-paths "$@"; } || return 1
+    ;;
   reformat)
     # The root file system goes: the host keys wait on the OEM partition for flatcar-restore-host-keys.service.
     { rm -rf /oem/.flatcar-host-keys.new &&
@@ -68,10 +82,10 @@ stage_lifecycle() { # LIFECYCLE, then the expressions to keep
       cp -p /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /oem/.flatcar-host-keys.new/ &&
       rm -rf /oem/.flatcar-host-keys &&
       mv /oem/.flatcar-host-keys.new /oem/.flatcar-host-keys &&
-      quietly flatcar-reset --keep-machine-id; } || return 1
+      touch "$FLAG" && flush && quietly flatcar-reset --keep-machine-id; } || return 1
     ;;
   flag)
-    { quietly flatcar-reset --stop && touch "$FLAG"; } || return 1 # an earlier staged reset must not run along
+    { unstage && touch "$FLAG"; } || return 1 # an earlier staged reset must not run along
     ;;
   *)
     say "unknown lifecycle $lifecycle"

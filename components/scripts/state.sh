@@ -15,6 +15,7 @@ main() {
     echo "complete=1"
     return
   fi
+  [ ! -e /.flatcar-unwiped ] || [ -e /boot/flatcar/first_boot ] || echo "unwiped=yes"
   echo "last_good=$(sed -n 1p /oem/.flatcar-reprovision/last-good 2>/dev/null)"
   echo "went_back_from=$(cat /oem/.flatcar-reprovision/went-back 2>/dev/null)"
   echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"

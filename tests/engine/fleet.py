@@ -9,6 +9,7 @@ import contextlib
 import json
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.rollout import Member, RolloutSettings, plan
@@ -16,8 +17,11 @@ from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
+    from tests.conftest import Project
+    from tests.support.pulumi import Pulumi
+
+PROJECT = Path(__file__).parents[2]
 PROGRAM = '''
 import dataclasses, json, os
 from pathlib import Path
@@ -56,7 +60,8 @@ class Http:
         return dataclasses.replace(stored, source_url=known(f"{fleet['address']}/{name}/config.ign"))
 
 ssh = SshSettings(**fleet["ssh"])
-members = [Member(name=name, config="config.yaml") for name in fleet["machines"]]
+groups = fleet["groups"]
+members = [Member(name=name, config="config.yaml", group=groups.get(name, "")) for name in fleet["machines"]]
 made = {}
 for place in plan(RolloutSettings(**fleet["rollout"]), members):
     made[place.name] = FlatcarMachine(place.name, FlatcarMachineArgs(
@@ -101,6 +106,7 @@ class Fleet:
             "ssh": {"user": first.user, "private_key_file": str(first.key_file), "public_key": "ssh-ed25519 AAAA"},
             "rollout": {},
             "generation": {},
+            "groups": {},
         }
 
     @property
@@ -128,6 +134,13 @@ class Fleet:
             machine.went_down.clear()
 
 
+def fleet_stack(fleet: Fleet, pulumi: Project) -> Pulumi:
+    """A stack of the fleet's program."""
+    stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
+    (stack.directory / "components").symlink_to(PROJECT / "components")
+    return stack
+
+
 @contextlib.contextmanager
 def running_fleet(folder: Path, names: Sequence[str]) -> Iterator[Fleet]:
     """Machines that wait in their initramfs until their objects are there."""
@@ -147,11 +160,9 @@ def running_fleet(folder: Path, names: Sequence[str]) -> Iterator[Fleet]:
 
 def waves_hold(fleet: Fleet, changed: list[str]) -> None:
     """At every moment: nobody is down before all of the earlier waves are proven, and not too many are."""
-    settings = RolloutSettings(**fleet.settings["rollout"])
-    places = {
-        place.name: place
-        for place in plan(settings, [Member(name=name, config="config.yaml") for name in fleet.machines])
-    }
+    settings, groups = RolloutSettings(**fleet.settings["rollout"]), fleet.settings["groups"]
+    members = [Member(name=name, config="config.yaml", group=groups.get(name, "")) for name in fleet.machines]
+    places = {place.name: place for place in plan(settings, members)}
     absences = {absence.name: absence for absence in fleet.absences()}
     assert sorted(absences) == sorted(changed)
     for name, absence in absences.items():

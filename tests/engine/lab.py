@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,9 @@ from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 PROJECT = Path(__file__).parents[2]
 KEEP = ["/etc/ssh/ssh_host_.*", "/var/log"]
+ROLLBACK_AFTER = 6
+SICK = {"name": "the sick file is absent", "subject": "! test -e /etc/sick", "seconds": 1}
+"""A health check that a config with /etc/sick fails."""
 
 
 class Lab:
@@ -32,6 +37,11 @@ class Lab:
     def object(self) -> Path:
         """What the pointer leads to."""
         return self.server.folder / "web.ign"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Where the machine's host key is pinned, by a name that a shell or ssh might take for more than that."""
+        return self.machine.folder / "100%known hosts"
 
     def publish(self, name: str, *files: str) -> str:
         """Put a config called `name` at the pointer, with more `files` of its own; returns its config id."""
@@ -67,10 +77,10 @@ class Lab:
             "lifecycle": "reset",
             "keep": KEEP,
             "target": {
-                "host": "127.0.0.1",
+                "host": machine.address,
                 "port": machine.port,
                 "user": machine.user,
-                "known_hosts": str(machine.folder / "known hosts"),
+                "known_hosts": str(self.known_hosts),
                 "host_key_alias": "web-1",
                 "identity_file": str(machine.key_file),
                 "jump_host": "",
@@ -110,3 +120,43 @@ class Lab:
         process = self.start(config_id, **changes)
         stdout, stderr = process.communicate(timeout=180)
         return process.returncode, json.loads(stdout) if stdout else {}, stderr
+
+
+@contextlib.contextmanager
+def confirmed_lab(folder: Path) -> Iterator[Lab]:
+    """A machine that runs the confirmed config "good" and can go back to it, with something to keep."""
+    for name in ("objects", "machine"):
+        (folder / name).mkdir()
+    server = ObjectServer(folder / "objects")
+    with server.running() as address, LoopbackMachine(folder / "machine", f"{address}/web.ign") as machine:
+        lab = Lab(machine, server, rollback_after=ROLLBACK_AFTER)
+        lab.good = lab.publish("good")
+        code, _, progress = lab.run(lab.good)
+        assert code == 0, progress
+        machine.path("/var/log/kept").write_text("kept")
+        yield lab
+
+
+def is_back(lab: Lab, progress: str, wanted: str) -> None:
+    """The machine runs the last good config, confirmed, and nothing is left over."""
+    assert f"back on its last good config id {lab.good[:12]}; wanted was config id {wanted[:12]}" in progress, progress
+    assert lab.machine.path("/etc/only-good").exists()
+    assert lab.object.read_text() == lab.contents[lab.good], "the object is put back"
+    assert not lab.machine.path("/oem/config.ign").exists(), "nothing shadows the pointer"
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+    assert lab.machine.path("/var/log/kept").read_text() == "kept"
+
+
+def is_untouched(lab: Lab, boots: int = 1) -> None:
+    """Nothing was staged, nothing rebooted."""
+    assert lab.machine.boots == boots
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+    assert not lab.machine.path("/selective-os-reset").exists()
+
+
+def converges(lab: Lab, name: str = "better") -> None:
+    """The next try with a good config succeeds."""
+    wanted = lab.publish(name)
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs.get("config_id")) == (0, wanted), progress
+    assert lab.machine.path("/var/log/kept").read_text() == "kept"

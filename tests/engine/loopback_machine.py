@@ -52,6 +52,7 @@ class LoopbackMachine:
     is_plugged_in: bool = True
     login: Path | None = None
     went_down: list[float] = field(default_factory=list)
+    came_up: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.root = self.folder / "root"
@@ -134,25 +135,43 @@ class LoopbackMachine:
 
     def _boot(self) -> None:
         self.boots += 1
+        while not self.boot_from_disk():
+            self._log("Entering emergency mode (stand-in).")
+            if self._stop.wait(self.emergency_seconds):
+                return
+        self.path("/run/failed-units").write_text(self.failed_units_after_boot)
+        self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
+        self._booted = time.monotonic()
+        self.came_up.append(time.time())  # all proofs hold, and sshd takes a moment to start
+        self._start_sshd()
+        if self.path("/etc/systemd/system/flatcar-pull-proof.service").exists():
+            self._log(self.inside("bash /etc/flatcar/pull/pull.sh prove").stderr)
+
+    def boot_from_disk(self) -> bool:
+        """What a boot makes of the disk, in Flatcar's order; no server is started. False: it is stuck in its initramfs.
+
+        What is to be deleted goes in any boot, whether Ignition runs in it or not.
+        """
         boot_id = str(uuid.uuid4())
         self._log(f"boot {self.boots} {boot_id}")
+        config = None
         if self.path("/boot/flatcar/first_boot").exists() and not self.ignores_flag:
-            while not self._ignition(boot_id):
-                self._log("Entering emergency mode (stand-in).")
-                if self._stop.wait(self.emergency_seconds):
-                    return
+            config = self._fetched()
+            if config is None:
+                return False
+        self.path("/run/boot_id").touch()
+        if self.path("/selective-os-reset").exists():
+            wipe = shutil.copy(PARTS / "wipe", self.path("/opt/bin/wipe"))
+            self.inside("/opt/bin/" + Path(wipe).name)
+        if config is not None and not self._ignition(config, boot_id):
+            return False
         # bind mounts of running sessions hold the old file: a new one comes in its place
         new = self.path("/run/boot_id.new")
         new.write_text(boot_id + "\n")
         new.replace(self.path("/run/boot_id"))
-        self.path("/run/failed-units").write_text(self.failed_units_after_boot)
-        self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
         self.path("/run/flatcar-going-back").unlink(missing_ok=True)
         shutil.rmtree(self.path("/run/flatcar-pull"), ignore_errors=True)
-        self._booted = time.monotonic()
-        self._start_sshd()
-        if self.path("/etc/systemd/system/flatcar-pull-proof.service").exists():
-            self._log(self.inside("bash /etc/flatcar/pull/pull.sh prove").stderr)
+        return True
 
     def _rollback_timer(self) -> None:
         """flatcar-rollback.timer, as the unit in the config has it."""
@@ -192,8 +211,8 @@ class LoopbackMachine:
         enter = [str(PARTS / "enter"), str(self.root), command]
         return subprocess.run(enter, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
 
-    def _ignition(self, boot_id: str) -> bool:
-        """Fetch first; only a good config lets the wipe happen, as on Flatcar. False: stuck, try again later."""
+    def _fetched(self) -> dict[str, Any] | None:
+        """The config to run: it comes before anything is deleted, as on Flatcar. None: stuck, try again later."""
         own = self.path("/oem/config.ign")
         try:
             user_data = {"ignition": {"config": {"replace": {"source": self.source}}}}
@@ -204,11 +223,10 @@ class LoopbackMachine:
                     config = json.loads(response.read())
         except (urllib.error.URLError, ValueError, OSError) as error:
             self._log(f"ignition (stand-in): failed to fetch config: {error}")
-            return False
-        if self.path("/selective-os-reset").exists():
-            self.path("/run/boot_id").touch()
-            wipe = shutil.copy(PARTS / "wipe", self.path("/opt/bin/wipe"))
-            self.inside("/opt/bin/" + Path(wipe).name)
+            return None
+        return config
+
+    def _ignition(self, config: dict[str, Any], boot_id: str) -> bool:
         for file in config.get("storage", {}).get("files", []):
             target = self.path(file["path"])
             if target.is_dir() or (target.exists() and not file.get("overwrite")):
@@ -238,11 +256,12 @@ class LoopbackMachine:
         if self.path("/etc/ssh/sshd_config").exists():
             self._log("sshd (stand-in): the config's sshd_config is taken for a broken one")
             return
+        keys = "none" if self.path("/etc/without-my-key").exists() else f"{self.key_file}.pub"
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
         config.write_text(
-            f"Port {self.port}\nListenAddress {self.address}\nHostKey {key}\nAuthorizedKeysFile {self.key_file}.pub\n"
+            f"Port {self.port}\nListenAddress {self.address}\nHostKey {key}\nAuthorizedKeysFile {keys}\n"
             f"StrictModes no\nUsePAM no\nPermitRootLogin yes\nPidFile none\nForceCommand {self.folder}/enter\n"
             f"SetEnv HOME={self.folder}\n"  # the login shell must not read this account's start-up files
         )

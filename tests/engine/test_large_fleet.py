@@ -6,15 +6,15 @@ In a file of its own, so that it runs beside the other tests.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.engine.fleet import PROGRAM, running_fleet, waves_hold
+from tests.engine.fleet import fleet_stack, running_fleet, waves_hold
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import Project
 
-PROJECT = Path(__file__).parents[2]
 MACHINES = int(os.environ.get("ROLLOUT_MACHINES", "100"))
 
 
@@ -22,8 +22,7 @@ def test_a_large_fleet_keeps_its_waves_at_every_moment(tmp_path: Path, pulumi: P
     names = [f"m{number:03}" for number in range(MACHINES)]
     with running_fleet(tmp_path / "fleet", names) as fleet:
         fleet.settings["rollout"] = {"canary": 1, "batch": "25%", "max_unavailable": 12}
-        stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
-        (stack.directory / "components").symlink_to(PROJECT / "components")
+        stack = fleet_stack(fleet, pulumi)
         for file in ("/etc/one", "/etc/two"):
             fleet.write(stack.directory, file)
             stack.up()

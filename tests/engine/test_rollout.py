@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import signal
 from typing import TYPE_CHECKING
 
-from tests.engine.fleet import PROGRAM, running_fleet, waves_hold
+from tests.engine.fleet import fleet_stack, running_fleet, waves_hold
 from tests.engine.loopback_machine import wait_until
 
 if TYPE_CHECKING:
-    from tests.conftest import Project
+    from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
+    from tests.conftest import Project
 
 
 def test_a_small_fleet_through_success_failure_and_a_change_of_some(tmp_path: Path, pulumi: Project) -> None:
     names = [f"m{number}" for number in range(6)]
     with running_fleet(tmp_path / "fleet", names) as fleet:
         fleet.settings["rollout"] = {"canary": 1, "batch": "3", "max_unavailable": 2}
-        stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
-        (stack.directory / "components").symlink_to(PROJECT / "components")
+        stack = fleet_stack(fleet, pulumi)
         fleet.write(stack.directory, "/etc/one")
         stack.up()
         assert fleet.absences() == [], "creation boots once"
@@ -61,12 +60,73 @@ def test_a_small_fleet_through_success_failure_and_a_change_of_some(tmp_path: Pa
         assert fleet.absences() == []
 
 
+def test_a_failure_in_a_later_wave_leaves_those_after_it_and_the_next_run_goes_on_there(
+    tmp_path: Path, pulumi: Project
+) -> None:
+    names = [f"m{number}" for number in range(5)]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 1, "batch": "2", "groups": ["first", "second"]}
+        fleet.settings["groups"] = {name: "second" if name in ("m0", "m1") else "first" for name in names}
+        stack = fleet_stack(fleet, pulumi)
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+        # by group and then by name: m2; m3 and m4; m0; m1
+        fleet.machines["m4"].failed_units_after_boot = "broken.service loaded failed failed Broken\n"
+        fleet.write(stack.directory, "/etc/two")
+        assert stack.up(code=None).code != 0
+        runs_new = [name for name, machine in fleet.machines.items() if machine.path("/etc/two").exists()]
+        assert runs_new == ["m2", "m3"]
+        assert [fleet.machines[name].boots for name in names] == [1, 1, 2, 2, 3], "m4 went and came back"
+
+        fleet.machines["m4"].failed_units_after_boot = ""
+        fleet.forget()
+        stack.up()
+        assert [absence.name for absence in fleet.absences()] == ["m4", "m0", "m1"], "those that had it kept their boot"
+        waves_hold(fleet, ["m4", "m0", "m1"])
+
+
+def test_continue_on_error_goes_on_with_machines_that_wait_for_no_failed_one(tmp_path: Path, pulumi: Project) -> None:
+    names = [f"m{number}" for number in range(5)]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 0, "batch": "4", "max_unavailable": 2}  # m0 → m2, m1 → m3; then m4
+        stack = fleet_stack(fleet, pulumi)
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+        fleet.machines["m0"].failed_units_after_boot = "broken.service loaded failed failed Broken\n"
+        fleet.write(stack.directory, "/etc/two")
+        failed = stack.up("--continue-on-error", "--parallel", "2", code=None)
+        assert failed.code != 0
+        runs_new = [name for name, machine in fleet.machines.items() if machine.path("/etc/two").exists()]
+        assert runs_new == ["m1", "m3"], failed.output
+
+
+def test_a_rollout_that_is_cancelled_stops_where_it_is_and_goes_on_later(tmp_path: Path, pulumi: Project) -> None:
+    names = ["m0", "m1"]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 1, "batch": "1"}
+        stack = fleet_stack(fleet, pulumi)
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+        fleet.write(stack.directory, "/etc/two")
+        fleet.machines["m0"].seconds_down = 8
+        with stack.running("up", "--yes", "--skip-preview") as engine:
+            wait_until(lambda: bool(fleet.machines["m0"].went_down), seconds=120)
+            engine.send_signal(signal.SIGINT)  # Ctrl-C
+            output = engine.communicate(timeout=120)[0]
+        assert engine.returncode != 0
+        assert "interrupted; the next 'pulumi up' goes on from where the machine is" in output, output
+        assert "Traceback" not in output, output
+        assert fleet.machines["m1"].boots == 1, "the wave after it did not begin"
+        stack.up()
+        assert all(machine.path("/etc/two").exists() for machine in fleet.machines.values())
+        assert [machine.boots for machine in fleet.machines.values()] == [2, 2]
+
+
 def test_a_killed_pulumi_leaves_its_lock_and_after_cancel_the_next_run_converges(
     tmp_path: Path, pulumi: Project
 ) -> None:
     with running_fleet(tmp_path / "fleet", ["m0"]) as fleet:
-        stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
-        (stack.directory / "components").symlink_to(PROJECT / "components")
+        stack = fleet_stack(fleet, pulumi)
         fleet.write(stack.directory, "/etc/one")
         stack.up()
         fleet.write(stack.directory, "/etc/two")

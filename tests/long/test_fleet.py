@@ -47,7 +47,14 @@ NO_SSHD = """\
       overwrite: true
       contents: {inline: "NoSuchOption yes\\n"}
 """
-HEALTH = {"commands": [{"name": "the release is good", "command": "! grep -q sick /etc/release-name", "seconds": 2}]}
+SET_CLOCK = "test -e /tmp/set || { touch /tmp/set; sudo date --set '3 hours' >/dev/null; false; }"
+HEALTH = {
+    "commands": [
+        {"name": "the release is good", "command": "! grep -q sick /etc/release-name", "seconds": 2},
+        # neither a check's time nor the way back's deadline is over then
+        {"name": "the clock is set in every boot", "command": SET_CLOCK, "seconds": 60},
+    ]
+}
 
 
 class Fleet:
@@ -59,7 +66,7 @@ class Fleet:
         settings: dict[str, Any] = {
             "config": str(self.config),
             "timeout": 600,
-            "rollback_after": 150,
+            "rollback_after": 240,  # also on a busy computer a good config is proven by then
             "health": HEALTH,
         }
         assert stack.config_file is not None

@@ -11,7 +11,9 @@ import yaml  # type: ignore[import-untyped]
 from cl.transpiler.lint import Rule
 from components.settings import read_settings
 
-CONFIGS = (Path(__file__).parents[2] / "docs" / "configs.md").read_text()
+ROOT = Path(__file__).parents[2]
+CONFIGS = (ROOT / "docs" / "configs.md").read_text()
+FAULTS = (ROOT / "docs" / "faults.md").read_text()
 
 
 def test_the_config_in_python_is_one() -> None:
@@ -39,3 +41,19 @@ def test_the_stack_config_with_snippets_is_one(tmp_path: Path) -> None:
     assert settings is not None
     (web,) = settings.machines
     assert [str(path) for path in web.snippets] == ["cl/snippets/users.yaml", "cl/snippets/web.yaml"]
+
+
+def test_every_fault_has_a_test_of_that_name() -> None:
+    files = dict(re.findall(r"`(\w)` is\s+`(tests/[\w/]+\.py)`", FAULTS))
+    name_of_test = re.compile(r"^def test_(\w+)", re.MULTILINE)
+    tests = {letter: name_of_test.findall((ROOT / file).read_text()) for letter, file in files.items()}
+    rows = [line.split(" | ") for line in FAULTS.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 30
+    for row in rows:
+        assert len(row) == 4, row
+        letter = ""
+        for mark, name in re.findall(r"\b([A-Z])\b|`([^`\[]+)[^`]*`", row[-1]):
+            letter = mark or letter
+            pattern = re.compile((name or "…").replace("…", r"\w*"))
+            assert any(pattern.fullmatch(test) for test in tests[letter]), (row[0], letter, name)
+        assert letter, row

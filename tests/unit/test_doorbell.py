@@ -71,6 +71,14 @@ def test_a_silent_server_is_not_flooded() -> None:
         assert len(seen) <= Doorbell.AT_ONCE
 
 
+def test_starting_over_does_not_wait_for_attempts_that_hang() -> None:
+    with server(*[b""] * Doorbell.AT_ONCE, b"SSH-2.0-x\r\n") as (port, seen), doorbell(port) as door:
+        assert not door.answered(3)
+        assert len(seen) == Doorbell.AT_ONCE
+        door.start_over()
+        assert door.answered(3)
+
+
 @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400\r\n", b"\0\0\0\0"])
 def test_something_else_is_no_ssh_server(greeting: bytes) -> None:
     with server(greeting) as (port, _), doorbell(port) as door:

@@ -43,6 +43,8 @@ def test_all_proofs_hold() -> None:
         (replace(GOOD, stamp=""), "no config id at all"),
         (replace(GOOD, provisioning_boot_id="b-1"), "Ignition's result file is not of this boot"),
         (replace(GOOD, provisioning_boot_id=""), "Ignition's result file is not of this boot"),
+        (replace(GOOD, unwiped=True), "applied over the old files"),
+        (replace(GOOD, stamp="other", went_back_from=WANTED), "was not confirmed on config id cccccccccccc in time"),
         (replace(GOOD, system="degraded", failed_units=("a.service",)), "units failed: a.service"),
     ],
 )
@@ -77,7 +79,7 @@ def test_reading_what_the_machine_printed() -> None:
     assert state == replace(GOOD, system="degraded", failed_units=("a.service", "b.service"))
 
 
-@pytest.mark.parametrize("lines", [(), ("boot_id=b-2", "stamp=x")])
+@pytest.mark.parametrize("lines", [(), ("boot_id=b-2", "stamp=x"), ("> boot_id=b-2", "stamp=x", "complete=1")])
 def test_a_look_that_broke_off_is_none(lines: tuple[str, ...]) -> None:
     assert read_state(Finished(code=255, lines=lines, stderr="")) is None
 

@@ -92,6 +92,7 @@ def test_snippets_for_all_machines_come_before_a_machines_own(root: Path) -> Non
             "web.allow: 'wipes' is none of kept, wipe, remote, replace, login, reboot, size; did you mean 'wipe'?",
         ),
         ({**WEB, "generation": "x"}, "flatcar:machines.web.generation: has to be a whole number, not a string"),
+        ({**WEB, "host_key": "SHA256:abc"}, "flatcar:machines.web.host_key: is not an SSH host key of one line"),
         ({**WEB, "generation": -1}, "flatcar:machines.web.generation: has to be at least 0"),
         ({**WEB, "timeout": 1}, "flatcar:machines.web.timeout: has to be 10 to 86400"),
         ({**WEB, "variables": {"a-b": "x"}}, "flatcar:machines.web.variables.a-b: a variable's name is"),

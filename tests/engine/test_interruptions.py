@@ -1,0 +1,194 @@
+"""Interruptions of a re-run: deployers that end, networks that are cut, machines that are off; a loopback machine.
+
+Each is in a row of docs/faults.md, by name.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.lab import SICK, Lab, confirmed_lab, converges, is_back
+from tests.engine.loopback_machine import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with confirmed_lab(tmp_path) as lab:
+        yield lab
+
+
+def test_a_machine_left_alone_by_its_deployer_goes_back_and_the_next_run_tries_again(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    wait_until(lambda: lab.machine.boots == 2)
+    process.kill()  # during the wait: nobody confirms
+    process.communicate(timeout=30)
+    wait_until(lambda: lab.machine.boots == 3)
+    assert lab.machine.path("/oem/config.ign").exists()
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs.get("config_id")) == (0, wanted), progress
+    assert "that this machine went back to by itself" in progress
+    assert not lab.machine.path("/oem/config.ign").exists()
+
+
+@pytest.mark.parametrize(
+    ("moment", "how"),
+    [
+        ("checking what the pointer serves", signal.SIGKILL),
+        ("staging lifecycle reset", signal.SIGKILL),
+        ("rebooting", signal.SIGKILL),
+        ("rebooting, no answer", signal.SIGKILL),
+        ("running the health checks: it", signal.SIGKILL),
+        ("rebooting", signal.SIGTERM),
+    ],
+)
+def test_a_deployer_that_ends_early_leaves_a_state_that_the_next_run_finishes(
+    lab: Lab, moment: str, how: signal.Signals
+) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted, health=[{"name": "it", "subject": "sleep 1", "seconds": 5}])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith(moment):
+            process.send_signal(how)
+            break
+    _, rest = process.communicate(timeout=60)
+    assert "Traceback" not in rest
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs.get("config_id")) == (0, wanted), progress
+    assert lab.machine.path("/etc/only-new").exists()
+    assert lab.machine.path("/var/log/kept").read_text() == "kept"
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+
+
+def test_a_deployer_that_is_killed_on_the_way_back_leaves_it_to_the_machine(lab: Lab) -> None:
+    process = lab.start(lab.publish("bad", "/etc/sick"), health=[SICK])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "going back to the last good" in line:
+            process.kill()
+            break
+    process.communicate(timeout=60)
+    wait_until(lambda: lab.machine.boots == 3 and lab.machine.path("/etc/only-good").exists())
+    converges(lab)
+
+
+def test_power_lost_on_the_way_back_does_not_shadow_the_next_config(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    wait_until(lambda: lab.machine.boots == 2)
+    process.kill()
+    process.communicate(timeout=30)
+    # rollback.sh has got as far as putting the last good config in its place
+    lab.machine.path("/oem/config.ign").write_text(lab.contents[lab.good])
+    code, _, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert not lab.machine.path("/oem/config.ign").exists()
+    converges(lab)
+
+
+def test_a_machine_on_its_way_back_is_waited_for_and_then_staged(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    wait_until(lambda: lab.machine.boots == 2 and lab.machine.path("/etc/only-new").exists())
+    process.kill()
+    process.communicate(timeout=30)
+    lab.machine.hangs_on_shutdown = 15
+    lab.machine.inside("bash /etc/flatcar/rollback.sh")
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs.get("config_id")) == (0, wanted), progress
+    assert "the machine is on its way back to its last good config" in progress
+    assert lab.machine.boots == 4
+
+
+def test_two_deployers_at_once_end_with_one_config(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    processes = [lab.start(wanted) for _ in range(2)]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert any(process.returncode == 0 for process in processes), said
+    code, _, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert lab.machine.path("/etc/only-new").exists()
+
+
+def test_a_machine_that_is_off_is_waited_for_and_then_told(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    lab.machine.pull_the_plug()
+    code, _, progress = lab.run(wanted, timeout=3)
+    assert code == 1
+    assert "did not answer within 3 s; last seen: no answer" in progress
+    lab.machine.plug_in()
+    converges(lab)
+
+
+def test_a_machine_that_loses_power_in_its_new_boot_comes_back_on_it(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    wait_until(lambda: lab.machine.boots == 2)
+    lab.machine.pull_the_plug()
+    time.sleep(1)
+    lab.machine.plug_in()
+    _, progress = process.communicate(timeout=120)
+    assert process.returncode in (0, 1), progress
+    code, outputs, progress = lab.run(wanted)
+    assert (code, outputs.get("config_id")) == (0, wanted), progress
+
+
+def test_a_network_that_is_cut_while_staging_is_got_over(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "checking what the pointer serves" in line:
+            lab.machine.cut_the_network(seconds=12)  # a client gives up after 5
+            break
+    _, progress = process.communicate(timeout=120)
+    assert process.returncode == 0, progress
+    assert "the connection broke while staging, looking again" in progress
+    assert lab.machine.path("/etc/only-new").exists()
+
+
+@pytest.mark.parametrize("moment", ["between", "within"])
+def test_a_network_that_is_cut_at_the_health_checks_is_got_over(lab: Lab, moment: str) -> None:
+    lab.rollback_after = 90
+    wanted = lab.publish("new")
+    check = {"name": "it", "subject": "touch /run/checking; sleep 2", "seconds": 5}
+    process = lab.start(wanted, health=[check])
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "running the health checks" in line:
+            break
+    if moment == "within":
+        wait_until(lab.machine.path("/run/checking").exists)
+    lab.machine.cut_the_network(seconds=12)
+    _, progress = process.communicate(timeout=120)
+    assert process.returncode == 0, progress
+    if moment == "within":
+        assert "the connection broke during the health checks, running them again" in progress
+    assert lab.machine.boots == 2
+
+
+def test_a_service_that_hangs_on_shutdown_is_waited_for(lab: Lab) -> None:
+    lab.machine.hangs_on_shutdown = 4
+    wanted = lab.publish("new")
+    code, outputs, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert "still in the old boot, shutting down" in progress
+    assert outputs["downtime_seconds"] > 4
+
+
+def test_a_service_that_hangs_for_too_long_fails_the_run_and_the_machine_ends_on_its_last_good_config(lab: Lab) -> None:
+    lab.machine.hangs_on_shutdown = 15
+    wanted = lab.publish("new")
+    code, _, progress = lab.run(wanted, timeout=8, rollback_after=60)
+    assert code == 1
+    assert "the machine was still going down after 8 s" in progress, progress
+    is_back(lab, progress, wanted)
