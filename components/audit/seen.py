@@ -48,7 +48,8 @@ class Seen:
     `paths` and `units` are in the order they were asked for. `etc` has (type, path, link target) of everything but
     directories in ROOT's own /etc; type is find's letter, "c" being a file of the image that was deleted. `unit_files`
     has (state, preset) by name. `passwords` has SHA-512 sums of the hashes that open an account, "" for an empty one.
-    `keys` has the lines of each user's authorized keys, by user, then by file.
+    `keys` has the lines of each user's authorized keys, by user, then by file. `pull_source_sha512` is of the address
+    that the agent of a machine that pulls asks, `pull_report` its last report as JSON; "" without one.
     """
 
     boot_id: str
@@ -61,6 +62,8 @@ class Seen:
     config_urls: tuple[str, ...]
     staged: tuple[str, ...]
     went_back_from: str
+    pull_source_sha512: str
+    pull_report: str
     history: tuple[str, ...]
     paths: tuple[SeenPath, ...]
     etc: tuple[tuple[str, str, str], ...]
@@ -87,7 +90,7 @@ def read_seen(finished: Finished) -> Seen | None:
     for line in finished.values("keys"):
         name, file, text = line.split("|", 2)
         lines = (key.strip() for key in _decoded(text).splitlines())
-        keys.setdefault(name, {})[file] = tuple(key for key in lines if key and not key.startswith("#"))
+        keys.setdefault(name, {})[_decoded(file)] = tuple(key for key in lines if key and not key.startswith("#"))
     return Seen(
         boot_id=finished.value("boot_id"),
         up_seconds=int(finished.value("up_seconds") or 0),
@@ -99,6 +102,8 @@ def read_seen(finished: Finished) -> Seen | None:
         config_urls=finished.values("config_url"),
         staged=finished.values("staged"),
         went_back_from=finished.value("went_back_from"),
+        pull_source_sha512=finished.value("pull_source_sha512"),
+        pull_report=finished.value("pull_report"),
         history=finished.values("history"),
         paths=tuple(map(_path, finished.values("path"))),
         etc=tuple((kind, path, target) for kind, target, path in etc),

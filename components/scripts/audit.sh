@@ -6,6 +6,8 @@
 # hold any character in base64.
 set -u -o pipefail
 
+KEY='(ssh|ecdsa|sk)-[^ ]+ +[A-Za-z0-9+/=]+'
+
 encoded() { base64 -w0; }
 
 show_paths() {
@@ -56,9 +58,10 @@ show_users() {
     *) echo "password=$name|sum|$(printf %s "$password" | sha512sum | cut -d' ' -f1)" ;;
     esac
   done </etc/shadow
+  # What may be a key alone: such a file may be a link to any other one, or be called anything.
   while IFS=: read -r name _ _ _ _ home _; do
     for file in "$home"/.ssh/authorized_keys "$home"/.ssh/authorized_keys.d/*; do
-      [ ! -f "$file" ] || echo "keys=$name|${file##*/}|$(encoded <"$file")"
+      [ ! -f "$file" ] || echo "keys=$name|$(printf %s "${file##*/}" | encoded)|$(head -c 1048576 "$file" | grep -aE "$KEY" | encoded)"
     done
   done </etc/passwd
 }
@@ -82,6 +85,10 @@ main() {
   done
   echo "went_back_from=$(cat "$WAY_BACK/went-back" 2>/dev/null)"
   sed 's/^/history=/' "$HISTORY" 2>/dev/null
+  if [ -e /etc/flatcar/pull/object ]; then
+    echo "pull_source_sha512=$(head -n 1 /etc/flatcar/pull/object | tr -d '\n' | sha512sum | cut -d' ' -f1)"
+    echo "pull_report=$(head -n 1 /run/flatcar-pull/status.json 2>/dev/null)"
+  fi
   show_paths
   show_etc
   show_units

@@ -6,6 +6,8 @@ FleetLock as airlock does.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from components.audit.__main__ import look as audit
 from components.audit.__main__ import table
+from components.commands import qemu_state
 from components.commands.request import HealthCheck
 from components.ignition_object import Agent, MachineConfig, machine_config, pointer
 from components.lifecycle import Lifecycle, kept_paths
@@ -134,8 +137,19 @@ def test_a_machine_that_nobody_logs_in_to_takes_changes_by_itself(tmp_path: Path
             audited = audit(record(vm, pulled.config, ""))
             assert audited.is_clean and not audited.findings, table([audited])
 
+            # The power is cut while it stages: it goes on from there.
+            third, answers = pulled.publish(2), store.states.count("staging")
+            pulled.wait_until(lambda: store.states.count("staging") > answers, "staging")
+            os.kill(qemu_state.holder(vm.directory / qemu_state.QEMU_PID) or 0, signal.SIGKILL)
+            pulled.wait_until(lambda: not vm.status()["running"], "the end of QEMU")
+            vm.start()
+            pulled.wait_for("proven", third)
+            assert lock.holders == {"default": []}
+            boot = vm.wait_for_ssh(other_than=boot)
+            assert vm.ssh("cat /etc/flatcar/config-id /var/lib/data/kept") == f"{third}\nmine\n"
+
             # A broken object is refused and reported, and the machine stays up.
-            pulled.publish(2)
+            pulled.publish(3)
             whole = store.content
             store.put(whole.replace("flatcar", "flatcaR", 1))
             assert "damaged" in pulled.wait_for("refused", "")["why"]
@@ -145,12 +159,12 @@ def test_a_machine_that_nobody_logs_in_to_takes_changes_by_itself(tmp_path: Path
 
             # A config that can't be proven is left again, and not taken twice.
             vm.ssh("sudo touch /var/lib/data/sick")
-            third = pulled.publish(2)
-            pulled.wait_for("went-back", third)
+            fourth = pulled.publish(3)
+            pulled.wait_for("went-back", fourth)
             assert lock.holders == {"default": []}
-            pulled.wait_for("refused", third)
+            pulled.wait_for("refused", fourth)
             vm.wait_for_ssh(other_than=boot)
-            assert vm.ssh("cat /etc/flatcar/config-id").strip() == second
+            assert vm.ssh("cat /etc/flatcar/config-id").strip() == third
             assert vm.ssh("sudo test -e /oem/config.ign || echo gone") == "gone\n"
-            assert vm.ssh("sudo tail -n 1 /oem/.flatcar-history | cut -d' ' -f2-") == f"pull {third} refused\n"
+            assert vm.ssh("sudo tail -n 1 /oem/.flatcar-history | cut -d' ' -f2-") == f"pull {fourth} refused\n"
             print(pulled.journal())

@@ -51,6 +51,8 @@ SEEN = Seen(
     config_urls=(),
     staged=(),
     went_back_from="",
+    pull_source_sha512="",
+    pull_report="",
     history=(),
     paths=(),
     etc=(),
@@ -232,6 +234,27 @@ def test_a_host_without_user_data_has_its_own_config_on_the_oem_partition() -> N
     assert findings({}, SEEN, host) == [("pointer", "/oem/config.ign", "is not what this program wrote there")]
 
 
+def test_settings_of_a_machine_that_pulls_may_be_of_an_earlier_object_but_lead_to_no_other() -> None:
+    settings = {"path": "/etc/flatcar/pull/settings", "contents": {"source": "data:,JITTER=1"}}
+    config = {"storage": {"files": [settings]}}
+    earlier = replace(SEEN, paths=(of_file(b"JITTER=0"),))
+    assert [found.is_drift for found in compare(RECORD, read_declared(config), earlier)] == [True]
+    pulls = replace(RECORD, request=replace(REQUEST, pull="no", source="s3://b/web.ign"))
+    assert [found.is_drift for found in compare(pulls, read_declared(config), earlier)] == [False]
+    here, elsewhere = (hashlib.sha512(text).hexdigest() for text in (b"s3://b/web.ign", b"s3://b/evil.ign"))
+    assert findings({}, replace(SEEN, pull_source_sha512=here), pulls) == []
+    assert findings({}, replace(SEEN, pull_source_sha512=elsewhere), pulls) == [
+        ("pointer", "/etc/flatcar/pull/object", "leads the agent to another object")
+    ]
+
+
+def test_a_machine_that_has_not_pulled_yet_says_what_it_waits_for() -> None:
+    pulls = replace(RECORD, request=replace(REQUEST, pull="no"))
+    report = json.dumps({"state": "waiting", "config_id": ID, "why": "for the maintenance window"})
+    ((_, _, problem),) = findings({}, replace(SEEN, stamp="b" * 128, pull_report=report), pulls)
+    assert problem.endswith("declared is aaaaaaaaaaaa (its agent: waiting: for the maintenance window)")
+
+
 def test_users_and_groups() -> None:
     config = {
         "passwd": {
@@ -338,7 +361,7 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
         "password=a|*",
         "password=b|",
         "password=c|sum|dd",
-        f"keys=a|ignition|{keys}",
+        f"keys=a|{base64.b64encode(b'ignition').decode()}|{keys}",
         "path=0|missing",
         "complete=1",
     )
