@@ -162,8 +162,19 @@ is_wanted() {
   return 1
 }
 
+# Takes back what this agent staged in this boot without getting to the reboot: it was killed, or that failed.
+unstage() {
+  [ -e "$RUN/staging" ] || return 0
+  if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+    say "unstaging a re-run that did not get to its reboot"
+    quietly flatcar-reset --stop || return 1
+  fi
+  rm -f "$RUN/staging"
+}
+
 look() {
   prove || return # unless this boot has; a look may come first
+  [ -e "$GOING_BACK" ] || unstage
   if [ -e "$GOING_BACK" ] || [ -e "$FLAG" ]; then
     say "a re-run is staged already"
     return
@@ -178,7 +189,9 @@ look() {
   fi
   take_lock || { report waiting "$OBJECT_ID" "$WHY" && return 0; }
   report staging "$OBJECT_ID" ""
+  touch "$RUN/staging"
   if ! stage; then
+    unstage
     WHY=$(sed -n 's/^refused, nothing was staged: //p' "$RUN/said" | head -n 1)
     refuse "${WHY:-staging failed: $(tail -n 1 "$RUN/said")}"
     give_locks_back
@@ -236,6 +249,7 @@ proved() {
 
 note_proven() { # when its object was written is known only while that is the one in $STATE
   local written=''
+  [ -n "$OBJECT_ID" ] || [ ! -s "$STATE/object" ] || examine
   [ "$OBJECT_ID" != "$(running)" ] || written=$(line etag 2)
   printf '%s\n' "$(running)" "$written" | put proven
 }

@@ -69,8 +69,8 @@ class Pulled:
         return config.config_id
 
     def look(self) -> str:
-        """What the timer does; the agent's words."""
-        done = self.machine.inside("bash /etc/flatcar/pull/pull.sh look")
+        """What the timer does, when no agent is at work any more; the agent's words."""
+        done = self.machine.inside("flock /run/flatcar-pull/agent true; bash /etc/flatcar/pull/pull.sh look")
         assert done.returncode == 0, done.stderr
         return done.stderr
 

@@ -33,6 +33,8 @@ AGENT = "/etc/flatcar/pull"
 STATE = "/oem/.flatcar-pull"
 RUN = "/run/flatcar-pull"
 WAY_BACK = "/oem/.flatcar-reprovision"
+EACH = 9
+"""Of so many commands of the agent, one is tried as its last."""
 
 
 @pytest.fixture
@@ -257,13 +259,13 @@ def cut(pulled: Pulled, verb: str, command: int) -> bool:
     return pulled.machine.inside(f"flock {RUN}/agent true; bash -c {shlex.quote(script)}").returncode != 0
 
 
-def test_killed_between_any_two_commands_a_look_goes_on_from_there(pulled: Pulled) -> None:
+def test_killed_anywhere_a_look_goes_on_from_there(pulled: Pulled) -> None:
     def cut_everywhere() -> int:
         command = 1
         while cut(pulled, "look", command):
             assert is_untouched(pulled)
             assert pulled.machine.text(f"{STATE}/proven").splitlines()[0] == pulled.stamp()
-            command += 9
+            command += EACH
         return command
 
     never = replace(pulled.settings, windows=((0, 0),))
@@ -279,10 +281,11 @@ def test_killed_between_any_two_commands_a_look_goes_on_from_there(pulled: Pulle
     assert pulled.store.states.count("staging") == 1
 
 
-def test_killed_between_any_two_commands_a_proof_is_made_again(pulled: Pulled) -> None:
+def test_killed_anywhere_a_proof_is_made_again(pulled: Pulled) -> None:
     def noted() -> tuple[str, str]:
         return pulled.machine.text(f"{STATE}/proven"), pulled.machine.text(f"{WAY_BACK}/last-good")
 
+    wait_until(pulled.machine.path(f"{RUN}/tried").exists)
     proven, command = noted(), 1
 
     def forget() -> None:
@@ -296,17 +299,33 @@ def test_killed_between_any_two_commands_a_proof_is_made_again(pulled: Pulled) -
         pulled.machine.inside(f"flock {RUN}/agent true; bash {AGENT}/pull.sh prove")
         assert noted() == proven
         assert pulled.machine.path(f"{RUN}/tried").exists()
-        command += 11
+        command += EACH
     assert command > 100
     takes(pulled, pulled.publish("b"))
 
 
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "no reboot to be had"])
+def test_a_re_run_that_did_not_get_to_its_reboot_is_unstaged_and_staged_again(pulled: Pulled, killed: bool) -> None:
+    program = pulled.machine.path("/opt/bin/systemd-run")
+    whole = program.read_text()
+    program.write_text("#!/bin/bash\n" + ("kill -9 $(cat /run/agent)\n" if killed else "") + "exit 1\n")
+    wanted = pulled.publish("b")
+    pulled.machine.inside(f"echo $$ >/run/agent; exec bash {AGENT}/pull.sh look")
+    assert pulled.reports("staging" if killed else "refused", wanted)
+    assert pulled.machine.path("/boot/flatcar/first_boot").exists() == killed
+    assert len(pulled.lock.holders["default"]) == killed
+    program.write_text(whole)
+    takes(pulled, wanted)
+    assert pulled.machine.boots == 2
+
+
 def test_two_agents_at_once_stage_once(pulled: Pulled) -> None:
     wanted = pulled.publish("b", settings=replace(pulled.settings, jitter=2))
-    with_jitter = [threading.Thread(target=pulled.look) for _ in range(3)]
-    for thread in with_jitter:
+    pulled.machine.inside(f"flock {RUN}/agent true")
+    looks = [threading.Thread(target=pulled.machine.inside, args=(f"bash {AGENT}/pull.sh look",)) for _ in range(3)]
+    for thread in looks:
         thread.start()
-    for thread in with_jitter:
+    for thread in looks:
         thread.join()
     pulled.wait_for("proven", wanted)
     assert pulled.store.states.count("staging") == 1
