@@ -163,18 +163,17 @@ is_wanted() {
 }
 
 # Takes back what this agent staged in this boot without getting to the reboot: it was killed, or that failed.
-unstage() {
+take_back() {
   [ -e "$RUN/staging" ] || return 0
   if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
-    say "unstaging a re-run that did not get to its reboot"
-    quietly flatcar-reset --stop || return 1
+    OBJECT_ID=$(running) stage # stage.sh unstages when what is wanted runs already
   fi
   rm -f "$RUN/staging"
 }
 
 look() {
   prove || return # unless this boot has; a look may come first
-  [ -e "$GOING_BACK" ] || unstage
+  [ -e "$GOING_BACK" ] || take_back
   if [ -e "$GOING_BACK" ] || [ -e "$FLAG" ]; then
     say "a re-run is staged already"
     return
@@ -191,9 +190,10 @@ look() {
   report staging "$OBJECT_ID" ""
   touch "$RUN/staging"
   if ! stage; then
-    unstage
     WHY=$(sed -n 's/^refused, nothing was staged: //p' "$RUN/said" | head -n 1)
-    refuse "${WHY:-staging failed: $(tail -n 1 "$RUN/said")}"
+    WHY=${WHY:-staging failed: $(tail -n 1 "$RUN/said")}
+    take_back
+    refuse "$WHY"
     give_locks_back
   fi
 }
@@ -222,12 +222,14 @@ healthy() { # as the login user, as the deployer runs them
   return 1
 }
 
+uptime() { cut -d. -f1 /proc/uptime; } # $SECONDS follows the clock, which may be set while a machine starts
+
 # Makes $STATE/object the running config's. 1: the store has another by now.
 have_running() {
-  local end=$((SECONDS + TIMEOUT))
+  local end=$(($(uptime) + TIMEOUT))
   until { [ -s "$STATE/object" ] && examine && [ "$OBJECT_ID" = "$(running)" ]; } ||
     { fetch && examine && [ "$OBJECT_ID" = "$(running)" ]; }; do
-    if [ -n "$OBJECT_ID" ] || [ "$SECONDS" -gt "$end" ]; then
+    if [ -n "$OBJECT_ID" ] || [ "$(uptime)" -gt "$end" ]; then
       WHY="the running config's object can't be had: ${WHY:-the store has another by now}"
       return 1
     fi
