@@ -69,6 +69,9 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
             yield Finding(kind="boot", subject="boot id", problem="Ignition ran in this boot, and not by `pulumi up`")
         else:
             yield Finding(kind="boot", subject="boot id", problem="has restarted since it was proven", is_drift=False)
+    if seen.is_unwiped:
+        problem = "Ignition ran without the reset that was staged with it: old files may be left"
+        yield Finding(kind="boot", subject="reset", problem=problem)
     if record.proven_os_version and seen.os_version != record.proven_os_version:
         yield Finding(
             kind="os",
@@ -91,10 +94,8 @@ def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
         yield Finding(kind="pointer", subject="/oem/config.ign", problem="shadows the pointer in the user data")
     if record.request.pull and seen.pull_source_sha512 not in ("", _sha512(record.request.source)):
         yield Finding(kind="pointer", subject=f"{FOLDER}/object", problem="leads the agent to another object")
-    for place in seen.config_urls:
-        yield Finding(
-            kind="pointer", subject=place, problem="ignition.config.url= shadows the pointer in the user data"
-        )
+    for place, parameter in seen.config_urls:
+        yield Finding(kind="pointer", subject=place, problem=f"{parameter} shadows the pointer in the user data")
     for place in seen.staged:
         yield Finding(kind="staged", subject=place, problem="a re-run of Ignition is staged for the next boot")
 

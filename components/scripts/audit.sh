@@ -67,7 +67,7 @@ show_users() {
 }
 
 main() {
-  local place
+  local place url
   echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
   echo "up_seconds=$(cut -d. -f1 /proc/uptime)"
   echo "stamp=$(head -c 200 /etc/flatcar/config-id 2>/dev/null)"
@@ -78,11 +78,13 @@ main() {
     if cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then echo "oem_config=last-good"; else echo "oem_config=other"; fi
   fi
   for place in /proc/cmdline /oem/grub.cfg; do
-    ! grep -qs 'ignition\.config\.url=' "$place" || echo "config_url=$place"
+    url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' "$place" | head -n 1) # and its older names
+    [ -z "$url" ] || echo "config_url=$place|$url"
   done
   for place in "$FLAG" /selective-os-reset; do
     [ ! -e "$place" ] || echo "staged=$place"
   done
+  [ ! -e /.flatcar-unwiped ] || [ -e "$FLAG" ] || echo "unwiped=yes"
   echo "went_back_from=$(cat "$WAY_BACK/went-back" 2>/dev/null)"
   sed 's/^/history=/' "$HISTORY" 2>/dev/null
   if [ -e /etc/flatcar/pull/object ]; then
