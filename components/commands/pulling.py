@@ -49,6 +49,9 @@ def await_report(request: Request, progress: Progress) -> Outputs:
     while time.monotonic() < deadline:
         try:
             report = _fetch(request.report)
+        except urllib.error.HTTPError as error:
+            history.is_old({})  # nothing lies there: what comes is new
+            seen = f"no report (status {error.code})"
         except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
             seen = f"no report ({getattr(error, 'reason', '') or str(error) or type(error).__name__})"
         else:

@@ -89,6 +89,19 @@ def test_a_refusal_that_comes_ends_it(reports: tuple[dict[str, str], ...]) -> No
         waited(*reports)
 
 
+def test_a_refusal_where_no_report_was_before_is_a_new_one() -> None:
+    answers = [404, 200]
+
+    def answer(handler: Any) -> None:
+        if answers.pop(0) == 404:
+            handler.send_error(404)
+        else:
+            body(handler, json.dumps(report("refused", why="the object is damaged")).encode())
+
+    with pytest.raises(NotProvenError, match="the machine refused the object: the object is damaged"):
+        served(answer)
+
+
 def test_a_config_that_the_machine_went_back_from_is_not_waited_for() -> None:
     with pytest.raises(NotProvenError, match="went back to its last good config"):
         waited(report("went-back"))
