@@ -93,7 +93,7 @@ rm -r /etc/ssh/sshd_config
 echo 'Wild West' >/etc/by-hand
 useradd --create-home --shell /bin/bash intruder
 useradd --non-unique --uid 0 --no-create-home --shell /usr/sbin/nologin toor
-usermod --shell /bin/sh --uid 1501 --home /home/elsewhere deploy
+usermod --shell /bin/sh --uid 1555 --home /home/elsewhere deploy
 usermod --password '$6$salt$other' deploy
 usermod --password '$6$salt$none' core
 gpasswd --delete deploy crew
@@ -153,7 +153,7 @@ FOUND = {
     "systemd-timesyncd.service": ["is not masked, declared as masked"],
     "/etc/systemd/system/systemd-timesyncd.service": ["is missing"],
     "deploy": [
-        "has id 1501, declared is 1500",
+        "has id 1555, declared is 1500",
         "has shell /bin/sh, declared is /bin/bash",
         "has another password than the declared one",
         "is not in group crew",
