@@ -23,6 +23,7 @@ from components.commands.ssh_session import answers, run_script
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+GREETING_SECONDS = 20
 SESSION_SECONDS = 120
 SIDE_BY_SIDE = 16
 LAST = 3
@@ -61,7 +62,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
     target = record.request.target
     try:
         declared = read_declared(record.ignition)
-        if not answers(target, timeout=5):
+        if not answers(target, timeout=GREETING_SECONDS):
             return Report(machine=record.name, trouble=f"no SSH server answers at {target.host} port {target.port}")
         finished = run_script(
             target,

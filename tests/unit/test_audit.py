@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from components.audit import __main__ as audit
 from components.audit.__main__ import Report, look_at_all, main, table
 from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
@@ -331,6 +332,12 @@ def test_a_machine_that_was_never_proven_is_not_passed_over(tmp_path: Any, capsy
     assert "db: not looked at: no `pulumi up` has proven it yet" in capsys.readouterr().out
 
 
+@pytest.fixture
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "GREETING_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("nobody_answers")
 def test_many_machines_are_looked_at_in_their_order_with_progress(capsys: pytest.CaptureFixture[str]) -> None:
     records = [replace(RECORD, request=replace(REQUEST, machine=f"m{number}")) for number in range(40)]
     assert [report.machine for report in look_at_all(records)] == [record.name for record in records]
@@ -374,6 +381,7 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
     assert seen.keys == {"a": {"ignition": ("ssh-rsa AA me",)}}
 
 
+@pytest.mark.usefixtures("nobody_answers")
 def test_the_table_and_the_exit_codes(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     drifted = Report(
         machine="web", config_id=ID, findings=(Finding(kind="boot", subject="boot id", problem="x", is_drift=False),)
