@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 GREETING_SECONDS = 20
-SESSION_SECONDS = 120
+SESSION_SECONDS = 300
 SIDE_BY_SIDE = 16
 LAST = 3
 """How many lines of a machine's history the table shows."""
