@@ -203,6 +203,15 @@ def record(vm: VM, config: MachineConfig, boot_id: str) -> Record:
     return Record(request=request, proven_boot_id=boot_id, proven_os_version="")
 
 
+def audited(record: Record) -> Report:
+    """The audit of a machine that is up; one that is emulated on a busy computer may not greet in time."""
+    for _ in range(10):
+        report = look(record)
+        if not report.trouble:
+            break
+    return report
+
+
 def drift(report: Report) -> set[tuple[str, str]]:
     return {(finding.subject, finding.problem) for finding in report.findings if finding.is_drift}
 
@@ -229,7 +238,7 @@ def test_one_machine_fresh_then_drifted_in_every_way_then_reset(tmp_path: Path) 
         vm.start()
         first = vm.wait_for_ssh()
         vm.ssh("sudo touch /run/before")
-        fresh = look(record(vm, config, first))
+        fresh = audited(record(vm, config, first))
         assert not fresh.findings and fresh.is_clean, table([fresh])
         assert fresh.compared > 30
 
@@ -239,7 +248,7 @@ def test_one_machine_fresh_then_drifted_in_every_way_then_reset(tmp_path: Path) 
         url = 'set linux_append="$linux_append ignition.config.url=http://192.0.2.1/"'
         vm.ssh(f"echo '{url}' | sudo tee -a /oem/grub.cfg")
         vm.reboot()
-        restarted = look(replace(record(vm, config, first), proven_os_version="0"))
+        restarted = audited(replace(record(vm, config, first), proven_os_version="0"))
         assert drift(restarted) == {
             (place, "ignition.config.url= shadows the pointer in the user data")
             for place in ("/oem/grub.cfg", "/proc/cmdline")
@@ -249,7 +258,7 @@ def test_one_machine_fresh_then_drifted_in_every_way_then_reset(tmp_path: Path) 
         vm.ssh("sudo sed -i /ignition.config.url/d /oem/grub.cfg")
 
         vm.ssh(f"sudo bash -s <<'END'\n{DRIFT}END\n")
-        report = look(record(vm, config, first))
+        report = audited(record(vm, config, first))
         found = drift(report)
         for subject, problems in FOUND.items():
             for problem in problems:
@@ -265,7 +274,7 @@ def test_one_machine_fresh_then_drifted_in_every_way_then_reset(tmp_path: Path) 
             "sudo flatcar-reset --keep-machine-id --keep-paths " + " ".join(f"'{path}'" for path in KEEP)
         )
         second = vm.reboot()
-        again = look(record(vm, config, second))
+        again = audited(record(vm, config, second))
         assert not again.findings and again.is_clean, table([again])
-        unknown = look(record(vm, config, first))
+        unknown = audited(record(vm, config, first))
         assert drift(unknown) == {("boot id", "Ignition ran in this boot, and not by `pulumi up`")}, table([unknown])

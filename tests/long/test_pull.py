@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from components.audit.__main__ import look as audit
 from components.audit.__main__ import table
 from components.commands import qemu_state
 from components.commands.request import HealthCheck
@@ -23,7 +22,7 @@ from components.pull import text_at
 from components.pull_settings import PullSettings
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
-from tests.long.test_audit import record
+from tests.long.test_audit import audited, record
 from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,8 +133,8 @@ def test_a_machine_that_nobody_logs_in_to_takes_changes_by_itself(tmp_path: Path
             assert store.states.count("staging") == 1
             history = vm.ssh("sudo cut -d' ' -f2- /oem/.flatcar-history").splitlines()
             assert history == [f"pull {first} proven", f"pull {second} staged", f"pull {second} proven"]
-            audited = audit(record(vm, pulled.config, ""))
-            assert audited.is_clean and not audited.findings, table([audited])
+            report_of_audit = audited(record(vm, pulled.config, ""))
+            assert report_of_audit.is_clean and not report_of_audit.findings, table([report_of_audit])
 
             # The power is cut while it stages: it goes on from there.
             third, answers = pulled.publish(2), store.states.count("staging")
