@@ -181,6 +181,8 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2))
     else:
         print(table(reports))
+        if any(not report.trouble and not report.is_clean for report in reports):
+            print("\nTo clear drift, raise the machine's generation and run `pulumi up`: the same config runs again.")
     return 0 if all(report.is_clean for report in reports) else 1
 
 

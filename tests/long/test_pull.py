@@ -28,7 +28,7 @@ from tests.vm.machines import VM, machine, needs_image
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = kept_paths(["logs", "/var/lib/data"])
 INTERVAL = 20
-DEADLINE_S = 600.0
+DEADLINE_S = 1800.0
 SERVED = HealthCheck(
     name="the page is served", subject="curl --fail http://127.0.0.1:8080/ && ! test -e /var/lib/data/sick", seconds=60
 )
