@@ -136,6 +136,8 @@ def machine_config(
     if agent is not None:
         ignition = _with_file(ignition, INTERVAL, str(agent.settings.interval))
     sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
+    if agent is not None:
+        sensitive += agent.settings.sensitive
     config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
     ignition = with_lifecycle(repeatable(ignition), lifecycle)
     if rollback_after:

@@ -42,6 +42,12 @@ class PullSettings:
     report: str = ""
     wait: str = "no"
 
+    @property
+    def sensitive(self) -> tuple[str, ...]:
+        """The settings whose address others should not read, as it has a login or a signature in it."""
+        addresses = {"pull.lock": self.lock, "pull.report": self.report}
+        return tuple(name for name, address in addresses.items() if address != _without_secrets(address))
+
     def shown(self) -> dict[str, object]:
         """For previews: without what an address may hold beside its host and path."""
         return {
@@ -84,15 +90,27 @@ def pull_settings(section: Section, name: str, health: Sequence[HealthCheck]) ->
 
 def _address(section: Section, name: str, *, required: bool = False) -> str:
     text = section.text(name, required=required)
-    address = urlsplit(text)
-    if text and (address.scheme not in ("http", "https") or not address.hostname or not text.isprintable()):
-        section.problem(name, f"has to be an http or https address, not {text!r}")
+    if text and not _is_address(text):
+        section.problem(name, f"has to be an http or https address, not {_without_secrets(text)!r}")
         return ""
     return text
 
 
+def _is_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+        valid = address.port is None or address.port > 0
+    except ValueError:
+        return False
+    is_one_word = text.isprintable() and " " not in text
+    return valid and address.scheme in ("http", "https") and bool(address.hostname) and is_one_word
+
+
 def _without_secrets(address: str) -> str:
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return "…"
     return urlunsplit(parts._replace(query="…" if parts.query else "", netloc=parts.netloc.rpartition("@")[2]))
 
 

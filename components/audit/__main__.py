@@ -23,7 +23,8 @@ from components.commands.ssh_session import answers, run_script
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-SESSION_SECONDS = 120
+GREETING_SECONDS = 20
+SESSION_SECONDS = 300
 SIDE_BY_SIDE = 16
 LAST = 3
 """How many lines of a machine's history the table shows."""
@@ -61,7 +62,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
     target = record.request.target
     try:
         declared = read_declared(record.ignition)
-        if not answers(target, timeout=5):
+        if not answers(target, timeout=GREETING_SECONDS):
             return Report(machine=record.name, trouble=f"no SSH server answers at {target.host} port {target.port}")
         finished = run_script(
             target,
@@ -180,6 +181,8 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2))
     else:
         print(table(reports))
+        if any(not report.trouble and not report.is_clean for report in reports):
+            print("\nTo clear drift, raise the machine's generation and run `pulumi up`: the same config runs again.")
     return 0 if all(report.is_clean for report in reports) else 1
 
 

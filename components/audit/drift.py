@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from components.audit.declared import Declared
 from components.audit.os_made import OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
+from components.commands.pulling import read_report
 from components.lifecycle import is_kept
+from components.pull import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,8 @@ _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked
 _NO_LOGIN = ("nologin", "false")
 _LONG_RUNNING = ("simple", "exec", "forking", "notify", "notify-reload", "dbus", "idle")
 _EXITED = "1"  # CLD_EXITED
+_AGENT_FILES = (f"{FOLDER}/settings", f"{FOLDER}/object")
+OTHER_CONTENT = "has other content"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,7 @@ def compare(record: Record, declared: Declared, seen: Seen, ignored: Sequence[st
     return [
         *_identity(record, seen),
         *_pointer(record, seen),
-        *_paths(declared, seen),
+        *_paths(declared, seen, _AGENT_FILES if record.request.pull else ()),
         *_etc(declared, seen, [*OS_MADE, *record.request.keep, *ignored]),
         *_units(declared, seen),
         *_users(declared, seen),
@@ -51,6 +55,8 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
     if seen.stamp != wanted:
         runs = f"runs {seen.stamp[:12]}" if seen.stamp else "has no stamp"
         pending = " (lifecycle 'ignore' leaves it there)" if record.request.lifecycle == "ignore" else ""
+        if report := read_report(seen.pull_report) if record.request.pull else {}:
+            pending += f" (its agent: {report['state']}{': ' if report['why'] else ''}{report['why']})"
         yield Finding(kind="stamp", subject="config id", problem=f"{runs}, declared is {wanted[:12]}{pending}")
     if seen.went_back_from:
         yield Finding(
@@ -63,6 +69,9 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
             yield Finding(kind="boot", subject="boot id", problem="Ignition ran in this boot, and not by `pulumi up`")
         else:
             yield Finding(kind="boot", subject="boot id", problem="has restarted since it was proven", is_drift=False)
+    if seen.is_unwiped:
+        problem = "Ignition ran without the reset that was staged with it: old files may be left"
+        yield Finding(kind="boot", subject="reset", problem=problem)
     if record.proven_os_version and seen.os_version != record.proven_os_version:
         yield Finding(
             kind="os",
@@ -75,7 +84,7 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
 def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
     own = record.request.oem_config
     if own:
-        if seen.oem_config_sha512 != hashlib.sha512(own.encode()).hexdigest():
+        if seen.oem_config_sha512 != _sha512(own):
             yield Finding(kind="pointer", subject="/oem/config.ign", problem="is not what this program wrote there")
     elif seen.oem_config == "last-good":
         yield Finding(
@@ -83,20 +92,25 @@ def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
         )
     elif seen.oem_config:
         yield Finding(kind="pointer", subject="/oem/config.ign", problem="shadows the pointer in the user data")
-    for place in seen.config_urls:
-        yield Finding(
-            kind="pointer", subject=place, problem="ignition.config.url= shadows the pointer in the user data"
-        )
+    if record.request.pull and seen.pull_source_sha512 not in ("", _sha512(record.request.source)):
+        yield Finding(kind="pointer", subject=f"{FOLDER}/object", problem="leads the agent to another object")
+    for place, parameter in seen.config_urls:
+        yield Finding(kind="pointer", subject=place, problem=f"{parameter} shadows the pointer in the user data")
     for place in seen.staged:
         yield Finding(kind="staged", subject=place, problem="a re-run of Ignition is staged for the next boot")
 
 
-def _paths(declared: Declared, seen: Seen) -> Iterator[Finding]:
+def _paths(declared: Declared, seen: Seen, renewed: Sequence[str]) -> Iterator[Finding]:
+    """What differs. `renewed` are files whose content may be of an earlier object with the same config id."""
     by_path = {wanted.path: found for wanted, found in zip(declared.paths, seen.paths, strict=True)}
     for wanted in declared.paths:
         found = by_path[wanted.path]
         for problem in _path_problems(wanted, found, by_path.get(wanted.target)):
-            yield Finding(kind=wanted.kind, subject=wanted.path, problem=problem)
+            if problem == OTHER_CONTENT and wanted.path in renewed:
+                earlier = "is of an earlier object; the new one's settings are in force all the same"
+                yield Finding(kind=wanted.kind, subject=wanted.path, problem=earlier, is_drift=False)
+            else:
+                yield Finding(kind=wanted.kind, subject=wanted.path, problem=problem)
 
 
 def _path_problems(wanted: Path, found: SeenPath, target: SeenPath | None) -> Iterator[str]:
@@ -112,7 +126,7 @@ def _path_problems(wanted: Path, found: SeenPath, target: SeenPath | None) -> It
             yield f"leads to {_printable(found.target)}, declared is {wanted.target}"
     else:
         if wanted.sha512 is not None and found.sha512 != wanted.sha512:
-            yield "has other content" if wanted.tail is None else "does not end in the content to append"
+            yield OTHER_CONTENT if wanted.tail is None else "does not end in the content to append"
         if wanted.mode is not None:
             # Ignition leaves out special bits in the specs that this program writes
             mask = 0o777 if wanted.mode & 0o7000 else 0o7777
@@ -254,6 +268,10 @@ def _key(line: str) -> str:
 
 def _bare(boot_id: str) -> str:
     return boot_id.replace("-", "")
+
+
+def _sha512(text: str) -> str:
+    return hashlib.sha512(text.encode()).hexdigest()
 
 
 def _printable(text: str) -> str:

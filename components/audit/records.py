@@ -63,7 +63,11 @@ def export_state(stack: str) -> str:
     except FileNotFoundError:
         raise NoRecordsError("there is no pulumi on the PATH; `make audit` finds this checkout's own") from None
     if done.returncode != 0:
-        raise NoRecordsError(f"the state of stack {stack or '(selected)'} can't be read: {done.stderr.strip()}")
+        why = done.stderr.strip().removeprefix("error: ")
+        raise NoRecordsError(
+            f"the state of stack {stack or '(selected)'} can't be read: {why}\n"
+            "  see whether that is the stack's name, and whether `make up` or `pulumi up` has made it"
+        )
     return done.stdout
 
 

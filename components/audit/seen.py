@@ -48,7 +48,9 @@ class Seen:
     `paths` and `units` are in the order they were asked for. `etc` has (type, path, link target) of everything but
     directories in ROOT's own /etc; type is find's letter, "c" being a file of the image that was deleted. `unit_files`
     has (state, preset) by name. `passwords` has SHA-512 sums of the hashes that open an account, "" for an empty one.
-    `keys` has the lines of each user's authorized keys, by user, then by file.
+    `keys` has the lines of each user's authorized keys, by user, then by file. `pull_source_sha512` is of the address
+    that the agent of a machine that pulls asks, `pull_report` its last report as JSON; "" without one. `config_urls`
+    has (file, parameter); `is_unwiped`: Ignition ran without the reset that was staged with it.
     """
 
     boot_id: str
@@ -58,9 +60,12 @@ class Seen:
     provisioning_boot_id: str
     oem_config: str
     oem_config_sha512: str
-    config_urls: tuple[str, ...]
+    config_urls: tuple[tuple[str, str], ...]
     staged: tuple[str, ...]
+    is_unwiped: bool
     went_back_from: str
+    pull_source_sha512: str
+    pull_report: str
     history: tuple[str, ...]
     paths: tuple[SeenPath, ...]
     etc: tuple[tuple[str, str, str], ...]
@@ -87,7 +92,7 @@ def read_seen(finished: Finished) -> Seen | None:
     for line in finished.values("keys"):
         name, file, text = line.split("|", 2)
         lines = (key.strip() for key in _decoded(text).splitlines())
-        keys.setdefault(name, {})[file] = tuple(key for key in lines if key and not key.startswith("#"))
+        keys.setdefault(name, {})[_decoded(file)] = tuple(key for key in lines if key and not key.startswith("#"))
     return Seen(
         boot_id=finished.value("boot_id"),
         up_seconds=int(finished.value("up_seconds") or 0),
@@ -96,9 +101,14 @@ def read_seen(finished: Finished) -> Seen | None:
         provisioning_boot_id=provisioning_boot_id(finished.value("ignition_result")),
         oem_config=finished.value("oem_config"),
         oem_config_sha512=finished.value("oem_config_sha512"),
-        config_urls=finished.values("config_url"),
+        config_urls=tuple(
+            (place, name) for place, _, name in (v.partition("|") for v in finished.values("config_url"))
+        ),
         staged=finished.values("staged"),
+        is_unwiped=bool(finished.value("unwiped")),
         went_back_from=finished.value("went_back_from"),
+        pull_source_sha512=finished.value("pull_source_sha512"),
+        pull_report=finished.value("pull_report"),
         history=finished.values("history"),
         paths=tuple(map(_path, finished.values("path"))),
         etc=tuple((kind, path, target) for kind, target, path in etc),

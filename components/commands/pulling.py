@@ -1,16 +1,21 @@
 """Machines that pull: leaving them alone, or waiting until they have taken the wanted config. Standard library only.
 
 What a machine reports is what its agent wrote (`scripts/pull.sh`, `report`): JSON with state, config_id, running, why,
-boot_id, os_version. `refused`, `went-back` and `not-proven` end the waiting, if they are about the wanted config.
+boot_id, os_version. `refused`, `went-back` and `not-proven` end the waiting, if they are about the wanted config. A
+report that was there when the waiting began may be of before: what it complains about may have been put right since. Of
+those only `went-back` ends the waiting, as such a config is not taken again.
 """
 
 from __future__ import annotations
 
+import base64
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from components.commands.proof import short
 from components.commands.request import NotProvenError, Outputs, printable
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from components.commands.request import Progress, Request
 
 POLL_SECONDS = 3
+LONGEST_REPORT = 65536
 _BAD_ENDS: Mapping[str, tuple[str, str]] = {
     "refused": ("the machine refused the object", "mend what it says, or look at who writes the object"),
     "went-back": ("the machine went back to its last good config", "mend the config, or raise the generation"),
@@ -39,16 +45,18 @@ def leave_alone(request: Request, progress: Progress) -> Outputs:
 def await_report(request: Request, progress: Progress) -> Outputs:
     """Wait for the report that the wanted config is proven. Raises `NotProvenError`."""
     deadline = time.monotonic() + request.timeout
-    seen = "no report"
+    seen, history = "no report", _Reports()
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(request.report, timeout=20) as answer:  # noqa: S310 # checked with the settings
-                report = read_report(answer.read().decode("utf-8", "replace"))
-        except (urllib.error.URLError, OSError) as error:
-            report, seen = {}, f"no report ({getattr(error, 'reason', error)})"
-        if report:
-            seen = _look(report, request)
-            if report["state"] == "proven" and report["config_id"] == request.config_id:
+            report = _fetch(request.report)
+        except urllib.error.HTTPError as error:
+            history.is_old({})  # nothing lies there: what comes is new
+            seen = f"no report (status {error.code})"
+        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+            seen = f"no report ({getattr(error, 'reason', '') or str(error) or type(error).__name__})"
+        else:
+            seen = _look(report, request, is_old=history.is_old(report))
+            if report and report["state"] == "proven" and report["config_id"] == request.config_id:
                 progress.say(f"reported: {seen}")
                 return Outputs(
                     config_id=report["config_id"],
@@ -63,20 +71,46 @@ def await_report(request: Request, progress: Progress) -> Outputs:
     raise _too_late(request, seen)
 
 
+class _Reports:
+    """Tells the report that was there at first from those that came since."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, str] | None = None
+        self._has_changed = False
+
+    def is_old(self, report: dict[str, str]) -> bool:
+        if self._first is None:
+            self._first = report
+        self._has_changed = self._has_changed or report != self._first
+        return not self._has_changed
+
+
+def _fetch(address: str) -> dict[str, str]:
+    """The report that lies there. A name and a password in the address are for Basic authentication."""
+    parts = urlsplit(address)
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    request = urllib.request.Request(bare)  # noqa: S310 # its scheme is checked with the settings
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        return read_report(answer.read(LONGEST_REPORT).decode("utf-8", "replace"))
+
+
 def await_stamp(request: Request, progress: Progress) -> MachineState | None:
     """The state of the machine once it has proven the wanted config itself; None for one that has no agent yet.
 
     Raises `NotProvenError` when its agent ends with something else, and after the request's time-out.
     """
     deadline = time.monotonic() + request.timeout
-    seen = "no answer"
+    seen, history = "no answer", _Reports()
     while (remaining := deadline - time.monotonic()) > 0:
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=remaining)
         if not state.pulls:
             progress.say("no agent on this machine yet: pushing the config once")
             return None
         report = read_report(state.pull_report)
-        seen = _look(report, request)
+        seen = _look(report, request, is_old=history.is_old(report))
         if state.stamp == request.config_id == report.get("config_id") and report["state"] == "proven":
             return state
         progress.say(seen)
@@ -96,12 +130,13 @@ def read_report(text: str) -> dict[str, str]:
     return {name: printable(str(report.get(name, ""))) for name in names}
 
 
-def _look(report: Mapping[str, str], request: Request) -> str:
+def _look(report: Mapping[str, str], request: Request, *, is_old: bool) -> str:
     """The report as a line of progress. Raises `NotProvenError` for one that waiting won't change."""
     if not report:
         return "the agent has not reported yet"
     state, config_id, why = report["state"], report["config_id"], report["why"]
-    if state in _BAD_ENDS and config_id in (request.config_id, ""):
+    is_final = not is_old or state == "went-back"
+    if is_final and state in _BAD_ENDS and config_id in (request.config_id, ""):
         message, advice = _BAD_ENDS[state]
         raise NotProvenError(f"{message}: {why}" if why else message, advice, goes_back=False)
     return f"{state} {short(config_id)}" + (f": {why}" if why else "")

@@ -6,6 +6,8 @@
 # hold any character in base64.
 set -u -o pipefail
 
+KEY='(ssh|ecdsa|sk)-[^ ]+ +[A-Za-z0-9+/=]+'
+
 encoded() { base64 -w0; }
 
 show_paths() {
@@ -56,15 +58,16 @@ show_users() {
     *) echo "password=$name|sum|$(printf %s "$password" | sha512sum | cut -d' ' -f1)" ;;
     esac
   done </etc/shadow
+  # What may be a key alone: such a file may be a link to any other one, or be called anything.
   while IFS=: read -r name _ _ _ _ home _; do
     for file in "$home"/.ssh/authorized_keys "$home"/.ssh/authorized_keys.d/*; do
-      [ ! -f "$file" ] || echo "keys=$name|${file##*/}|$(encoded <"$file")"
+      [ ! -f "$file" ] || echo "keys=$name|$(printf %s "${file##*/}" | encoded)|$(head -c 1048576 "$file" | grep -aE "$KEY" | encoded)"
     done
   done </etc/passwd
 }
 
 main() {
-  local place
+  local place url
   echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
   echo "up_seconds=$(cut -d. -f1 /proc/uptime)"
   echo "stamp=$(head -c 200 /etc/flatcar/config-id 2>/dev/null)"
@@ -75,13 +78,19 @@ main() {
     if cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then echo "oem_config=last-good"; else echo "oem_config=other"; fi
   fi
   for place in /proc/cmdline /oem/grub.cfg; do
-    ! grep -qs 'ignition\.config\.url=' "$place" || echo "config_url=$place"
+    url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' "$place" | head -n 1) # and its older names
+    [ -z "$url" ] || echo "config_url=$place|$url"
   done
   for place in "$FLAG" /selective-os-reset; do
     [ ! -e "$place" ] || echo "staged=$place"
   done
+  [ ! -e /.flatcar-unwiped ] || [ -e "$FLAG" ] || echo "unwiped=yes"
   echo "went_back_from=$(cat "$WAY_BACK/went-back" 2>/dev/null)"
   sed 's/^/history=/' "$HISTORY" 2>/dev/null
+  if [ -e /etc/flatcar/pull/object ]; then
+    echo "pull_source_sha512=$(head -n 1 /etc/flatcar/pull/object | tr -d '\n' | sha512sum | cut -d' ' -f1)"
+    echo "pull_report=$(head -n 1 /run/flatcar-pull/status.json 2>/dev/null)"
+  fi
   show_paths
   show_etc
   show_units

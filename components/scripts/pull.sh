@@ -19,116 +19,21 @@ HERE=/etc/flatcar/pull
 #   object, etag   what was fetched last; two lines: its ETag, and when it was written (Unix time), as far as the store says
 #   proven         two lines: the config id that this machine last proved, and when its object was written
 #   went-back      the config id that this machine went back from: it is not taken again
-#   lock           URL and group of a reboot lock that this machine holds, or may hold
+#   locks          the reboot locks that this machine holds, or may hold (pull-lock.sh)
 STATE=/oem/.flatcar-pull
 RUN=/run/flatcar-pull
-IMDS=http://169.254.169.254/latest
-LONGEST=67108864
-EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+SKEW=300 # seconds that this machine's clock may be away from the store's where a window is to be kept
 # shellcheck source=components/scripts/staging.sh
 . "$HERE/staging.sh"
+# shellcheck source=components/scripts/pull-object.sh
+. "$HERE/pull-object.sh"
+# shellcheck source=components/scripts/pull-lock.sh
+. "$HERE/pull-lock.sh"
 # shellcheck source=/dev/null
 . "$HERE/settings"
 SOURCE=$(head -n 1 "$HERE/object")
 
 running() { cat /etc/flatcar/config-id 2>/dev/null; }
-line() { sed -n "$2p" "$STATE/$1" 2>/dev/null; } # FILE, NUMBER
-seconds() { [ -z "$1" ] || date --date="$1" +%s 2>/dev/null; }
-
-# ---- fetching
-
-# One line for `curl --config -`: addresses and credentials never are arguments, which every process can read.
-option() {
-  local value=${2//\\/\\\\}
-  printf '%s = "%s"\n' "$1" "${value//\"/\\\"}"
-}
-
-imds() { # PATH, TOKEN
-  { option url "$IMDS/$1" && option header "X-aws-ec2-metadata-token: $2"; } | curl --fail --silent --max-time 10 --config -
-}
-
-# The role's credentials, and the address of s3://BUCKET/KEY, as curl's options.
-s3_options() { # s3://BUCKET/KEY
-  local token region role credentials place=${1#s3://} domain=amazonaws.com
-  token=$(curl --fail --silent --max-time 10 --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$IMDS/api/token") &&
-    region=$(imds meta-data/placement/region "$token") &&
-    role=$(imds meta-data/iam/security-credentials/ "$token") &&
-    credentials=$(imds "meta-data/iam/security-credentials/${role%%$'\n'*}" "$token") || return 1
-  field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$credentials" | head -n 1; }
-  case $region in cn-*) domain=amazonaws.com.cn ;; esac
-  option url "https://${place%%/*}.s3.dualstack.$region.$domain/${place#*/}"
-  option aws-sigv4 "aws:amz:$region:s3"
-  option user "$(field AccessKeyId):$(field SecretAccessKey)"
-  option header "x-amz-security-token: $(field Token)"
-  option header "x-amz-content-sha256: $EMPTY_SHA256"
-}
-
-fetch_options() {
-  case $SOURCE in
-  s3://*) s3_options "$SOURCE" || return 1 ;;
-  *) option url "$SOURCE" && echo location ;;
-  esac
-  [ ! -s "$STATE/object" ] || [ -z "$(line etag 1)" ] || option header "If-None-Match: $(line etag 1)"
-}
-
-# Makes $STATE/object what the store has now. Asks by ETag, so that an object that did not change is not sent again.
-# 1: it can't be had, and WHY says why.
-fetch() {
-  local options status code=0 free
-  WHY=''
-  options=$(fetch_options) || { WHY="the role's credentials can't be had from the metadata service" && return 1; }
-  : >"$STATE/object.new" # curl may write no file for an empty answer
-  free=$(df --output=avail --block-size=1 /oem | tail -n 1)
-  status=$(curl --silent --show-error --globoff --connect-timeout 10 --max-time 300 --max-filesize "$LONGEST" --dump-header "$RUN/headers" \
-    --output "$STATE/object.new" --write-out '%{http_code}' --config - <<<"$options" 2>"$RUN/curl") || code=$?
-  header() { sed -n "s/^$1: *//Ip" "$RUN/headers" 2>/dev/null | tr -d '\r' | tail -n 1; }
-  case $code-$status in
-  0-304) ;;
-  0-200 | 0-000) # tftp has no status
-    rm -f "$STATE/etag"
-    if sync "$STATE/object.new" && mv -f "$STATE/object.new" "$STATE/object"; then
-      printf '%s\n' "$(header etag)" "$(seconds "$(header last-modified)")" >"$STATE/etag"
-    else
-      WHY="/oem can't be written"
-    fi
-    ;;
-  0-*) WHY="the store answers with status $status" ;;
-  1-*) WHY="curl on this machine does not speak ${SOURCE%%:*}" ;;
-  23-*) WHY="/oem has $free bytes free: too few for the object" ;;
-  *) WHY="$(head -n 1 "$RUN/curl" | tr -d '\r')" ;;
-  esac
-  rm -f "$STATE/object.new"
-  [ -z "$WHY" ]
-}
-
-# ---- examining. The object is compact JSON that components/ignition_object.py wrote, checked by a sum over all of it:
-# so a few patterns are enough to read it.
-
-source_of() { grep -ao "\"path\":\"$1\",[^}]*\"source\":\"[^\"]*\"" "$STATE/object" | head -n 1 | sed 's/.*"source":"//; s/"$//'; }
-
-# Whether $STATE/object is whole and made for an agent; OBJECT_ID becomes its config id. 1: it is not, and WHY says why.
-examine() {
-  local sums sum
-  OBJECT_ID='' WHY=''
-  sums=$(grep -ao 'flatcar-object-sha256-[0-9a-f]\{64\}' "$STATE/object")
-  sum=${sums#flatcar-object-sha256-}
-  case $sums in
-  '') WHY="the object is not a config for a machine that pulls" ;;
-  *$'\n'*) WHY="the object has two checksums" ;;
-  *)
-    if [ "$(sed "s/$sums/flatcar-object-sha256-$(printf %064d 0)/" "$STATE/object" | sha256sum | cut -d' ' -f1)" != "$sum" ]; then
-      WHY="the object is damaged: its checksum does not fit"
-    fi
-    ;;
-  esac
-  [ -z "$WHY" ] || return 1
-  grep -aq '"version":"3\.[0-9]*\.[0-9]*"' "$STATE/object" || WHY="the object is no Ignition config of spec 3"
-  OBJECT_ID=$(source_of /etc/flatcar/config-id | sed -n 's/^data:,\([0-9a-f]\{128\}\)%0A$/\1/p')
-  [ -n "$OBJECT_ID" ] || WHY="the object has no config id"
-  source_of "$HERE/settings" | sed -n 's/^data:;base64,//p' | base64 -d >"$RUN/settings" 2>/dev/null && [ -s "$RUN/settings" ] ||
-    WHY="the object does not say how to take it"
-  [ -z "$WHY" ]
-}
 
 # ---- telling
 
@@ -158,45 +63,6 @@ refuse() { # why; once in the history for each object
     echo "$sum" >"$STATE/refused"
   fi
   report refused "$OBJECT_ID" "$1"
-}
-
-# ---- the lock: FleetLock (https://coreos.github.io/zincati/development/fleetlock/protocol/), as Zincati asks for it
-
-fleetlock() { # pre-reboot or steady-state, URL, group; on stdout the status, 000 when nobody answers
-  local id
-  id=$(systemd-id128 machine-id --app-specific=de35106b6ec24688b63afddaa156679b) || return 1 # Zincati's own
-  { option url "${2%/}/v1/$1" && option data "{\"client_params\":{\"id\":\"$id\",\"group\":\"$3\"}}"; } |
-    curl --silent --globoff --output "$RUN/fleetlock" --write-out '%{http_code}' --max-time 20 --config - \
-      --header 'fleet-lock-protocol: true' --header 'Content-Type: application/json'
-}
-
-# The marker comes first: a lock that may be held is given back, also by an agent that was killed meanwhile.
-take_lock() {
-  local status
-  [ -n "$LOCK_URL" ] || return 0
-  printf '%s\n' "$LOCK_URL" "$LOCK_GROUP" >"$STATE/lock"
-  sync "$STATE/lock"
-  status=$(fleetlock pre-reboot "$LOCK_URL" "$LOCK_GROUP")
-  [ "$status" != 200 ] || return 0
-  # airlock says 500 and "failed_lock" when all slots are taken; anything else may have been a lock
-  if [ -n "$status" ] && [ "$status" != 000 ] && grep -q '"failed_lock"' "$RUN/fleetlock"; then
-    rm -f "$STATE/lock"
-    WHY="the lock at $LOCK_URL is not to be had: $(sed -n 's/.*"value" *: *"\([^"]*\)".*/\1/p' "$RUN/fleetlock")"
-  else
-    WHY="the lock at $LOCK_URL does not answer as one (status ${status:-none})"
-    give_lock_back
-  fi
-  return 1
-}
-
-give_lock_back() {
-  [ -s "$STATE/lock" ] || return 0
-  if [ "$(fleetlock steady-state "$(line lock 1)" "$(line lock 2)")" = 200 ]; then
-    rm -f "$STATE/lock"
-    say "gave the reboot lock back"
-  else
-    say "the reboot lock could not be given back; that is tried again with the next look"
-  fi
 }
 
 # ---- the scripts beside this one
@@ -235,7 +101,6 @@ confirm() { # its object in base64, or '' to leave the noted one
 
 in_window() {
   local window now
-  [ "${#WINDOWS[@]}" -gt 0 ] || return 0
   now=$((($(date -u +%u) - 1) * 1440 + 10#$(date -u +%H) * 60 + 10#$(date -u +%M)))
   for window in "${WINDOWS[@]}"; do
     [ "$now" -lt "${window%-*}" ] || [ "$now" -ge "${window#*-}" ] || return 0
@@ -243,10 +108,29 @@ in_window() {
   return 1
 }
 
+# Whether the clock can be trusted with a window. 1: it can't, and WHY says why.
+clock_is_right() {
+  local ahead
+  ahead=$(clock_ahead)
+  [ "${ahead#-}" -gt "$SKEW" ] 2>/dev/null || return 0
+  WHY="for the right time: this machine's clock is ${ahead#-} s $([ "$ahead" -gt 0 ] && echo ahead of || echo behind) the store's"
+  return 1
+}
+
 # Whether the object is one to take now; else it says, and reports, why not.
 is_wanted() {
-  fetch || { say "the object can't be had: $WHY" && return 1; }
-  examine || { refuse "$WHY" && return 1; }
+  if ! fetch; then
+    say "the object can't be had: $WHY"
+    [ ! -e "$RUN/missed" ] || report no-object "" "$WHY" # not for a single time
+    touch "$RUN/missed"
+    return 1
+  fi
+  rm -f "$RUN/missed"
+  if ! examine; then
+    rm -f "$STATE/etag" # it may have been damaged on the way: the whole of it is sent again at the next look
+    refuse "$WHY"
+    return 1
+  fi
   if [ "$OBJECT_ID" = "$(running)" ]; then
     [ "$(line proven 1)" != "$OBJECT_ID" ] || {
       note_proven
@@ -263,8 +147,14 @@ is_wanted() {
     . "$RUN/settings"
     case $LIFECYCLE in
     reset | reformat | flag)
-      if in_window; then return 0; fi
-      report waiting "$OBJECT_ID" "for the maintenance window"
+      if [ "${#WINDOWS[@]}" = 0 ]; then return 0; fi
+      if ! clock_is_right; then
+        report waiting "$OBJECT_ID" "$WHY"
+      elif in_window; then
+        return 0
+      else
+        report waiting "$OBJECT_ID" "for the maintenance window"
+      fi
       ;;
     *) report waiting "$OBJECT_ID" "its lifecycle is $LIFECYCLE" ;;
     esac
@@ -272,13 +162,23 @@ is_wanted() {
   return 1
 }
 
+# Takes back what this agent staged in this boot without getting to the reboot: it was killed, or that failed.
+take_back() {
+  [ -e "$RUN/staging" ] || return 0
+  if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+    OBJECT_ID=$(running) stage # stage.sh unstages when what is wanted runs already
+  fi
+  rm -f "$RUN/staging"
+}
+
 look() {
-  prove # unless this boot has; a look may come first
+  prove || return # unless this boot has; a look may come first
+  [ -e "$GOING_BACK" ] || take_back
   if [ -e "$GOING_BACK" ] || [ -e "$FLAG" ]; then
     say "a re-run is staged already"
     return
   fi
-  [ "$(line proven 1)" != "$(running)" ] || give_lock_back
+  [ "$(line proven 1)" != "$(running)" ] || give_locks_back
   is_wanted || return 0
   if [ "$JITTER" -gt 0 ] && [ "$OBJECT_ID" != "$(cat "$RUN/waited" 2>/dev/null)" ]; then
     report waiting "$OBJECT_ID" "up to $JITTER s, at random"
@@ -288,10 +188,13 @@ look() {
   fi
   take_lock || { report waiting "$OBJECT_ID" "$WHY" && return 0; }
   report staging "$OBJECT_ID" ""
+  touch "$RUN/staging"
   if ! stage; then
     WHY=$(sed -n 's/^refused, nothing was staged: //p' "$RUN/said" | head -n 1)
-    refuse "${WHY:-staging failed: $(tail -n 1 "$RUN/said")}"
-    give_lock_back
+    WHY=${WHY:-staging failed: $(tail -n 1 "$RUN/said")}
+    take_back
+    refuse "$WHY"
+    give_locks_back
   fi
 }
 
@@ -319,12 +222,14 @@ healthy() { # as the login user, as the deployer runs them
   return 1
 }
 
+uptime() { cut -d. -f1 /proc/uptime; } # $SECONDS follows the clock, which may be set while a machine starts
+
 # Makes $STATE/object the running config's. 1: the store has another by now.
 have_running() {
-  local end=$((SECONDS + TIMEOUT))
+  local end=$(($(uptime) + TIMEOUT))
   until { [ -s "$STATE/object" ] && examine && [ "$OBJECT_ID" = "$(running)" ]; } ||
     { fetch && examine && [ "$OBJECT_ID" = "$(running)" ]; }; do
-    if [ -n "$OBJECT_ID" ] || [ "$SECONDS" -gt "$end" ]; then
+    if [ -n "$OBJECT_ID" ] || [ "$(uptime)" -gt "$end" ]; then
       WHY="the running config's object can't be had: ${WHY:-the store has another by now}"
       return 1
     fi
@@ -333,52 +238,68 @@ have_running() {
 }
 
 proved() {
-  settled && healthy && have_running || return 1
-  confirm "$([ "$WAY_BACK_WANTED" != yes ] || base64 -w0 "$STATE/object")" && return
+  local content=''
+  settled && healthy || return 1
+  if [ "$WAY_BACK_WANTED" = yes ] && [ "$(last_good 1)" != "$(running)" ]; then
+    have_running || return 1
+    content=$(base64 -w0 "$STATE/object")
+  fi
+  confirm "$content" && return
   WHY="the machine could not note it as its last good config, or was going back already"
   return 1
 }
 
-note_proven() { printf '%s\n' "$OBJECT_ID" "$(line etag 2)" >"$STATE/proven"; } # $STATE/object is the running config's
+note_proven() { # when its object was written is known only while that is the one in $STATE
+  local written=''
+  [ -n "$OBJECT_ID" ] || [ ! -s "$STATE/object" ] || examine
+  [ "$OBJECT_ID" != "$(running)" ] || written=$(line etag 2)
+  printf '%s\n' "$(running)" "$written" | put proven
+}
 
+# Once for each boot, unless it was cut short, or there is no way back from a config that could not be proven.
+# 1: the machine is going back.
 prove() {
   local stamp went
   [ ! -e "$RUN/tried" ] || return 0
-  touch "$RUN/tried"
   stamp=$(running) went=$(cat "$WAY_BACK/went-back" 2>/dev/null)
   if [ -n "$went" ]; then
-    echo "$went" >"$STATE/went-back" # before confirm.sh removes the other one
+    echo "$went" | put went-back # before confirm.sh removes the other one
     settled || say "$WHY"
     confirm ""
-    printf '%s\n' "$stamp" "" >"$STATE/proven"
-    give_lock_back
+    printf '%s\n' "$stamp" "" | put proven
+    give_locks_back
     report went-back "$went" "it was not proven"
   elif [ "$stamp" = "$(line proven 1)" ]; then
-    give_lock_back
+    give_locks_back
     report proven "$stamp" ""
   elif proved; then
     note_proven
     rm -f "$STATE/went-back"
-    give_lock_back
+    give_locks_back
     report proven "$stamp" ""
   else
     note pull "$stamp" not-proven
     report not-proven "$stamp" "$WHY"
     case $WAY_BACK_WANTED-$(last_good 1) in
-    no-* | yes- | "yes-$stamp") rm -f "$RUN/tried" ;; # there is no way back: the next look proves again
-    *) systemctl --no-block start flatcar-rollback.service ;;
+    no-* | yes- | "yes-$stamp") return 0 ;; # there is no way back: the next look proves again
     esac
+    touch "$RUN/tried"
+    systemctl --no-block start flatcar-rollback.service
+    return 1
   fi
+  touch "$RUN/tried"
 }
 
 main() {
   umask 077
+  OBJECT_ID='' WHY=''
   mkdir -p "$STATE" "$RUN"
   exec 8>"$RUN/agent"
   case $1 in
   prove) flock 8 && prove ;;
-  look) flock --nonblock 8 || { say "another one is at work" && return; } && look ;;
+  look) if flock --nonblock 8; then look; else say "another one is at work"; fi ;;
   esac
+  return 0 # a unit that failed would speak against the next config
 }
 
 main "$1" </dev/null

@@ -10,104 +10,22 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from components.commands.request import HealthCheck
-from components.ignition_object import Agent, MachineConfig, machine_config
 from components.lifecycle import Lifecycle
-from components.pull import text_at
-from components.pull_settings import PullSettings
 from tests.engine.lab import Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+from tests.engine.loopback_machine import ObjectServer, wait_until
+from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.fakes import tftp
-from tests.fakes.fleetlock import FleetLock
-from tests.fakes.objects import ObjectAndReports
 
 pytestmark = pytest.mark.engine
-
-KEEP = ("/etc/ssh/ssh_host_.*", "/var/log")
-CONFIG = """\
-variant: flatcar
-version: 1.0.0
-storage:
-  files:
-    - path: /etc/only-NAME
-      contents: {inline: x}
-    - path: /etc/flatcar/update.conf
-      contents: {inline: REBOOT_STRATEGY=off}
-"""
-HEALTHY = HealthCheck(name="not sick", subject="! test -e /etc/only-sick", seconds=1)
-
-
-class Pulled:
-    """A machine that pulls, its object, its reports, and the lock."""
-
-    def __init__(self, folder: Path, store: ObjectAndReports, lock: FleetLock, address: str, lock_url: str) -> None:
-        self.folder, self.store, self.lock, self.address = folder, store, lock, address
-        self.settings = PullSettings(jitter=0, report=f"{address}/status/web", lock=lock_url)
-        self.machine: LoopbackMachine
-
-    def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
-        path = self.folder / "web.yaml"
-        path.write_text(CONFIG.replace("NAME", name))
-        agent = Agent(
-            machine="web",
-            settings=changes.pop("settings", self.settings),
-            health=[HEALTHY],
-            allow_degraded=False,
-            timeout=20,
-            login_user="core",
-        )
-        arguments: dict[str, Any] = {
-            "files_dir": self.folder, "platform": "qemu", "strict": False, "shared_variables": {}, "secrets": {},
-            "variables": {}, "lifecycle": Lifecycle.RESET, "keep": KEEP, "generation": generation,
-            "rollback_after": 3600, "agent": agent,
-        }  # fmt: skip
-        return machine_config(path, **{**arguments, **changes})
-
-    def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
-        """Make the object a config of this name; its config id."""
-        config = self.config(name, generation, **changes)
-        self.store.put(text_at(config.text, f"{self.address}/web.ign"))
-        return config.config_id
-
-    def look(self) -> str:
-        """What the timer does; the agent's words."""
-        done = self.machine.inside("bash /etc/flatcar/pull/pull.sh look")
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    def reports(self, state: str, config_id: str) -> bool:
-        """Whether the last report is this one."""
-        last = self.store.reports[-1] if self.store.reports else {}
-        return (last.get("state"), last.get("config_id")) == (state, config_id)
-
-    def wait_for(self, state: str, config_id: str) -> None:
-        """Wait until the last report is this one; a busy computer takes long for a boot."""
-        wait_until(lambda: self.reports(state, config_id), 120)
-
-    def history(self) -> list[str]:
-        lines = self.machine.path("/oem/.flatcar-history").read_text().splitlines()
-        return [" ".join(line.split()[1:]) for line in lines]
-
-    def stamp(self) -> str:
-        return self.machine.path("/etc/flatcar/config-id").read_text().strip()
 
 
 @pytest.fixture
 def pulled(tmp_path: Path) -> Iterator[Pulled]:
-    store, lock = ObjectAndReports(), FleetLock()
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    with store.running() as address, lock.running() as lock_url:
-        made = Pulled(tmp_path, store, lock, address, lock_url)
-        first = made.publish("a")
-        with LoopbackMachine(folder, f"{address}/web.ign") as machine:
-            made.machine = machine
-            made.wait_for("proven", first)
-            yield made
+    with pulled_machine(tmp_path) as made:
+        yield made
 
 
 def test_a_first_boot_proves_itself_and_a_look_at_the_same_object_is_cheap(pulled: Pulled) -> None:
@@ -165,8 +83,9 @@ def flipped(text: str) -> str:
         (lambda text: text[: len(text) // 2], "the object is"),
         (lambda _: '{"ignition":{"version":"3.3.0"}}', "not a config for a machine that pulls"),
         (lambda _: "", "not a config for a machine that pulls"),
+        (lambda _: "<html><h1>Please log in</h1></html>", "not a config for a machine that pulls"),
     ],
-    ids=["one word changed", "cut", "somebody else's", "empty"],
+    ids=["one word changed", "cut", "somebody else's", "empty", "a page"],
 )
 def test_a_broken_object_is_refused_and_reported_and_the_machine_stays_up(
     pulled: Pulled, broken: Callable[[str], str], why: str
@@ -264,7 +183,9 @@ def test_a_lock_server_that_is_gone_stops_nothing_but_the_re_run(pulled: Pulled)
     wanted = pulled.publish("b", settings=gone)
     pulled.look()
     assert pulled.reports("waiting", wanted)
-    assert pulled.machine.path("/oem/.flatcar-pull/lock").exists(), "it may be held: it is given back later"
+    assert pulled.machine.path("/oem/.flatcar-pull/locks").read_text() == "default http://127.0.0.1:1\n", (
+        "it may be held: it is given back later"
+    )
     assert pulled.publish("b", settings=replace(pulled.settings, lock="")) == wanted
     pulled.look()
     pulled.wait_for("proven", wanted)
@@ -280,7 +201,9 @@ def test_a_store_that_does_not_answer_is_asked_again(pulled: Pulled) -> None:
 def test_an_object_on_tftp_is_fetched_whole(pulled: Pulled) -> None:
     with tftp.serving(lambda: pulled.store.content.encode()) as port:
         source = pulled.machine.path("/etc/flatcar/pull/object")
-        source.write_text(source.read_text().replace(f"{pulled.address}/web.ign", f"tftp://127.0.0.1:{port}/web.ign"))
+        pulled.source = f"tftp://127.0.0.1:{port}/web.ign"
+        source.write_text(source.read_text().replace(f"{pulled.address}/web.ign", pulled.source))
+        pulled.publish("a")
         before = len(pulled.store.answers)
         for _ in range(2):
             assert pulled.look() == ""
@@ -330,22 +253,27 @@ def test_nobody_is_asked_when_nothing_waits(pulled: Pulled, lab: Lab) -> None:
 
 
 def test_a_machine_without_an_agent_is_pushed_once(tmp_path: Path) -> None:
-    store, lock = ObjectAndReports(), FleetLock()
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    with store.running() as address, lock.running() as lock_url:
-        made = Pulled(tmp_path, store, lock, address, lock_url)
-        pushed = made.config("a", agent=None)
-        store.put(pushed.text)
-        with LoopbackMachine(folder, f"{address}/web.ign") as made.machine:
-            lab = Lab(made.machine, ObjectServer(tmp_path), 3600)
-            code, _, progress = lab.run(pushed.config_id, content=pushed.text, place=None)
-            assert code == 0, progress
-            wanted = made.publish("a")
-            assert wanted != pushed.config_id
-            code, outputs, progress = lab.run(wanted, content=store.content, place=None, pull="ssh")
-            assert code == 0, progress
-            assert "no agent on this machine yet" in progress
-            assert outputs["config_id"] == wanted
-            assert f"push {wanted} staged" in made.history()
-            assert json.loads(made.machine.path("/run/flatcar-pull/status.json").read_text())["state"] == "proven"
+    with pulled_machine(tmp_path, agent=False) as made:
+        lab = Lab(made.machine, ObjectServer(tmp_path), 3600)
+        code, _, progress = lab.run(made.stamp(), content=made.store.content, place=None)
+        assert code == 0, progress
+        wanted = made.publish("a")
+        assert wanted != made.stamp()
+        code, outputs, progress = lab.run(wanted, content=made.store.content, place=None, pull="ssh")
+        assert code == 0, progress
+        assert "no agent on this machine yet" in progress
+        assert outputs["config_id"] == wanted
+        assert f"push {wanted} staged" in made.history()
+        assert json.loads(made.machine.path("/run/flatcar-pull/status.json").read_text())["state"] == "proven"
+
+
+def test_the_agent_leaves_alone_what_was_not_made_for_it_and_goes_with_the_push_that_follows(pulled: Pulled) -> None:
+    pushed = pulled.publish("b", agent=None)
+    pulled.look()
+    assert "not a config for a machine that pulls" in pulled.store.reports[-1]["why"]
+    assert pulled.machine.boots == 1
+    lab = Lab(pulled.machine, ObjectServer(pulled.folder), 3600)
+    code, _, progress = lab.run(pushed, content=pulled.store.content, place=None)
+    assert code == 0, progress
+    assert pulled.stamp() == pushed
+    assert not pulled.machine.path("/etc/flatcar/pull/pull.sh").exists()

@@ -19,11 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class FleetLock:
-    """`slots` for each group; `holders` by group; `log` has (request, client, status) in order."""
+    """`slots` for each group; `holders` by group; `log` has (request, client, status) in order.
+
+    Faults: one that `is_mute` gives slots without saying so, and hears nothing else; one that `refuses` answers whoever
+    asks for a slot with that.
+    """
 
     slots: int = 1
     holders: dict[str, list[str]] = field(default_factory=dict)
     log: list[tuple[str, str, int]] = field(default_factory=list)
+    is_mute: bool = False
+    refuses: tuple[int, dict[str, str]] | None = None
 
     @contextlib.contextmanager
     def running(self, address: str = "127.0.0.1") -> Iterator[str]:
@@ -33,8 +39,12 @@ class FleetLock:
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if outer.is_mute and self.path != "/v1/pre-reboot":
+                    return
                 with one_at_a_time:
                     status, answer = outer.answer(self.path, self.headers.get("fleet-lock-protocol", ""), body)
+                if outer.is_mute:
+                    return
                 data = json.dumps(answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(data)))
@@ -69,6 +79,8 @@ class FleetLock:
 
     def _act(self, path: str, holders: list[str], identity: str) -> tuple[int, dict[str, str]]:
         if path == "/v1/pre-reboot":
+            if self.refuses is not None:
+                return self.refuses
             if identity not in holders and len(holders) >= self.slots:
                 return 500, {"kind": "failed_lock", "value": f"all {self.slots} semaphore slots currently locked"}
             if identity not in holders:

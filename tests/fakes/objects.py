@@ -6,26 +6,28 @@ import contextlib
 import hashlib
 import http.server
 import json
+import socket
 import threading
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @dataclass
 class ObjectAndReports:
     """GET /web.ign is `content`, written at Unix time `written`; PUT /status/web is kept in `reports`, GET reads it.
 
-    `answers` has the status of each GET of the object, in order.
+    `answers` has the status of each GET of the object, in order. `instead`, for faults, answers in its place.
     """
 
     content: str = "{}"
     written: float = 1_700_000_000
     reports: list[dict[str, Any]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    instead: Callable[[http.server.BaseHTTPRequestHandler], None] | None = None
 
     def put(self, content: str) -> None:
         """Another object, written ten seconds after the last one."""
@@ -43,7 +45,9 @@ class ObjectAndReports:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if self.path == "/web.ign":
+                if outer.instead is not None and not self.path.startswith("/status"):
+                    outer.instead(self)
+                elif self.path == "/web.ign":
                     content, written = outer.content.encode(), outer.written
                     etag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
                     status = 304 if self.headers.get("If-None-Match") == etag else 200
@@ -71,6 +75,8 @@ class ObjectAndReports:
                 pass
 
         class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+
             def handle_error(self, request: object, client_address: object) -> None:
                 """A machine that lost its power is no error of the server's."""
 
@@ -78,7 +84,7 @@ class ObjectAndReports:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
-            yield f"http://{address}:{server.server_address[1]}"
+            yield f"http://{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
         finally:
             server.shutdown()
             server.server_close()

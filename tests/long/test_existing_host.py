@@ -64,13 +64,23 @@ def reprovision(vm: VM, config: MachineConfig, oem: str) -> str:
     return done.stderr
 
 
-def cut_the_power_while_writing(vm: VM) -> None:
-    encoded = base64.b64encode(b'{"never": "in force"}').decode()
-    script = f"{script_text('staging.sh')}\nsync() {{ sleep 900; }}\nOEM_CONFIG={encoded}\ninstall_own_config"
+NEVER = {"never": "in force"}
+BEFORE_THE_RENAME = "sync() { sleep 900; }", "test -s /oem/config.ign.new"
+AFTER_THE_RENAME = (
+    'sync() { [ "$1" != --file-system ] && command sync "$@" || sleep 900; }',
+    "test -e /oem/config.ign.previous && ! test -e /oem/config.ign.new",
+)
+
+
+def cut_the_power_while_writing(vm: VM, moment: tuple[str, str]) -> None:
+    """Write NEVER as `stage.sh` does; kill QEMU in the `moment`: what to stop the writer with, and how to see that."""
+    stopped, reached = moment
+    encoded = base64.b64encode(json.dumps(NEVER).encode()).decode()
+    script = f"{script_text('staging.sh')}\n{stopped}\nOEM_CONFIG={encoded}\ninstall_own_config"
     writer = threading.Thread(target=vm.ssh_try, args=(f"sudo bash -s <<'END'\n{script}\nEND\n", 300))
     writer.start()
     deadline = time.monotonic() + 200
-    while vm.ssh_try("test -e /oem/config.ign.new").returncode != 0:
+    while vm.ssh_try(f"sudo bash -c '{reached}'").returncode != 0:
         assert time.monotonic() < deadline
     os.kill(qemu_state.holder(vm.directory / qemu_state.QEMU_PID) or 0, signal.SIGKILL)
     writer.join()
@@ -81,16 +91,24 @@ def cut_the_power_while_writing(vm: VM) -> None:
 def test_by_hand_then_adopted_then_by_pointer(tmp_path: Path) -> None:
     with machine(tmp_path) as vm:
         boot = vm.wait_for_ssh()
-        by_hand = json.dumps(login_config(vm.public_key))
+        marker = {"path": "/etc/by-config", "overwrite": True, "contents": {"source": "data:,by%20hand"}}
+        by_hand = login_config(vm.public_key, files=[marker])
         vm.ssh(
-            f"echo '{by_hand}' | sudo tee /oem/config.ign; sudo mkdir /var/lib/data;"
-            "echo mine | sudo tee /var/lib/data/kept /etc/by-hand; sudo sync"
+            f"echo '{json.dumps(by_hand)}' | sudo tee /oem/config.ign; sudo mkdir /var/lib/data;"
+            "echo mine | sudo tee /var/lib/data/kept /etc/by-hand; sudo touch /boot/flatcar/first_boot; sudo sync"
         )
         host_key, machine_id = vm.known_hosts.read_text(), vm.ssh("cat /etc/machine-id")
-        cut_the_power_while_writing(vm)
+        cut_the_power_while_writing(vm, BEFORE_THE_RENAME)
+        vm.start()
+        boot = vm.wait_for_ssh(other_than=boot)
+        assert json.loads(vm.ssh("sudo cat /oem/config.ign")) == by_hand
+        assert vm.ssh("cat /etc/by-config") == "by hand", "the flag was set: Ignition has run the old one"
+        cut_the_power_while_writing(vm, AFTER_THE_RENAME)
         vm.start()
         vm.wait_for_ssh(other_than=boot)
-        assert json.loads(vm.ssh("sudo cat /oem/config.ign")) == json.loads(by_hand)
+        own = json.loads(vm.ssh("sudo cat /oem/config.ign"))
+        assert own in (by_hand, NEVER), "one of them, whole"
+        assert own == by_hand or json.loads(vm.ssh("sudo cat /oem/config.ign.previous")) == by_hand, "and the old one"
 
         vm.put("{}")  # were it fetched, Ignition would fail
         first = config_of(vm, 0)

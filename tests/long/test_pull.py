@@ -6,13 +6,15 @@ FleetLock as airlock does.
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from components.audit.__main__ import look as audit
 from components.audit.__main__ import table
+from components.commands import qemu_state
 from components.commands.request import HealthCheck
 from components.ignition_object import Agent, MachineConfig, machine_config, pointer
 from components.lifecycle import Lifecycle, kept_paths
@@ -20,13 +22,13 @@ from components.pull import text_at
 from components.pull_settings import PullSettings
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
-from tests.long.test_audit import record
+from tests.long.test_audit import audited, record
 from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = kept_paths(["logs", "/var/lib/data"])
 INTERVAL = 20
-DEADLINE_S = 600.0
+DEADLINE_S = 1800.0
 SERVED = HealthCheck(
     name="the page is served", subject="curl --fail http://127.0.0.1:8080/ && ! test -e /var/lib/data/sick", seconds=60
 )
@@ -131,11 +133,22 @@ def test_a_machine_that_nobody_logs_in_to_takes_changes_by_itself(tmp_path: Path
             assert store.states.count("staging") == 1
             history = vm.ssh("sudo cut -d' ' -f2- /oem/.flatcar-history").splitlines()
             assert history == [f"pull {first} proven", f"pull {second} staged", f"pull {second} proven"]
-            audited = audit(record(vm, pulled.config, ""))
-            assert audited.is_clean and not audited.findings, table([audited])
+            report_of_audit = audited(record(vm, pulled.config, ""))
+            assert report_of_audit.is_clean and not report_of_audit.findings, table([report_of_audit])
+
+            # The power is cut while it stages: it goes on from there.
+            third, answers = pulled.publish(2), store.states.count("staging")
+            pulled.wait_until(lambda: store.states.count("staging") > answers, "staging")
+            os.kill(qemu_state.holder(vm.directory / qemu_state.QEMU_PID) or 0, signal.SIGKILL)
+            pulled.wait_until(lambda: not vm.status()["running"], "the end of QEMU")
+            vm.start()
+            pulled.wait_for("proven", third)
+            assert lock.holders == {"default": []}
+            boot = vm.wait_for_ssh(other_than=boot)
+            assert vm.ssh("cat /etc/flatcar/config-id /var/lib/data/kept") == f"{third}\nmine\n"
 
             # A broken object is refused and reported, and the machine stays up.
-            pulled.publish(2)
+            pulled.publish(3)
             whole = store.content
             store.put(whole.replace("flatcar", "flatcaR", 1))
             assert "damaged" in pulled.wait_for("refused", "")["why"]
@@ -145,12 +158,12 @@ def test_a_machine_that_nobody_logs_in_to_takes_changes_by_itself(tmp_path: Path
 
             # A config that can't be proven is left again, and not taken twice.
             vm.ssh("sudo touch /var/lib/data/sick")
-            third = pulled.publish(2)
-            pulled.wait_for("went-back", third)
+            fourth = pulled.publish(3)
+            pulled.wait_for("went-back", fourth)
             assert lock.holders == {"default": []}
-            pulled.wait_for("refused", third)
+            pulled.wait_for("refused", fourth)
             vm.wait_for_ssh(other_than=boot)
-            assert vm.ssh("cat /etc/flatcar/config-id").strip() == second
+            assert vm.ssh("cat /etc/flatcar/config-id").strip() == third
             assert vm.ssh("sudo test -e /oem/config.ign || echo gone") == "gone\n"
-            assert vm.ssh("sudo tail -n 1 /oem/.flatcar-history | cut -d' ' -f2-") == f"pull {third} refused\n"
+            assert vm.ssh("sudo tail -n 1 /oem/.flatcar-history | cut -d' ' -f2-") == f"pull {fourth} refused\n"
             print(pulled.journal())

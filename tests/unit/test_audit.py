@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from components.audit import __main__ as audit
 from components.audit.__main__ import Report, look_at_all, main, table
 from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
@@ -50,7 +51,10 @@ SEEN = Seen(
     oem_config_sha512="",
     config_urls=(),
     staged=(),
+    is_unwiped=False,
     went_back_from="",
+    pull_source_sha512="",
+    pull_report="",
     history=(),
     paths=(),
     etc=(),
@@ -213,7 +217,8 @@ def test_a_plain_restart_is_a_note_and_a_strange_run_of_ignition_is_drift() -> N
         ({"went_back_from": "c" * 128}, "stamp"),
         ({"oem_config": "other"}, "pointer"),
         ({"oem_config": "last-good"}, "pointer"),
-        ({"config_urls": ("/proc/cmdline",)}, "pointer"),
+        ({"config_urls": (("/proc/cmdline", "ignition.config.url="),)}, "pointer"),
+        ({"is_unwiped": True}, "boot"),
         ({"staged": ("/selective-os-reset",)}, "staged"),
         ({"failed_units": ("x.service",)}, "unit"),
         ({"accounts": {"toor": Account(uid=0, gid=0, home="/", shell="/sbin/nologin")}}, "user"),
@@ -230,6 +235,27 @@ def test_a_host_without_user_data_has_its_own_config_on_the_oem_partition() -> N
     right = replace(SEEN, oem_config="other", oem_config_sha512=hashlib.sha512(b"{}").hexdigest())
     assert findings({}, right, host) == []
     assert findings({}, SEEN, host) == [("pointer", "/oem/config.ign", "is not what this program wrote there")]
+
+
+def test_settings_of_a_machine_that_pulls_may_be_of_an_earlier_object_but_lead_to_no_other() -> None:
+    settings = {"path": "/etc/flatcar/pull/settings", "contents": {"source": "data:,JITTER=1"}}
+    config = {"storage": {"files": [settings]}}
+    earlier = replace(SEEN, paths=(of_file(b"JITTER=0"),))
+    assert [found.is_drift for found in compare(RECORD, read_declared(config), earlier)] == [True]
+    pulls = replace(RECORD, request=replace(REQUEST, pull="no", source="s3://b/web.ign"))
+    assert [found.is_drift for found in compare(pulls, read_declared(config), earlier)] == [False]
+    here, elsewhere = (hashlib.sha512(text).hexdigest() for text in (b"s3://b/web.ign", b"s3://b/evil.ign"))
+    assert findings({}, replace(SEEN, pull_source_sha512=here), pulls) == []
+    assert findings({}, replace(SEEN, pull_source_sha512=elsewhere), pulls) == [
+        ("pointer", "/etc/flatcar/pull/object", "leads the agent to another object")
+    ]
+
+
+def test_a_machine_that_has_not_pulled_yet_says_what_it_waits_for() -> None:
+    pulls = replace(RECORD, request=replace(REQUEST, pull="no"))
+    report = json.dumps({"state": "waiting", "config_id": ID, "why": "for the maintenance window"})
+    ((_, _, problem),) = findings({}, replace(SEEN, stamp="b" * 128, pull_report=report), pulls)
+    assert problem.endswith("declared is aaaaaaaaaaaa (its agent: waiting: for the maintenance window)")
 
 
 def test_users_and_groups() -> None:
@@ -306,6 +332,12 @@ def test_a_machine_that_was_never_proven_is_not_passed_over(tmp_path: Any, capsy
     assert "db: not looked at: no `pulumi up` has proven it yet" in capsys.readouterr().out
 
 
+@pytest.fixture
+def nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "GREETING_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("nobody_answers")
 def test_many_machines_are_looked_at_in_their_order_with_progress(capsys: pytest.CaptureFixture[str]) -> None:
     records = [replace(RECORD, request=replace(REQUEST, machine=f"m{number}")) for number in range(40)]
     assert [report.machine for report in look_at_all(records)] == [record.name for record in records]
@@ -338,7 +370,7 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
         "password=a|*",
         "password=b|",
         "password=c|sum|dd",
-        f"keys=a|ignition|{keys}",
+        f"keys=a|{base64.b64encode(b'ignition').decode()}|{keys}",
         "path=0|missing",
         "complete=1",
     )
@@ -349,6 +381,7 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
     assert seen.keys == {"a": {"ignition": ("ssh-rsa AA me",)}}
 
 
+@pytest.mark.usefixtures("nobody_answers")
 def test_the_table_and_the_exit_codes(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     drifted = Report(
         machine="web", config_id=ID, findings=(Finding(kind="boot", subject="boot id", problem="x", is_drift=False),)

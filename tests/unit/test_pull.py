@@ -115,6 +115,10 @@ def test_windows_are_minutes_of_the_week(text: str, windows: tuple[tuple[int, in
         ({"lock": {"url": "http://x", "group": "a b"}}, "pull.lock.group: 'a b' is not a FleetLock group"),
         ({"lock": {"ulr": "http://x"}}, "did you mean 'url'?"),
         ({"report": "x"}, "pull.report: has to be an http or https address"),
+        ({"report": "http://reports:eighty/"}, "pull.report: has to be an http or https address"),
+        ({"report": "http://[::1/"}, "pull.report: has to be an http or https address"),
+        ({"report": "http://a b/"}, "pull.report: has to be an http or https address"),
+        ({"report": "ftp://me:hunter2@x/"}, "an http or https address, not 'ftp://x/'"),
         ({"wait": "sssh"}, "did you mean 'ssh'?"),
         ({"wait": "report"}, "pull.wait: 'report' needs an address"),
     ],
@@ -138,6 +142,13 @@ def test_the_config_id_counts_the_interval_and_not_the_address_window_or_lock(tm
     assert made(tmp_path, other).config_id == pulls.config_id
     assert made(tmp_path, other).text != pulls.text
     assert FOLDER not in plain.text
+
+
+def test_a_login_or_a_signature_in_an_address_is_told_to_the_store(tmp_path: Path) -> None:
+    plain = PullSettings(lock="http://lock:3333", report="https://reports/web")
+    assert made(tmp_path, plain).secrets == ()
+    assert made(tmp_path, PullSettings(lock="http://me:secret@lock:3333")).secrets == ("pull.lock",)
+    assert made(tmp_path, PullSettings(report="https://reports/web?X-Amz-Signature=1")).secrets == ("pull.report",)
 
 
 def test_the_object_holds_its_address_and_a_sum_over_itself(tmp_path: Path) -> None:

@@ -99,19 +99,20 @@ class VM:
         """`qemu.outputs` of the machine."""
         return qemu.outputs(self.directory)
 
-    def ssh_command(self, *words: str) -> list[str]:
-        """Command line of ssh to the machine as user core."""
+    def ssh_command(self, *words: str, connect_s: int = 5) -> list[str]:
+        """Command line of ssh to the machine as user core; it gets `connect_s` seconds for its greeting."""
         options = {
-            "BatchMode": "yes", "ConnectTimeout": "5", "ServerAliveInterval": "5", "ServerAliveCountMax": "6",
+            "BatchMode": "yes", "ConnectTimeout": str(connect_s),
+            "ServerAliveInterval": "5", "ServerAliveCountMax": "6",
             "StrictHostKeyChecking": "accept-new", "UserKnownHostsFile": str(self.known_hosts),
             "IdentitiesOnly": "yes", "IdentityAgent": "none", "LogLevel": "ERROR",
         }  # fmt: skip
         flags = [part for name, value in options.items() for part in ("-o", f"{name}={value}")]
         return ["ssh", "-F", "none", "-i", str(self.key), "-p", str(self.port), *flags, "core@127.0.0.1", *words]
 
-    def ssh_try(self, script: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+    def ssh_try(self, script: str, timeout_s: float = 120.0, connect_s: int = 5) -> subprocess.CompletedProcess[str]:
         """Run a shell script on the machine; exit status 255 when it can't be reached."""
-        command = self.ssh_command("bash -s")
+        command = self.ssh_command("bash -s", connect_s=connect_s)
         try:
             return subprocess.run(command, input=script, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired:
@@ -119,7 +120,7 @@ class VM:
 
     def ssh(self, script: str, timeout_s: float = 120.0) -> str:
         """Run a shell script on the machine and return its stdout; AssertionError with all output when it fails."""
-        done = self.ssh_try(script, timeout_s)
+        done = self.ssh_try(script, timeout_s, connect_s=60)  # it is up: an emulated machine may be busy
         if done.returncode != 0:
             raise AssertionError(
                 f"{script!r} on the machine: exit status {done.returncode}\n{done.stdout}{done.stderr}\n{self.tail()}"

@@ -1,0 +1,109 @@
+"""A loopback machine that pulls (real scripts and curl, stand-in system), its object, its reports and a FleetLock.
+
+Where the tests of the agent start. Object, reports and lock are servers of the tests' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.commands.request import HealthCheck
+from components.ignition_object import Agent, MachineConfig, machine_config
+from components.lifecycle import Lifecycle
+from components.pull import text_at
+from components.pull_settings import PullSettings
+from tests.engine.loopback_machine import LoopbackMachine, wait_until
+from tests.fakes.fleetlock import FleetLock
+from tests.fakes.objects import ObjectAndReports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEEP = ("/etc/ssh/ssh_host_.*", "/var/log")
+CONFIG = """\
+variant: flatcar
+version: 1.0.0
+storage:
+  files:
+    - path: /etc/only-NAME
+      contents: {inline: x}
+    - path: /etc/flatcar/update.conf
+      contents: {inline: REBOOT_STRATEGY=off}
+"""
+HEALTHY = HealthCheck(name="not sick", subject="! test -e /etc/only-sick", seconds=1)
+
+
+class Pulled:
+    """A machine that pulls, its object, its reports, and the lock."""
+
+    def __init__(self, folder: Path, store: ObjectAndReports, lock: FleetLock, address: str, lock_url: str) -> None:
+        self.folder, self.store, self.lock, self.address = folder, store, lock, address
+        self.settings = PullSettings(jitter=0, report=f"{address}/status/web", lock=lock_url)
+        self.source = f"{address}/web.ign"
+        self.machine: LoopbackMachine
+
+    def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
+        path = self.folder / "web.yaml"
+        path.write_text(CONFIG.replace("NAME", name))
+        agent = Agent(
+            machine="web",
+            settings=changes.pop("settings", self.settings),
+            health=[HEALTHY],
+            allow_degraded=False,
+            timeout=20,
+            login_user="core",
+        )
+        arguments: dict[str, Any] = {
+            "files_dir": self.folder, "platform": "qemu", "strict": False, "shared_variables": {}, "secrets": {},
+            "variables": {}, "lifecycle": Lifecycle.RESET, "keep": KEEP, "generation": generation,
+            "rollback_after": 3600, "agent": agent,
+        }  # fmt: skip
+        return machine_config(path, **{**arguments, **changes})
+
+    def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
+        """Make the object a config of this name; its config id."""
+        config = self.config(name, generation, **changes)
+        self.store.put(text_at(config.text, self.source))  # the same text where there is no agent in it
+        return config.config_id
+
+    def look(self) -> str:
+        """What the timer does, when no agent is at work any more; the agent's words."""
+        done = self.machine.inside("flock /run/flatcar-pull/agent true; bash /etc/flatcar/pull/pull.sh look")
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def reports(self, state: str, config_id: str) -> bool:
+        """Whether the last report is this one."""
+        last = self.store.reports[-1] if self.store.reports else {}
+        return (last.get("state"), last.get("config_id")) == (state, config_id)
+
+    def wait_for(self, state: str, config_id: str) -> None:
+        """Wait until the last report is this one; a busy computer takes long for a boot."""
+        wait_until(lambda: self.reports(state, config_id), 120)
+
+    def history(self) -> list[str]:
+        lines = self.machine.path("/oem/.flatcar-history").read_text().splitlines()
+        return [" ".join(line.split()[1:]) for line in lines]
+
+    def stamp(self) -> str:
+        """What the machine runs; "" in the middle of a boot."""
+        return self.machine.text("/etc/flatcar/config-id").strip()
+
+
+@contextlib.contextmanager
+def pulled_machine(folder: Path, *, address: str = "127.0.0.1", agent: bool = True, **changes: Any) -> Iterator[Pulled]:
+    """A machine after its first boot, which it has proven and reported, unless it has no agent yet."""
+    store, lock = ObjectAndReports(), FleetLock()
+    (folder / "machine").mkdir()
+    with store.running(address) as place, lock.running() as lock_url:
+        made = Pulled(folder, store, lock, place, lock_url)
+        first = made.publish("a", **changes) if agent else made.publish("a", agent=None)
+        with LoopbackMachine(folder / "machine", made.source) as machine:
+            made.machine = machine
+            if agent:
+                made.wait_for("proven", first)
+            else:
+                wait_until(lambda: machine.text("/etc/flatcar/config-id"))
+            yield made

@@ -1,0 +1,367 @@
+"""What the world does to a machine that pulls: stores, caches, clocks and locks gone wrong, and power cuts.
+
+On a loopback machine, as in `test_pull`. After each fault the machine takes the next good config.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import json
+import re
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from components.ignition_object import pointer
+from components.pull import text_at
+from tests.engine.loopback_machine import wait_until
+from tests.engine.pull_lab import Pulled, pulled_machine
+from tests.fakes.fleetlock import FleetLock
+
+pytestmark = pytest.mark.engine
+
+ALWAYS = ((0, 10080),)
+AGENT = "/etc/flatcar/pull"
+STATE = "/oem/.flatcar-pull"
+RUN = "/run/flatcar-pull"
+WAY_BACK = "/oem/.flatcar-reprovision"
+EACH = 9
+"""Of so many commands of the agent, one is tried as its last."""
+
+
+@pytest.fixture
+def pulled(tmp_path: Path) -> Iterator[Pulled]:
+    with pulled_machine(tmp_path) as made:
+        yield made
+
+
+def answering(status: int, body: bytes = b"", **headers: str) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
+    """An answer of one's own to who asks for the object."""
+
+    def answer(to: http.server.BaseHTTPRequestHandler) -> None:
+        to.send_response_only(status)
+        for name, value in headers.items():
+            to.send_header(name.replace("_", "-"), value)
+        if "Transfer_Encoding" not in headers:
+            to.send_header("Content-Length", str(len(body)))
+        to.end_headers()
+        to.wfile.write(body)
+
+    return answer
+
+
+def is_untouched(pulled: Pulled) -> bool:
+    return pulled.machine.boots == 1 and not pulled.machine.path("/boot/flatcar/first_boot").exists()
+
+
+def takes(pulled: Pulled, wanted: str) -> None:
+    """The next look takes the object, all is proven, and no lock is left."""
+    pulled.look()
+    pulled.wait_for("proven", wanted)
+    assert pulled.stamp() == wanted
+    wait_until(lambda: not pulled.machine.text(f"{STATE}/locks"))
+    assert pulled.lock.holders.get("default", []) == []
+
+
+# ---- the store
+
+
+def test_an_object_that_was_damaged_on_the_way_is_asked_for_again(pulled: Pulled) -> None:
+    wanted = pulled.publish("b")
+    content = pulled.store.content
+    etag = f'"{hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()}"'
+    pulled.store.instead = answering(200, content.replace("only-b", "only-c").encode(), ETag=etag)
+    pulled.look()
+    assert "damaged" in pulled.store.reports[-1]["why"]
+    assert is_untouched(pulled)
+    pulled.store.instead = None
+    takes(pulled, wanted)
+
+
+def test_an_object_of_another_machine_is_refused(pulled: Pulled) -> None:
+    own = pulled.source
+    pulled.source = f"{pulled.address}/db.ign"
+    pulled.publish("b")
+    pulled.look()
+    assert pulled.store.reports[-1]["why"] == "the object was made for another address: it is another machine's"
+    assert is_untouched(pulled)
+    pulled.source = own
+    takes(pulled, pulled.publish("b"))
+
+
+def test_the_etag_of_a_redirect_is_not_the_objects(pulled: Pulled) -> None:
+    def redirecting(to: http.server.BaseHTTPRequestHandler) -> None:
+        if to.path == "/behind":
+            answering(200, pulled.store.content.encode())(to)
+        elif to.headers.get("If-None-Match"):
+            answering(304)(to)
+        else:
+            answering(302, ETag='"of the redirect"', Location=f"{pulled.address}/behind")(to)
+
+    pulled.store.instead = redirecting
+    pulled.machine.path(f"{STATE}/etag").unlink()
+    assert pulled.look() == ""
+    takes(pulled, pulled.publish("b"))
+
+
+def test_a_redirect_to_another_protocol_is_not_followed(pulled: Pulled) -> None:
+    pulled.store.instead = answering(302, Location="ftp://127.0.0.1:1/web.ign")
+    assert "can't be had: curl: (1) Protocol" in pulled.look()
+    assert is_untouched(pulled)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told before", "not told"])
+def test_an_object_that_is_larger_than_the_disk_is_not_written_to_its_end(pulled: Pulled, told: bool) -> None:
+    pulled.machine.path("/run/small-oem").write_text("512k")
+    sent = []
+
+    def endless(to: http.server.BaseHTTPRequestHandler) -> None:
+        to.send_response(200)
+        if told:
+            to.send_header("Content-Length", str(1 << 40))
+        to.end_headers()
+        for _ in range(200):
+            to.wfile.write(b" " * 65536)
+            sent.append(65536)
+
+    pulled.store.instead = endless
+    said = pulled.look()
+    assert re.search(r"can't be had: the object is longer than [34]\d{5} bytes: more than fits on /oem", said), said
+    assert sum(sent) < 200 * 65536, "the rest was not waited for"
+    assert is_untouched(pulled)
+
+
+def test_a_full_oem_partition_is_told(pulled: Pulled) -> None:
+    pulled.machine.path("/run/full-oem").touch()
+    assert "/oem has 0 bytes free: too few for the object" in pulled.look()
+    pulled.machine.path("/run/full-oem").unlink()
+    takes(pulled, pulled.publish("b"))
+
+
+def test_a_store_that_hangs_is_left_and_a_store_that_fails_is_reported_when_it_does_so_twice(pulled: Pulled) -> None:
+    script = pulled.machine.path(f"{AGENT}/pull-object.sh")
+    script.write_text(script.read_text().replace("--max-time 300", "--max-time 1"))  # 300 s are long for a test
+    end = threading.Event()
+    pulled.store.instead = lambda _: (end.wait(30), None)[1]
+    assert "can't be had: curl: (28)" in pulled.look()
+    end.set()
+    assert pulled.store.states == ["proven"], "once may be an accident"
+    pulled.store.instead = answering(403, b"<Error><Code>RequestTimeTooSkewed</Code><Message>...")
+    pulled.look()
+    assert pulled.store.states == ["proven", "no-object"]
+    assert pulled.store.reports[-1]["why"] == "the store answers with status 403 (RequestTimeTooSkewed)"
+    pulled.store.instead = None
+    pulled.look()
+    assert pulled.store.states == ["proven", "no-object", "proven"]
+    assert is_untouched(pulled)
+
+
+def test_an_object_at_an_ipv6_address(tmp_path: Path) -> None:
+    with pulled_machine(tmp_path, address="::1") as pulled:
+        takes(pulled, pulled.publish("b"))
+
+
+# ---- clocks
+
+
+@pytest.mark.parametrize(("hours", "words"), [(2, "s behind the store's"), (-2, "s ahead of the store's")])
+def test_a_window_is_not_kept_by_a_clock_that_is_wrong(pulled: Pulled, hours: int, words: str) -> None:
+    inside = replace(pulled.settings, windows=ALWAYS)
+    wanted = pulled.publish("b", settings=inside)
+
+    def at(seconds: float, **headers: str) -> None:
+        date = formatdate(time.time() + seconds, usegmt=True)
+        pulled.store.instead = answering(200, pulled.store.content.encode(), Date=date, **headers)
+
+    at(hours * 3600)
+    said = pulled.look()
+    assert pulled.reports("waiting", wanted), said
+    assert words in pulled.store.reports[-1]["why"]
+    assert is_untouched(pulled)
+    if hours < 0:  # a cache on the way has kept the answer
+        at(hours * 3600, Age=str(-hours * 3600))
+    else:  # without a window no clock is needed
+        assert pulled.publish("b") == wanted
+        at(hours * 3600)
+    pulled.look()
+    pulled.store.instead = None
+    pulled.wait_for("proven", wanted)
+
+
+# ---- locks
+
+
+def test_a_lock_that_was_got_without_a_word_is_given_back_also_after_another_was_named(pulled: Pulled) -> None:
+    mute = FleetLock(is_mute=True)
+    with mute.running() as address:
+        wanted = pulled.publish("b", settings=replace(pulled.settings, lock=address))
+        pulled.look()
+        assert pulled.reports("waiting", wanted)
+        assert "does not answer" in pulled.store.reports[-1]["why"]
+        assert len(mute.holders["default"]) == 1
+        assert pulled.publish("b") == wanted
+        pulled.look()
+        pulled.wait_for("proven", wanted)
+        assert pulled.lock.holders == {"default": []}
+        assert len(mute.holders["default"]) == 1
+        mute.is_mute = False
+        pulled.look()
+        assert mute.holders == {"default": []}
+        assert pulled.machine.text(f"{STATE}/locks") == ""
+
+
+def test_a_lock_server_may_say_no_in_words_of_its_own(pulled: Pulled) -> None:
+    pulled.lock.refuses = (409, {"kind": "lock_held", "value": "held by web-2"})
+    wanted = pulled.publish("b")
+    pulled.look()
+    assert pulled.reports("waiting", wanted)
+    assert pulled.store.reports[-1]["why"].endswith("is not to be had: held by web-2")
+    assert [step for step, _, _ in pulled.lock.log] == ["pre-reboot", "steady-state"]
+    assert is_untouched(pulled)
+    pulled.lock.refuses = None
+    takes(pulled, wanted)
+
+
+def test_a_lock_held_by_this_machine_from_before_a_power_cut_is_no_obstacle_and_is_given_back(pulled: Pulled) -> None:
+    identity = pulled.machine.inside("systemd-id128 machine-id --app-specific=x").stdout.strip()
+    pulled.lock.holders["default"] = [identity]
+    pulled.machine.path(f"{STATE}/locks").write_text(f"default {pulled.settings.lock}\n")
+    pulled.look()
+    assert pulled.lock.holders == {"default": []}, "there is nothing to take"
+    pulled.lock.holders["default"] = [identity]
+    takes(pulled, pulled.publish("b"))
+
+
+def test_a_password_in_an_address_is_never_told(pulled: Pulled) -> None:
+    secret = pulled.settings.lock.replace("//", "//agent:hunter2@")
+    pulled.lock.holders["default"] = ["another machine"]
+    pulled.publish("b", settings=replace(pulled.settings, lock=secret))
+    said = pulled.look()
+    assert "the lock at http://127.0.0.1" in pulled.store.reports[-1]["why"]
+    assert "hunter2" not in said + json.dumps(pulled.store.reports)
+
+
+# ---- power cuts, and more than one agent
+
+
+def cut(pulled: Pulled, verb: str, command: int) -> bool:
+    """Run the agent and kill it before its command of that number; whether it was killed."""
+    script = f"number=0; trap '((++number == {command})) && kill -9 $$' DEBUG; set -T; . {AGENT}/pull.sh {verb}"
+    # what it had started may still be there, and hold its lock
+    return pulled.machine.inside(f"flock {RUN}/agent true; bash -c {shlex.quote(script)}").returncode != 0
+
+
+def test_killed_anywhere_a_look_goes_on_from_there(pulled: Pulled) -> None:
+    def cut_everywhere() -> int:
+        command = 1
+        while cut(pulled, "look", command):
+            assert is_untouched(pulled)
+            assert pulled.machine.text(f"{STATE}/proven").splitlines()[0] == pulled.stamp()
+            command += EACH
+        return command
+
+    never = replace(pulled.settings, windows=((0, 0),))
+    wanted = pulled.publish("b", settings=never)
+    to_the_window = cut_everywhere()
+    assert pulled.reports("waiting", wanted)
+    pulled.lock.holders["default"] = ["another machine"]
+    assert pulled.publish("b") == wanted
+    assert cut_everywhere() > to_the_window > 100
+    assert pulled.reports("waiting", wanted)
+    pulled.lock.holders["default"] = []
+    takes(pulled, wanted)
+    assert pulled.store.states.count("staging") == 1
+
+
+def test_killed_anywhere_a_proof_is_made_again(pulled: Pulled) -> None:
+    def noted() -> tuple[str, str]:
+        return pulled.machine.text(f"{STATE}/proven"), pulled.machine.text(f"{WAY_BACK}/last-good")
+
+    wait_until(pulled.machine.path(f"{RUN}/tried").exists)
+    proven, command = noted(), 1
+
+    def forget() -> None:
+        for path in (f"{RUN}/tried", f"{STATE}/proven", f"{WAY_BACK}/last-good"):
+            pulled.machine.path(path).unlink()
+
+    while True:
+        forget()
+        if not cut(pulled, "prove", command):
+            break
+        pulled.machine.inside(f"flock {RUN}/agent true; bash {AGENT}/pull.sh prove")
+        assert noted() == proven
+        assert pulled.machine.path(f"{RUN}/tried").exists()
+        command += EACH
+    assert command > 100
+    takes(pulled, pulled.publish("b"))
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "no reboot to be had"])
+def test_a_re_run_that_did_not_get_to_its_reboot_is_unstaged_and_staged_again(pulled: Pulled, killed: bool) -> None:
+    program = pulled.machine.path("/opt/bin/systemd-run")
+    whole = program.read_text()
+    program.write_text("#!/bin/bash\n" + ("kill -9 $(cat /run/agent)\n" if killed else "") + "exit 1\n")
+    wanted = pulled.publish("b")
+    pulled.machine.inside(f"echo $$ >/run/agent; exec bash {AGENT}/pull.sh look")
+    assert pulled.reports("staging" if killed else "refused", wanted)
+    assert pulled.machine.path("/boot/flatcar/first_boot").exists() == killed
+    assert len(pulled.lock.holders["default"]) == killed
+    program.write_text(whole)
+    takes(pulled, wanted)
+    assert pulled.machine.boots == 2
+
+
+def test_two_agents_at_once_stage_once(pulled: Pulled) -> None:
+    wanted = pulled.publish("b", settings=replace(pulled.settings, jitter=2))
+    pulled.machine.inside(f"flock {RUN}/agent true")
+    looks = [threading.Thread(target=pulled.machine.inside, args=(f"bash {AGENT}/pull.sh look",)) for _ in range(3)]
+    for thread in looks:
+        thread.start()
+    for thread in looks:
+        thread.join()
+    pulled.wait_for("proven", wanted)
+    assert pulled.store.states.count("staging") == 1
+    assert pulled.machine.boots == 2
+
+
+# ---- other agents, other ways
+
+
+def test_a_config_whose_agent_is_another_is_taken_by_the_one_that_runs(pulled: Pulled) -> None:
+    """Settings that this agent does not know, and none for some that it does."""
+    config = pulled.config("b")
+    document = json.loads(config.text)
+    for file in document["storage"]["files"]:
+        if file["path"] == f"{AGENT}/settings":
+            text = pulled.machine.text(f"{AGENT}/settings")
+            kept = "".join(
+                f"{line}\n" for line in text.splitlines() if not line.startswith(("JITTER", "LOCK", "KINDS"))
+            )
+            changed = base64.b64encode(f"{kept}SOMETHING_NEW=(a 'b c')\n".encode())
+            file["contents"]["source"] = f"data:;base64,{changed.decode()}"
+    text = text_at(json.dumps(document, separators=(",", ":"), ensure_ascii=False), pulled.source)
+    pulled.store.put(text)
+    said = pulled.look()
+    assert "unbound" not in said
+    assert f"staging {config.config_id[:12]}" in said
+
+
+def test_a_host_that_pulls_goes_back_and_has_its_pointer_again(tmp_path: Path) -> None:
+    with pulled_machine(tmp_path, platform="metal", allow=["login"]) as pulled:
+        own = pulled.machine.path("/oem/config.ign")
+        own.write_text(pointer(pulled.source))
+        sick = pulled.publish("sick", platform="metal")
+        pulled.look()
+        pulled.wait_for("went-back", sick)
+        assert own.read_text() == pointer(pulled.source)
+        takes(pulled, pulled.publish("b", platform="metal"))
+        assert own.read_text() == pointer(pulled.source)
+        assert own.stat().st_mode & 0o777 == 0o600

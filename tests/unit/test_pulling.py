@@ -1,0 +1,138 @@
+"""Waiting for a machine's reports: what ends it, what may be of before, and what is no report at all."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from components.commands import pulling
+from components.commands.request import NotProvenError, Outputs, Progress
+from tests.unit.test_audit import REQUEST
+
+WANTED = replace(REQUEST, pull="report", timeout=30)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulling, "POLL_SECONDS", 0.02)
+
+
+def report(state: str, config_id: str = WANTED.config_id, why: str = "") -> dict[str, str]:
+    return {"state": state, "config_id": config_id, "running": "", "why": why, "boot_id": "b", "os_version": "1"}
+
+
+def served(answer: Callable[[Any], None], login: str = "", timeout: float = 30) -> Outputs:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            address = f"http://{login}127.0.0.1:{server.server_address[1]}/web"
+            return pulling.await_report(replace(WANTED, report=address, timeout=timeout), Progress("web"))
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def body(handler: Any, content: bytes, length: int | None = None) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content) if length is None else length))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def waited(*reports: dict[str, str], timeout: float = 30) -> Outputs:
+    """Wait for reports that are there one after the other, the first of them from the start, the last one for good."""
+    coming = list(reports)
+    return served(
+        lambda handler: body(handler, json.dumps(coming.pop(0) if coming[1:] else coming[0]).encode()), timeout=timeout
+    )
+
+
+def test_a_refusal_from_before_does_not_end_the_waiting() -> None:
+    for old in (report("refused", ""), report("refused"), report("not-proven")):
+        assert waited(old, report("staging"), report("proven")).config_id == WANTED.config_id
+
+
+def test_a_refusal_that_stays_is_told_at_the_end() -> None:
+    with pytest.raises(NotProvenError, match="did not take config id aaaaaaaaaaaa within 1 s; last seen: refused"):
+        waited(report("refused", why="the object is damaged"), timeout=0.6)
+
+
+@pytest.mark.parametrize(
+    "reports",
+    [
+        (report("waiting"), report("refused", "", "the object is damaged")),
+        (
+            report("refused", "", "the object is damaged"),
+            report("waiting"),
+            report("refused", "", "the object is damaged"),
+        ),
+    ],
+    ids=["for the first time", "again"],
+)
+def test_a_refusal_that_comes_ends_it(reports: tuple[dict[str, str], ...]) -> None:
+    with pytest.raises(NotProvenError, match="the machine refused the object: the object is damaged"):
+        waited(*reports)
+
+
+def test_a_refusal_where_no_report_was_before_is_a_new_one() -> None:
+    answers = [404, 200]
+
+    def answer(handler: Any) -> None:
+        if answers.pop(0) == 404:
+            handler.send_error(404)
+        else:
+            body(handler, json.dumps(report("refused", why="the object is damaged")).encode())
+
+    with pytest.raises(NotProvenError, match="the machine refused the object: the object is damaged"):
+        served(answer)
+
+
+def test_a_config_that_the_machine_went_back_from_is_not_waited_for() -> None:
+    with pytest.raises(NotProvenError, match="went back to its last good config"):
+        waited(report("went-back"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda handler: handler.wfile.write(b"SSH-2.0-nobody\r\n"),
+        lambda handler: body(handler, b"{", length=100),
+        lambda handler: body(handler, b"<html>Please log in</html>"),
+        lambda handler: body(handler, b" " * 200_000 + b"{}"),
+        lambda handler: handler.send_error(503),
+        lambda handler: None,
+    ],
+    ids=["not http", "cut", "a page", "too long", "an error", "nothing"],
+)
+def test_what_is_no_report_is_waited_through(answer: Callable[[Any], None]) -> None:
+    with pytest.raises(NotProvenError, match=r"last seen: (no report|the agent has not reported yet)"):
+        served(answer, timeout=0.3)
+
+
+def test_a_login_in_the_address_is_used_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    def answer(handler: Any) -> None:
+        expected = "Basic " + base64.b64encode(b"me:p@ss").decode()
+        if handler.headers["Authorization"] == expected:
+            body(handler, b'{"state":"proven","config_id":"%s"}' % WANTED.config_id.encode())
+        else:
+            handler.send_error(401)
+
+    assert served(answer, login="me:p%40ss@").config_id == WANTED.config_id
+    with pytest.raises(NotProvenError) as refused:
+        served(answer, login="me:wrong@", timeout=0.3)
+    assert "wrong" not in f"{refused.value} {refused.value.advice} {capsys.readouterr()}"
