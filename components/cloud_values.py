@@ -22,10 +22,10 @@ _VERSION = re.compile(r"\d{3,5}\.\d{1,3}\.\d{1,3}")
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?/(tcp|udp)")
 _FINGERPRINT = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){15}")
 _DO_REGION = re.compile(r"[a-z]{3}[1-9]")
-_DO_SIZE = re.compile(r"(s|c|c2|g|gd|m|m3|m6|so|so1_5|gpu)(-[a-z0-9_]+)+")
+_DO_SIZE = re.compile(r"[a-z][a-z0-9_]*(-[a-z0-9_]+)+")
 _DO_TAG = re.compile(r"[A-Za-z0-9:_-]{1,255}")
-_AWS_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
-_AWS_ZONE = re.compile(r"[a-z]{2}(-[a-z0-9]+)+-\d[a-z]")
+_AWS_REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d")
+_AWS_ZONE = re.compile(r"[a-z]{2,4}(-[a-z0-9]+)+-\d[a-z]")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _AWS_TYPE = re.compile(r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|metal|\d*xlarge|metal-\d+xl)")
 _AWS_ID = re.compile(r"(ami|subnet|vpc|sg|vol|i|eipalloc)-[0-9a-f]{8}(?:[0-9a-f]{9})?")
@@ -130,6 +130,11 @@ def do_vpc_problem(text: str) -> str | None:
 def aws_type_problem(text: str) -> str | None:
     """An EC2 instance type."""
     return None if _AWS_TYPE.fullmatch(text) else f"{text!r} is not an instance type such as t3.small or m7g.large"
+
+
+def is_arm(instance_type: str) -> bool:
+    """Whether an EC2 instance type is of AWS's ARM processors: a `g` behind the generation's number, or `a1`."""
+    return re.match(r"(a1|[a-z]+[0-9]+[a-z]*g[a-z]*)[.-]", instance_type) is not None
 
 
 def aws_id_problem(kind: str) -> Callable[[str], str | None]:

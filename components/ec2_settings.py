@@ -14,6 +14,7 @@ from components.cloud_values import (
     checked,
     checked_list,
     cidr_problem,
+    is_arm,
     open_ports,
     version_problem,
 )
@@ -85,6 +86,7 @@ def aws_settings(section: Section) -> AwsSettings:
         availability_zone=checked(section, "availability_zone", "", aws_zone_problem),
         address=section.choice("address", ("public", "private"), "public"),
     )
+    _check_architecture(section, settings.instance_type, settings.ami)
     if bool(settings.vpc) != bool(settings.subnet):
         section.problem("subnet", "vpc and subnet go together: give both, or none for the default network")
     section.finish()
@@ -102,10 +104,22 @@ def instance_settings(section: Section, shared: AwsSettings) -> InstanceSettings
         tags=section.mapping_of_texts("tags"),
         adopt=checked(section, "import", "", aws_id_problem("i")),
     )
+    _check_architecture(section, settings.instance_type, shared.ami)
     if settings.volume and not shared.availability_zone:
         section.problem("volume", "lies in one availability zone: set flatcar:aws.availability_zone too")
     section.finish()
     return settings
+
+
+def _check_architecture(section: Section, instance_type: str, ami: Ami) -> None:
+    """AWS starts no instance from the other architecture's image; of one that is named by its id nothing is known."""
+    if ami.id or not instance_type:
+        return
+    own = "arm64" if is_arm(instance_type) else "x86_64"
+    if own != ami.architecture:
+        section.problem(
+            "instance_type", f"{instance_type!r} is {own}, and flatcar:aws.ami.architecture is {ami.architecture}"
+        )
 
 
 def _ami(section: Section) -> Ami:

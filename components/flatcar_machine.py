@@ -109,13 +109,16 @@ class FlatcarMachine(pulumi.ComponentResource):
         }
         super().__init__("flatcar:index:Machine", name, properties, opts)
 
-        # 2. The object in its store, at an address that never changes
+        # None and a value count as no change to the engine: switching lifecycles replaces nothing.
+        made_for = config.config_id if args.lifecycle is Lifecycle.REPLACE else None
+
+        # 2. The object in its store, at an address that never changes while the machine lives
         ignition_object = IgnitionObject.put(
             name,
             text=config.text,
             store=args.store,
             pulls=args.pull is not None,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, replacement_trigger=made_for),
         )
 
         # 3. The machine, which knows the address alone
@@ -127,8 +130,7 @@ class FlatcarMachine(pulumi.ComponentResource):
                 depends_on=[ignition_object.resource],
                 protect=args.protect,
                 retain_on_delete=args.retain_on_delete,
-                # None and a value count as no change to the engine: switching lifecycles replaces nothing.
-                replacement_trigger=config.config_id if args.lifecycle is Lifecycle.REPLACE else None,
+                replacement_trigger=made_for,
             ),
         )
 

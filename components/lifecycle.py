@@ -8,8 +8,9 @@
 | `replace`  | the machine, when a new one runs | what is not in the machine: reserved addresses                       |
 | `ignore`   | nothing                         | everything: the change waits in the object, and is told as pending    |
 
-Switching from one to another changes no machine by itself. The object's address is the same for all of them: were it
-another for each config with `replace`, a machine could not go back to an in-place lifecycle without being replaced.
+Switching from one to another changes no machine by itself. A machine's object keeps its address for the machine's life.
+One that `replace` makes has an object of its own, at an address with its config's id; going back to an in-place
+lifecycle, it keeps that address, and another config is written there.
 
 `reformat` keeps the host keys by way of the OEM partition: `scripts/stage.sh` puts them there, and the unit that
 `with_lifecycle` adds brings them back before sshd starts, so that no private key leaves the machine.

@@ -62,6 +62,33 @@ def checked_address(
     return pulumi.Output.all(address, checked).apply(lambda both: str(both[0]))
 
 
+def in_one_place(
+    value: pulumi.Output[str], problem: str, here: pulumi.Output[str], there: pulumi.Output[str]
+) -> pulumi.Output[str]:
+    """`value`; `pulumi.RunError`, at preview, when a machine would be in another place than what it uses.
+
+    Places that are not known yet pass; `value` need not be known. `problem` is the message, with a `{}` for each place.
+    """
+
+    def check(places: list[str]) -> None:
+        machine, other = places
+        if machine and other and machine != other:
+            raise pulumi.RunError(problem.format(machine, other))
+
+    checked = pulumi.Output.all(here, there).apply(check)
+    return pulumi.Output.all(value, checked).apply(lambda both: str(both[0]))
+
+
+def kept_as(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Protected and retained as the machine is: what belongs to it must not go when it stays.
+
+    An attempt to destroy a protected machine would take its address and its volume away first.
+    """
+    if opts is None:
+        return pulumi.ResourceOptions()
+    return pulumi.ResourceOptions(protect=opts.protect, retain_on_delete=opts.retain_on_delete)
+
+
 def by_name(machine: pulumi.Resource, name: str) -> str:
     """The command that replaces this machine, and nothing else that has its name."""
     return f"pulumi up --replace '**:{type(machine).__name__}::{name}'"

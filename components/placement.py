@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from components.cloud_access import check_spaces_key, check_token
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,13 +27,14 @@ def placement(settings: Settings) -> Place:
     if settings.digitalocean is not None:
         from components.platforms.droplet import DigitalOcean, Droplet
 
-        droplets = DigitalOcean(settings.digitalocean)
+        check_token()
+        droplets = DigitalOcean(settings.digitalocean, retain=_one_stays(settings))
         store = _store(settings)
         return lambda machine: (Droplet(droplets, machine.droplet), store)
     if settings.aws is not None:
         from components.platforms.ec2 import Aws, Ec2
 
-        instances = Aws(settings.aws)
+        instances = Aws(settings.aws, retain=_one_stays(settings))
         store = _store(settings)
         return lambda machine: (Ec2(instances, machine.ec2), store)
     if settings.platform == "host":
@@ -39,10 +42,16 @@ def placement(settings: Settings) -> Place:
     return _on_this_computer(settings)
 
 
+def _one_stays(settings: Settings) -> bool:
+    """Whether the cloud keeps a machine that Pulumi forgets: then what guards it has to stay as well."""
+    return any(machine.retain_on_delete for machine in settings.machines)
+
+
 def _store(settings: Settings) -> Store:
     if settings.store.kind == "spaces":
         from components.stores.spaces import Spaces
 
+        check_spaces_key()
         return Spaces(settings.store)
     from components.stores.s3 import S3
 

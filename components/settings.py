@@ -148,7 +148,7 @@ def read_settings(
     aws = aws_settings(instances) if platform == "aws" else None
     if (region := values.get("aws:region")) is not None and (wrong := aws_region_problem(region)) is not None:
         problems.append(f"aws:region: {wrong}")
-    store = store_settings(section.section("store"), platform)
+    store = store_settings(section.section("store"), platform, region or "")
     settings = Settings(
         platform=platform,
         digitalocean=digitalocean_settings(droplets, login.public_key) if platform == "digitalocean" else None,
@@ -305,6 +305,11 @@ def _check_replace(section: Section, machine: MachineSettings, platform: str) ->
     if machine.protect:
         section.problem(
             "protect", "a protected machine can't be replaced; choose an in-place lifecycle, or unprotect it"
+        )
+    if machine.retain_on_delete:
+        section.problem(
+            "retain_on_delete",
+            "'replace' would leave a machine behind with each change, which nobody knows of; choose one of them",
         )
     if machine.droplet.volume or machine.ec2.volume:
         section.problem(

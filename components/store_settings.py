@@ -28,8 +28,11 @@ class StoreSettings:
     protect: bool = False
 
 
-def store_settings(section: Section, platform: str) -> StoreSettings:
-    """Read `flatcar:store`; problems go to the section's list. Each platform has its natural store as the default."""
+def store_settings(section: Section, platform: str, aws_region: str = "") -> StoreSettings:
+    """Read `flatcar:store`; problems go to the section's list. Each platform has its natural store as the default.
+
+    `aws_region` is `aws:region`, "" when the stack's config doesn't set it.
+    """
     default = {"digitalocean": "spaces", "aws": "s3"}.get(platform, "folder")
     kind = section.choice("kind", KINDS, default)
     allowed = {"qemu": ("folder",), "digitalocean": ("spaces", "s3"), "aws": ("s3",)}.get(platform, KINDS)
@@ -50,6 +53,8 @@ def store_settings(section: Section, platform: str) -> StoreSettings:
         keep_days=section.integer("keep_days", 30, minimum=1, maximum=3650),
         protect=section.flag("protect", False),
     )
+    if kind == "s3" and settings.region and aws_region and settings.region != aws_region:
+        section.problem("region", f"is {settings.region}, but aws:region, where the bucket is made, is {aws_region}")
     if kind == "s3" and platform != "aws" and not public:
         section.problem(
             "public",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import sshd as ssh_server
-from tests.support.pulumi import Pulumi
+from tests.support.pulumi import Pulumi, plugin_in_use
 from toolchain import places
 
 TESTS = Path(__file__).parent
@@ -23,6 +23,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(tier)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which provider plugins the engine's tests ran with: the real ones, or this project's stand-ins."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    if any(report.nodeid.startswith("tests/engine/") for report in reports):
+        for name in ("command", "digitalocean", "aws"):
+            terminalreporter.write_line(plugin_in_use(name))
 
 
 def missing(what: str) -> None:

@@ -97,8 +97,7 @@ class BucketPlace:
         if self.kind == "spaces":
             host, given = f"{self.region}.digitaloceanspaces.com", os.environ.get("SPACES_ENDPOINT_URL")
         else:
-            suffix = ".cn" if self.region.startswith("cn-") else ""
-            host = f"s3.{self.region}.amazonaws.com{suffix}"
+            host = s3_host(self.region)
             given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         if given and "{{" not in given:  # else the provider's template for the default
             return f"{given.rstrip('/')}/{self.bucket}/{key}"
@@ -155,6 +154,12 @@ class BucketPlace:
         code = re.search(rb"<Code>(\w{1,64})</Code>", answer.body)
         text = f"the bucket {self.bucket} answers {method} with {answer.status} {code[1].decode() if code else ''}"
         return NoAccessError(text.rstrip()) if answer.status in (401, 403) else OSError(text.rstrip())
+
+
+def s3_host(region: str) -> str:
+    """S3's own host name in a region; China and the European sovereign cloud have domains of their own."""
+    domain = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}.get(region.partition("-")[0], "amazonaws.com")
+    return f"s3.{region}.{domain}"
 
 
 def _answer(request: urllib.request.Request) -> _Answer:

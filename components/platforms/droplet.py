@@ -7,11 +7,14 @@ have no IPv6 and need an SSH key; a firewall that is there before the first drop
 
 from __future__ import annotations
 
+import re
+
 import pulumi
 import pulumi_digitalocean as digitalocean
 
+from components.cloud_access import said, tell_example
 from components.droplet_settings import DigitalOceanSettings, DropletSettings
-from components.pending import checked_address, tell_pending
+from components.pending import checked_address, in_one_place, kept_as, tell_pending
 from components.platforms import PlatformMachine
 
 ANYWHERE = ["0.0.0.0/0", "::/0"]
@@ -22,16 +25,28 @@ SIZE = "size"
 """A change powers a droplet off and on: done for the machine that names its size, not for all by the default."""
 STAYS = pulumi.ResourceOptions(ignore_changes=["region"])
 """A reserved IP and a volume stay where they are, as their droplet does."""
+BACK = (
+    "and what is there already stays where it is. Put flatcar:digitalocean.region back, or add another machine for the "
+    "other region"
+)
 PROTECTED = pulumi.ResourceOptions(protect=True)
 
 
 class DigitalOcean:
-    """What the droplets of a stack share: the image, the SSH keys, the tag and the firewall that follows the tag."""
+    """What the droplets of a stack share: the image, the SSH keys, the tag and the firewall that follows the tag.
 
-    def __init__(self, settings: DigitalOceanSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+    With `retain` Pulumi forgets the tag and the firewall instead of deleting them: a droplet that stays needs them.
+    """
+
+    def __init__(
+        self, settings: DigitalOceanSettings, opts: pulumi.ResourceOptions | None = None, *, retain: bool = False
+    ) -> None:
         self.settings = settings
+        tell_example("flatcar:digitalocean.ssh_from", settings.ssh_from)
+        _look_at_region(settings)
+        guards = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=retain))
         self.tag = f"flatcar-{pulumi.get_stack()}"
-        tag = digitalocean.Tag("machines", name=self.tag, opts=opts)
+        tag = digitalocean.Tag("machines", name=self.tag, opts=guards)
         self.image = self._image(opts)
         self.ssh_keys: list[pulumi.Input[str]] = [
             digitalocean.SshKey(f"login-{index}", public_key=key, name=f"{self.tag}-{index}", opts=opts).id
@@ -61,7 +76,7 @@ class DigitalOcean:
                 {"protocol": "udp", "port_range": "1-65535", "destination_addresses": ANYWHERE},
                 {"protocol": "icmp", "destination_addresses": ANYWHERE},
             ],
-            opts=opts,
+            opts=guards,
         )
 
     def _image(self, opts: pulumi.ResourceOptions | None) -> pulumi.Input[str]:
@@ -143,8 +158,7 @@ class Droplet:
             way=f"To power this one off and on for it: flatcar:machines.{name}.droplet.size: {settings.size}",
         )
         inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
-        # Else an attempt to destroy a protected machine would take its address and its volume away first.
-        attached = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(protect=opts.protect if opts else None))
+        attached = pulumi.ResourceOptions.merge(inside, kept_as(opts))
         address = self._address(name, droplet, attached)
         if machine.volume:
             address = self._with_volume(name, droplet, address, attached)
@@ -171,7 +185,12 @@ class Droplet:
             droplet_id=droplet.id.apply(int),
             opts=pulumi.ResourceOptions.merge(opts, STAYS),
         )
-        return _in_one_region(name, droplet, "reserved IP", reserved.region, reserved.ip_address)
+        return in_one_place(
+            reserved.ip_address,
+            f"{name}: a droplet in {{}} can't use its reserved IP in {{}}, {BACK}",
+            droplet.region,
+            reserved.region,
+        )
 
     def _with_volume(
         self, name: str, droplet: digitalocean.Droplet, address: pulumi.Output[str], opts: pulumi.ResourceOptions
@@ -185,7 +204,9 @@ class Droplet:
             tags=[self._shared.tag],
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions.merge(STAYS, PROTECTED)),
         )
-        address = _in_one_region(name, droplet, "volume", volume.region, address)
+        address = in_one_place(
+            address, f"{name}: a droplet in {{}} can't use its volume in {{}}, {BACK}", droplet.region, volume.region
+        )
         attachment = digitalocean.VolumeAttachment(
             f"{name}-data",
             droplet_id=droplet.id.apply(int),
@@ -195,18 +216,25 @@ class Droplet:
         return pulumi.Output.all(address, attachment.id).apply(lambda both: str(both[0]))
 
 
-def _in_one_region(
-    name: str, droplet: digitalocean.Droplet, what: str, region: pulumi.Output[str], address: pulumi.Output[str]
-) -> pulumi.Output[str]:
-    """`address`; `pulumi.RunError`, at preview, when a droplet would be in another region than what it uses."""
+def _look_at_region(settings: DigitalOceanSettings) -> None:
+    """Ask DigitalOcean for the region, at preview: it refuses a wrong token, and tells which sizes there are.
 
-    def check(regions: list[str]) -> None:
-        here, there = regions
-        if here and there and here != there:
+    What is not on offer is a warning alone: it is for new droplets, and those that are there stay as they are.
+    """
+    there = f"flatcar:digitalocean.region: {settings.region}"
+    try:
+        region = digitalocean.get_region(slug=settings.region)
+    except Exception as error:  # noqa: BLE001 # the SDK raises nothing more exact
+        if re.search(r"\b401\b", str(error)):
             raise pulumi.RunError(
-                f"{name}: a droplet in {here} can't use its {what} in {there}, and what is there already stays where "
-                "it is. Put flatcar:digitalocean.region back, or add another machine for the other region"
-            )
-
-    checked = pulumi.Output.all(droplet.region, region).apply(check)
-    return pulumi.Output.all(address, checked).apply(lambda both: str(both[0]))
+                f"DigitalOcean refuses the API token (digitalocean:token, else DIGITALOCEAN_TOKEN): {said(error)}"
+            ) from None
+        pulumi.log.warn(f"{there}: can't be looked at: {said(error)}")
+        return
+    if not region.available:
+        pulumi.log.warn(f"{there} takes no new droplets now")
+    if settings.size not in region.sizes:
+        pulumi.log.warn(
+            f"flatcar:digitalocean.size: {settings.region} has no {settings.size} now, so a new droplet would be "
+            f"refused; it has {', '.join(sorted(region.sizes)[:12])} … (doctl compute size list)"
+        )

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import pulumi
 from pulumi_aws import ebs, ec2, iam
 
+from components.cloud_access import said, tell_example
 from components.ec2_settings import AwsSettings, InstanceSettings
-from components.pending import checked_address, tell_pending
+from components.pending import checked_address, in_one_place, kept_as, tell_pending
 from components.platforms import PlatformMachine
 
 FLATCAR_ACCOUNT = "075585003325"
@@ -29,10 +30,16 @@ TYPE = "instanceType"
 
 
 class Aws:
-    """What the instances of a stack share: the AMI and the security group."""
+    """What the instances of a stack share: the AMI and the security group.
 
-    def __init__(self, settings: AwsSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+    With `retain` Pulumi forgets the group instead of deleting it: AWS deletes none that an instance is in.
+    """
+
+    def __init__(
+        self, settings: AwsSettings, opts: pulumi.ResourceOptions | None = None, *, retain: bool = False
+    ) -> None:
         self.settings = settings
+        tell_example("flatcar:aws.ssh_from", settings.ssh_from)
         self.tags = {"flatcar:stack": pulumi.get_stack(), **settings.tags}
         self.ami = settings.ami.id or _find_ami(settings)
         login = ec2.SecurityGroupIngressArgs(
@@ -63,9 +70,20 @@ class Aws:
                     protocol="-1", from_port=0, to_port=0, cidr_blocks=["0.0.0.0/0"], ipv6_cidr_blocks=["::/0"]
                 )
             ],
-            tags=self.tags,
-            opts=opts,
+            tags={"Name": f"flatcar-{pulumi.get_stack()}", **self.tags},
+            opts=pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(retain_on_delete=retain, ignore_changes=["vpcId"])
+            ),
         )
+        self.group_id = in_one_place(
+            self.security_group.id,
+            "flatcar:aws.vpc: is {}, but this stack's machines and their security group are in {} and can't leave it. "
+            "Put vpc and subnet back, or make another stack for the other network",
+            pulumi.Output.from_input(settings.vpc),
+            self.security_group.vpc_id,
+        )
+        self.partition = self.security_group.arn.apply(lambda arn: arn.split(":")[1])
+        """`aws`, or `aws-cn`, `aws-us-gov` …: what ARNs begin with there."""
 
 
 class Ec2:
@@ -88,9 +106,12 @@ class Ec2:
         shared, machine, settings = self._shared, self._machine, self._shared.settings
         tags = {"Name": name, **shared.tags, **machine.tags}
         inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
-        # Else an attempt to destroy a protected machine would take its address and its volume away first.
-        attached = pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(protect=opts.protect if opts else None))
-        profile, policy = _may_read_its_object(name, pulumi.Output.from_input(user_data), tags, inside)
+        attached = pulumi.ResourceOptions.merge(inside, kept_as(opts))
+        its_own = pulumi.ResourceOptions.merge(attached, pulumi.ResourceOptions(protect=False))
+        policy_text = pulumi.Output.all(user_data, shared.partition).apply(
+            lambda known: json.dumps(role_policy(*known))
+        )
+        profile, policy = _may_read_its_object(name, policy_text, tags, its_own)
         instance = ec2.Instance(
             name,
             ami=shared.ami,
@@ -98,7 +119,7 @@ class Ec2:
             key_name=settings.key_name or None,
             subnet_id=settings.subnet or None,
             availability_zone=settings.availability_zone or None,
-            vpc_security_group_ids=[shared.security_group.id],
+            vpc_security_group_ids=[shared.group_id],
             iam_instance_profile=profile.name,
             user_data=user_data,
             user_data_replace_on_change=False,
@@ -199,10 +220,17 @@ class Ec2:
             stop_instance_before_detaching=True,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
         )
+        address = in_one_place(
+            address,
+            f"{name}: an instance in {{}} can't use its volume in {{}}, which stays where it is. Put "
+            "flatcar:aws.availability_zone back, or add another machine for the other zone",
+            instance.availability_zone,
+            volume.availability_zone,
+        )
         return pulumi.Output.all(address, attachment.id).apply(lambda both: str(both[0]))
 
 
-def role_policy(user_data: str) -> dict[str, object]:
+def role_policy(user_data: str, partition: str = "aws") -> dict[str, object]:
     """The right to read the one object that a pointer leads to: no other key, no listing, no other version's id."""
     source = urlsplit(json.loads(user_data)["ignition"]["config"]["replace"]["source"])
     if source.scheme != "s3":
@@ -214,37 +242,43 @@ def role_policy(user_data: str) -> dict[str, object]:
                 "Sid": "ReadItsOwnConfig",
                 "Effect": "Allow",
                 "Action": "s3:GetObject",
-                "Resource": f"arn:aws:s3:::{source.netloc}{source.path}",
+                "Resource": f"arn:{partition}:s3:::{source.netloc}{source.path}",
             }
         ],
     }
 
 
 def _may_read_its_object(
-    name: str, user_data: pulumi.Output[str], tags: Mapping[str, str], opts: pulumi.ResourceOptions
+    name: str, policy_text: pulumi.Output[str], tags: Mapping[str, str], opts: pulumi.ResourceOptions
 ) -> tuple[iam.InstanceProfile, iam.RolePolicy]:
     trust = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
     }
     role = iam.Role(name, assume_role_policy=json.dumps(trust), tags=tags, opts=opts)
-    policy = iam.RolePolicy(
-        name, role=role.name, policy=user_data.apply(lambda text: json.dumps(role_policy(text))), opts=opts
-    )
+    policy = iam.RolePolicy(name, role=role.name, policy=policy_text, opts=opts)
     return iam.InstanceProfile(name, role=role.name, tags=tags, opts=opts), policy
 
 
 def _find_ami(settings: AwsSettings) -> str:
     """The id of Flatcar's AMI of exactly that name. Raises `pulumi.RunError` when the region has none."""
     ami = settings.ami
-    found = ec2.get_ami_ids(
-        owners=[FLATCAR_ACCOUNT],
-        filters=[
-            {"name": "name", "values": [ami.name]},
-            {"name": "architecture", "values": [ami.architecture]},
-            {"name": "virtualization-type", "values": ["hvm"]},
-        ],
-    )
+    try:
+        found = ec2.get_ami_ids(
+            owners=[FLATCAR_ACCOUNT],
+            include_deprecated=True,  # which public images are after two years; machines may still be made of them
+            filters=[
+                {"name": "name", "values": [ami.name]},
+                {"name": "architecture", "values": [ami.architecture]},
+                {"name": "virtualization-type", "values": ["hvm"]},
+            ],
+        )
+    except Exception as error:  # noqa: BLE001 # the SDK raises nothing more exact
+        raise pulumi.RunError(
+            f"flatcar:aws.ami: AWS doesn't tell which image {ami.name} is: {said(error)}\n"
+            "Are the credentials right (AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), is aws:region "
+            "set, and is ec2:DescribeImages allowed? `aws sts get-caller-identity` tells who you are to AWS"
+        ) from None
     if len(found.ids) != 1:
         raise pulumi.RunError(
             f"flatcar:aws.ami: {len(found.ids)} images of Flatcar's account {FLATCAR_ACCOUNT} are called {ami.name} "

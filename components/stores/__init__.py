@@ -25,8 +25,8 @@ class StoredObject:
     source_url: pulumi.Output[str]
     """What the pointer's `ignition.config.replace.source` holds, as the *machine* sees it.
 
-    A function of the store and the machine's name alone: no hash, no version id, no expiring signature. It is known
-    at preview wherever the store allows it, and the same before and after any change of the content.
+    No version id, no expiring signature: the same before and after any change of the content, for the machine's whole
+    life. It is known at preview once the object is there.
     """
 
     version: pulumi.Output[str]
@@ -62,6 +62,9 @@ class Store(Protocol):
 
         A new content updates the object in place, atomically where the store can: a machine that reads at that
         moment gets the old or the new one, whole. Secret content stays secret in state, previews and logs.
+
+        With `opts.replacement_trigger`, a config id, the machine is replaced for another config: then the new machine's
+        object lies at another address, and the old one at its own until the old machine is gone.
         """
         ...
 

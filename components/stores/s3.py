@@ -8,21 +8,23 @@ A machine on EC2 reads its own object, and nothing else, with its role (`platfor
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_aws import s3
 
-from components.commands.bucket_place import CONTENT_TYPE
+from components.commands.bucket_place import CONTENT_TYPE, s3_host
 from components.store_settings import StoreSettings
 from components.stores import StoredObject, md5, public_store_problem
-from components.stores.unguessable import Unguessable
+from components.stores.address import UNGUESSABLE, Address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.stores import Content
 
+PRIVATE_FOLDER = "machines"
 PUBLIC_FOLDER = "public"
 
 
@@ -64,7 +66,7 @@ class S3:
             s3.BucketPolicy(
                 "configs",
                 bucket=self.bucket.bucket,
-                policy=json.dumps(bucket_policy(settings.bucket, public=public)),
+                policy=self.bucket.arn.apply(lambda arn: json.dumps(bucket_policy(arn, public=public))),
                 opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[access])),
             ),
         ]
@@ -92,15 +94,17 @@ class S3:
     def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
 
+        For a machine that is made for one config, as `opts.replacement_trigger` says: `machines/NAME/ID-RANDOM.ign`.
         `etag` (for AES256) makes `refresh` notice a second writer, and the next `up` mend it.
         """
-        bucket, region = self._settings.bucket, self._settings.region
+        bucket = self._settings.bucket
         if self._settings.public:
-            unguessable = Unguessable(f"{name}-address", opts)
-            key = unguessable.stdout.apply(lambda random: f"{PUBLIC_FOLDER}/{random.strip()}/{name}.ign")
-            source_url = key.apply(lambda path: f"https://{bucket}.s3.{region}.amazonaws.com/{path}")
+            key = Address(name, UNGUESSABLE, opts).text.apply(lambda random: f"{PUBLIC_FOLDER}/{random}/{name}.ign")
+            host = f"{bucket}.{s3_host(self._settings.region)}"
+            source_url = key.apply(lambda path: f"https://{host}/{path}")
         else:
-            key = pulumi.Output.from_input(f"machines/{name}.ign")
+            wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
+            key = Address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts).text
             source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
         text = pulumi.Output.from_input(content(source_url))
         stored = s3.BucketObjectv2(
@@ -119,9 +123,17 @@ class S3:
         return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
 
 
-def bucket_policy(bucket: str, *, public: bool) -> dict[str, object]:
+def _make_key(name: str, config_id: str | None) -> str:
+    """The shell command that prints a key. Random bits for one config's own: it may come back while the old one goes,
+    which takes all versions of its key along."""
+    if config_id is None:
+        return f"printf %s {shlex.quote(f'{PRIVATE_FOLDER}/{name}.ign')}"
+    return f'printf %s/%s/%s-%s.ign {PRIVATE_FOLDER} {shlex.quote(name)} {config_id[:12]} "$({UNGUESSABLE})"'
+
+
+def bucket_policy(arn: str, *, public: bool) -> dict[str, object]:
     """Nothing without TLS, for nobody; a `public` bucket lets anyone read what is in its public folder, not list it."""
-    everything = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    everything = [arn, f"{arn}/*"]
     statements: list[dict[str, object]] = [
         {
             "Sid": "TlsOnly",
@@ -139,7 +151,7 @@ def bucket_policy(bucket: str, *, public: bool) -> dict[str, object]:
                 "Effect": "Allow",
                 "Principal": "*",
                 "Action": "s3:GetObject",
-                "Resource": f"arn:aws:s3:::{bucket}/{PUBLIC_FOLDER}/*",
+                "Resource": f"{arn}/{PUBLIC_FOLDER}/*",
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}

@@ -15,7 +15,7 @@ import pulumi_digitalocean as digitalocean
 from components.commands.bucket_place import CONTENT_TYPE
 from components.store_settings import StoreSettings
 from components.stores import StoredObject, md5, public_store_problem
-from components.stores.unguessable import Unguessable
+from components.stores.address import UNGUESSABLE, Address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,8 +57,7 @@ class Spaces:
 
     def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `NAME-RANDOM.ign`. `etag` makes `refresh` notice a second writer, and the next `up` mend it."""
-        unguessable = Unguessable(f"{name}-address", opts)
-        key = unguessable.stdout.apply(lambda random: f"{name}-{random.strip()}.ign")
+        key = Address(name, UNGUESSABLE, opts).text.apply(lambda random: f"{name}-{random}.ign")
         bucket, region = self._settings.bucket, self._settings.region
         source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
         text = pulumi.Output.from_input(content(source_url))

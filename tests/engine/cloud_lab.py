@@ -1,6 +1,6 @@
 """Stacks of this project on fake clouds: the real engine and program, a real sshd for each machine, real HTTP APIs.
 
-Which provider plugin ran, the real one or a stand-in, is in `CloudLab.plugin` and is printed with each test.
+Which provider plugins ran, the real ones or stand-ins, stands at the end of the tests' output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import yaml  # type: ignore[import-untyped]
 
 from tests.fakes.machines import MachinePark
-from toolchain.plugins import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,6 @@ class CloudLab:
     pulumi: Pulumi
     config: dict[str, Any]
     park: MachinePark
-    plugin: str
     line: str = MOTD
     """What the config of the web machines has in /etc/motd now."""
 
@@ -118,11 +116,6 @@ def stack_config(name: str, park: MachinePark) -> dict[str, Any]:
         for name, machine in config["flatcar:machines"].items()
     }
     return config
-
-
-def plugin_in_use(name: str) -> str:
-    """Which plugin the tests run with."""
-    return f"the {name} plugin: " + ("STAND-IN of this project" if install.is_stand_in(name) else "the real one")
 
 
 def touched(run: Run) -> dict[str, str]:

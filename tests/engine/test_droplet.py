@@ -1,7 +1,7 @@
 """The stack `dev` (droplets, Spaces) on the real engine, against DigitalOcean's API on loopback.
 
 Machines are loopback machines: real SSH, stand-in system (`loopback_machine`). Spaces is moto's S3 server. The tests
-run with the real digitalocean plugin where it is installed, else with the stand-in; `lab.plugin` says which.
+run with the real digitalocean plugin where it is installed, else with the stand-in; their output ends with which.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from tests.engine.cloud_lab import (
     a_failed_change_is_put_back_and_tried_again,
     copy_project,
     in_place,
-    plugin_in_use,
     stack_config,
     steps_of,
     touched,
@@ -96,10 +95,8 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]
                 pulumi=stack,
                 config=stack_config("dev", park),
                 park=park,
-                plugin=plugin_in_use("digitalocean"),
             )
             lab.api, lab.spaces = api, Aws(objects)
-            print(lab.plugin)
             yield lab
             lab.take_down()
 
@@ -259,8 +256,11 @@ def test_machines_come_wait_change_size_and_go_without_touching_others(lab: Drop
 
 
 def test_replace_makes_the_new_machine_first_and_switching_lifecycles_replaces_nothing(lab: DropletLab) -> None:
+    lab.machines()["web"]["droplet"] = {"reserved_ip": True}
     lab.up()
     first = str(lab.droplet("web")["id"])
+    (address,) = lab.api.reserved_ips
+    (old_key,) = lab.objects()
     for lifecycle in ("ignore", "replace"):
         lab.machines()["web"]["lifecycle"] = lifecycle
         run = lab.up()
@@ -279,11 +279,33 @@ def test_replace_makes_the_new_machine_first_and_switching_lifecycles_replaces_n
     assert lab.park.ever == [first, second]
     assert lab.park.machines[second].boots == 1
     assert "Only on a new machine." in lab.motd(second)
+    assert lab.pulumi.outputs()["web"]["address"] == address == next(iter(lab.api.reserved_ips))
+    assert lab.api.reserved_ips[address]["droplet"]["id"] == int(second)
+    (key,) = lab.objects()
+    assert key != old_key, "a config's own address"
     lab.machines()["web"]["lifecycle"] = "reset"
     lab.edit_web("In place again.")
     assert touched(lab.up()) == in_place("web", stored="SpacesBucketObject")
     assert lab.park.ever == [first, second]
     assert "In place again." in lab.motd(second)
+    lab.machines()["web"]["lifecycle"] = "replace"
+    assert not [step for step in steps_of(lab.up()) if step[1] in ("Droplet web", "Command web-address")]
+
+    # A new machine that fails its proof: the old one runs on, with its own object, until a next one is proven.
+    lab.machines()["web"]["health"] = {"commands": [{"name": "never", "command": "false", "seconds": 1}]}
+    held = lab.objects()[key]
+    lab.edit_web("Fails.")
+    assert lab.up(code=None).code != 0
+    third = lab.park.ever[2]
+    assert set(lab.park.machines) == {second, third}
+    assert lab.park.machines[second].boots == 2 and "In place again." in lab.motd(second)
+    assert len(lab.objects()) == 2 and lab.objects()[key] == held
+    lab.machines()["web"]["health"] = {}
+    lab.edit_web("In place again.")  # back to what the old one has
+    lab.up()
+    (fourth,) = lab.park.machines
+    assert fourth not in (first, second, third) and "In place again." in lab.motd(fourth)
+    assert len(lab.objects()) == 1 and key not in lab.objects()
 
 
 def test_a_config_with_secrets_is_refused_unless_each_is_allowed_by_name(lab: DropletLab) -> None:
@@ -360,7 +382,9 @@ def test_protect_and_retain_hold_a_droplet_back(lab: DropletLab) -> None:
     lab.machines()["web"] |= {"protect": False, "retain_on_delete": True}
     lab.up()
     lab.pulumi.destroy()
-    assert set(lab.api.left()) == {"droplets"}, "retained: forgotten, not deleted"
+    left = lab.api.left()
+    assert set(left) == {"droplets", "firewalls", "tags"}, "forgotten, not deleted, and neither is what guards it"
+    assert next(iter(lab.api.firewalls.values()))["tags"][0] in lab.droplet("web")["tags"]
 
 
 def test_a_droplet_that_the_state_has_lost_is_adopted(lab: DropletLab) -> None:
@@ -380,6 +404,41 @@ def test_a_droplet_that_the_state_has_lost_is_adopted(lab: DropletLab) -> None:
     lab.edit_web("After adoption.")
     lab.up()
     assert "After adoption." in lab.motd(str(droplet["id"]))
+
+
+def test_what_opens_digitalocean_is_asked_for_at_preview(lab: DropletLab) -> None:
+    given = dict(lab.pulumi.env)
+
+    def refused(**env: str) -> str:
+        lab.pulumi.env.update(given, **env)
+        run = lab.preview(code=None)
+        assert run.code != 0 and "Traceback" not in run.output
+        return run.output
+
+    assert "there is no API token for DigitalOcean: export DIGITALOCEAN_TOKEN=" in refused(DIGITALOCEAN_TOKEN="")
+    assert "DigitalOcean refuses the API token" in refused(DIGITALOCEAN_TOKEN="wrong")
+    missing = refused(SPACES_ACCESS_KEY_ID="", SPACES_SECRET_ACCESS_KEY="")
+    assert "not in the environment: SPACES_ACCESS_KEY_ID and SPACES_SECRET_ACCESS_KEY." in missing
+    assert "which the API token is not" in missing
+    lab.pulumi.env.update(given)
+
+
+def test_what_a_region_does_not_have_is_told_first_and_mended_after_a_failure(lab: DropletLab) -> None:
+    lab.config["flatcar:digitalocean"]["size"] = "s-8vcpu-16gb"
+    seen = lab.preview()
+    assert "flatcar:digitalocean.size: fra1 has no s-8vcpu-16gb now, so a new droplet would be refused" in seen.output
+    assert "s-1vcpu-1gb, s-2vcpu-2gb" in seen.output
+    someone = lab.spaces.client("s3", account="999999999999")
+    someone.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    failed = lab.up(code=None)
+    assert failed.code != 0 and "SpacesBucket" in failed.output and "BucketAlreadyExists" in failed.output
+    assert not lab.api.droplets, "no droplet without its object"
+    someone.delete_bucket(Bucket=BUCKET)
+    failed = lab.up(code=None)
+    assert failed.code != 0 and "Size is not available in this region" in failed.output
+    lab.config["flatcar:digitalocean"]["size"] = "s-2vcpu-2gb"
+    lab.up()
+    assert lab.droplet("web")["size_slug"] == "s-2vcpu-2gb" and len(lab.park.ever) == 1
 
 
 def droplet_state(lab: DropletLab) -> dict[str, Any]:

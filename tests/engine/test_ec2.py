@@ -1,14 +1,15 @@
 """The stack `production` (EC2, S3, IAM) on the real engine, against moto's server on loopback.
 
 Machines are loopback machines: real SSH, stand-in system (`loopback_machine`). The tests run with the real aws plugin
-where it is installed, else with the stand-in; `lab.plugin` says which. moto refuses what is not signed, but asks no
-role: what policies allow is asked of an evaluator (`iam_policy`), with those that the stack wrote.
+where it is installed, else with the stand-in; their output ends with which. moto refuses what is not signed, but asks
+no role: what policies allow is asked of an evaluator (`iam_policy`), with those that the stack wrote.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -17,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.ignition_object import pointer
 from tests.engine.cloud_lab import (
     CloudLab,
     a_failed_change_is_put_back_and_tried_again,
     copy_project,
     in_place,
-    plugin_in_use,
     stack_config,
     steps_of,
     touched,
@@ -57,6 +58,10 @@ class Ec2Lab(CloudLab):
         answer = self.aws.s3.get_object(Bucket=BUCKET, Key="machines/web-1.ign")
         return answer["Body"].read().decode(), answer["VersionId"]
 
+    def keys(self) -> list[str]:
+        """The keys of all objects."""
+        return [item["Key"] for item in self.aws.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
     def two_plain_machines(self) -> None:
         """Leave the fleet's protection and addresses to the test that is about them."""
         shared = ("config", "lifecycle", "timeout", "health", "allow")
@@ -83,10 +88,9 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
         # For the real plugin; the stand-in needs none of them.
         skipped = ("skipCredentialsValidation", "skipRequestingAccountId", "s3UsePathStyle")
         config |= {f"aws:{name}": True for name in skipped}
-        lab = Ec2Lab(project=project, pulumi=stack, config=config, park=park, plugin=plugin_in_use("aws"))
+        lab = Ec2Lab(project=project, pulumi=stack, config=config, park=park)
         lab.aws = aws
         aws.publish_ami(VERSION)
-        print(lab.plugin)
         with loopback_addresses(park), switched_on(aws, park):
             yield lab
             for instance in aws.instances():
@@ -224,6 +228,40 @@ def test_the_fleet_of_the_stack_production_and_what_protection_holds_back(lab: E
     assert kept["Attachments"] == volume["Attachments"], "and so does the volume"
     lab.up()
 
+    worker_config = lab.project / "cl/machine-worker.yaml"
+    worker_config.write_text(worker_config.read_text().replace("mode: 0755", "mode: 0700", 1))
+    assert touched(lab.preview()) == in_place("worker-1", stored="BucketObjectv2")
+    lab.machines()["worker-1"]["lifecycle"] = "reset"  # a loopback machine has no host keys to bring back
+    assert touched(lab.up()) == in_place("worker-1", stored="BucketObjectv2"), "with a volume"
+    lab.machines()["worker-2"] = {**lab.machines()["worker-1"], "ec2": {"root_volume": 30}, "protect": False}
+    came = touched(lab.up())
+    assert came and all("worker-2" in name for name in came) and set(came.values()) == {"create"}
+    (disk,) = lab.instance("worker-2")["BlockDeviceMappings"]
+    (disk,) = lab.aws.ec2.describe_volumes(VolumeIds=[disk["Ebs"]["VolumeId"]])["Volumes"]
+    assert (disk["Size"], disk["Encrypted"]) == (30, True)
+    lab.machines()["worker-2"]["ec2"]["root_volume"] = 40
+    larger = lab.up()
+    assert touched(larger) == {} and "worker-2: pending: root volume is 30 and would be 40" in larger.output
+    del lab.machines()["worker-2"]
+    gone = touched(lab.up())
+    assert gone and all("worker-2" in name for name in gone) and set(gone.values()) == {"delete"}
+    assert {item["InstanceId"] for item in lab.aws.instances()} == {web["InstanceId"], worker["InstanceId"]}
+
+    lab.config["flatcar:aws"]["availability_zone"] = "eu-central-1b"
+    assert touched(lab.preview()) == {}, "for new machines"
+    lab.machines()["worker-1"]["protect"] = False
+    lab.up()
+    refused = lab.preview("--replace", "**:Instance::worker-1", code=None)
+    assert refused.code != 0
+    assert "worker-1: an instance in eu-central-1b can't use its volume in eu-central-1a" in refused.output
+    lab.config["flatcar:aws"]["availability_zone"] = "eu-central-1a"
+    lab.config["flatcar:aws"] |= {"vpc": "vpc-0123456789abcdef0", "subnet": "subnet-0123456789abcdef0"}
+    refused = lab.preview(code=None)
+    assert refused.code != 0 and "flatcar:aws.vpc: is vpc-0123456789abcdef0, but this stack's mach" in refused.output
+    assert "Traceback" not in refused.output
+    for name in ("vpc", "subnet"):
+        del lab.config["flatcar:aws"][name]
+
     lab.machines()["web-1"]["lifecycle"] = "replace"
     refused = lab.preview(code=None)
     assert refused.code != 0
@@ -233,10 +271,13 @@ def test_the_fleet_of_the_stack_production_and_what_protection_holds_back(lab: E
 def test_replace_makes_the_new_instance_first(lab: Ec2Lab) -> None:
     lab.two_plain_machines()
     del lab.machines()["web-2"]
+    lab.machines()["web-1"]["ec2"] = {"elastic_ip": True}
     lab.up()
     first = lab.instance("web-1")["InstanceId"]
+    address = lab.pulumi.outputs()["web-1"]["address"]
     lab.machines()["web-1"]["lifecycle"] = "replace"
     assert not [step for step in steps_of(lab.up()) if step[1] == "Instance web-1"], "a switch replaces nothing"
+    assert lab.keys() == ["machines/web-1.ign"]
     lab.edit_web("Only on a new machine.")
     run = lab.up()
     steps = steps_of(run)
@@ -246,6 +287,22 @@ def test_replace_makes_the_new_instance_first(lab: Ec2Lab) -> None:
     second = lab.instance("web-1")["InstanceId"]
     assert second != first and lab.park.ever == [first, second]
     assert "Only on a new machine." in lab.motd(second)
+    assert lab.pulumi.outputs()["web-1"]["address"] == address, "the Elastic IP goes with the name"
+    (key,) = lab.keys()
+    assert re.fullmatch(rf"machines/web-1/{lab.pulumi.outputs()['web-1']['configId'][:12]}-[0-9a-f]{{40}}\.ign", key)
+    assert lab.aws.user_data(second) == pointer(f"s3://{BUCKET}/{key}")
+    (role,) = [item["RoleName"] for item in lab.aws.iam.list_roles()["Roles"]]
+    (name,) = lab.aws.iam.list_role_policies(RoleName=role)["PolicyNames"]
+    (may,) = lab.aws.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]["Statement"]
+    assert may["Resource"] == f"arn:aws:s3:::{BUCKET}/{key}"
+
+    lab.machines()["web-1"]["lifecycle"] = "reset"
+    lab.edit_web("In place again.")
+    assert touched(lab.up()) == in_place("web-1", stored="BucketObjectv2")
+    assert lab.keys() == [key] and "In place again." in lab.motd(second)
+    lab.machines()["web-1"]["lifecycle"] = "replace"
+    assert not [step for step in steps_of(lab.up()) if step[1] in ("Instance web-1", "Command web-1-address")]
+    assert lab.keys() == [key] and lab.park.ever == [first, second]
 
 
 def test_an_instance_that_the_state_has_lost_is_adopted(lab: Ec2Lab) -> None:
@@ -298,6 +355,38 @@ def clients_config(lab: Ec2Lab, sshd: Sshd) -> str:
 def logins(sshd: Sshd) -> int:
     """How many there were on the jump host."""
     return sshd.log.read_text().count("Accepted publickey")
+
+
+def test_what_a_retained_instance_needs_stays_with_it(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    lab.machines()["web-2"] |= {"retain_on_delete": True, "ec2": {"elastic_ip": True}}
+    lab.up()
+    kept = lab.instance("web-2")["InstanceId"]
+    (group,) = lab.instance("web-2")["SecurityGroups"]
+    client = lab.aws.ec2
+    ssh = next(
+        rule
+        for rule in client.describe_security_groups(GroupIds=[group["GroupId"]])["SecurityGroups"][0]["IpPermissions"]
+        if rule["FromPort"] == 22
+    )
+    client.revoke_security_group_ingress(GroupId=group["GroupId"], IpPermissions=[ssh])
+    mended = lab.up("--refresh")
+    assert touched(mended) == {"SecurityGroup machines": "update"}, "what someone else took out comes back"
+
+    lab.pulumi.destroy()
+    left = lab.aws.left()
+    assert set(left) == {"instances", "groups", "addresses", "roles", "profiles"}, left
+    assert left["instances"] == [kept] and left["groups"] == [group["GroupId"]]
+    assert len(left["addresses"]) == len(left["roles"]) == 1
+    client.terminate_instances(InstanceIds=[kept])
+
+
+def test_credentials_that_are_missing_fail_the_preview_with_what_to_do(lab: Ec2Lab) -> None:
+    lab.pulumi.env |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+    refused = lab.preview(code=None)
+    assert refused.code != 0
+    assert "flatcar:aws.ami: AWS doesn't tell which image Flatcar-stable-4459.2.1-hvm is" in refused.output
+    assert "AWS_PROFILE, or AWS_ACCESS_KEY_ID" in refused.output and "Traceback" not in refused.output
 
 
 def test_an_ami_that_does_not_exist_is_refused_at_preview(lab: Ec2Lab) -> None:

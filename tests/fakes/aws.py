@@ -16,7 +16,9 @@ from typing import Any
 from unittest import mock
 
 import boto3
+from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models import ec2_backends
+from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
@@ -32,10 +34,14 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 def running_moto() -> Iterator[str]:
     """A moto server with nothing in it; yields its address.
 
-    It enforces bucket policies, for which each request counts as one over TLS: loopback has none.
+    It enforces bucket policies, for which each request counts as one over TLS: loopback has none. And it deletes no
+    security group that an instance is in.
     """
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    with mock.patch.object(FakeBucket, "get_permission", _permission_over_tls):
+    with (
+        mock.patch.object(FakeBucket, "get_permission", _permission_over_tls),
+        mock.patch.object(SecurityGroupBackend, "delete_security_group", _delete_unused(SecurityGroupBackend)),
+    ):
         yield from _serve(server)
 
 
@@ -48,6 +54,18 @@ def _serve(server: ThreadedMotoServer) -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def _delete_unused(backend: Any) -> Any:
+    delete = backend.delete_security_group
+
+    def delete_unused(self: Any, name: str | None = None, group_id: str | None = None) -> Any:
+        for instance in self.all_instances():
+            if instance.state != "terminated" and group_id in [group.id for group in instance.security_groups]:
+                raise DependencyViolationError(f"resource {group_id} has a dependent object")
+        return delete(self, name, group_id)
+
+    return delete_unused
 
 
 def _permission_over_tls(bucket: Any, action: str, resource: str) -> Any:
@@ -66,9 +84,16 @@ class Aws:
         self.endpoint = endpoint
         self.ec2, self.iam, self.s3 = (self.client(service) for service in ("ec2", "iam", "s3"))
 
-    def client(self, service: str) -> Any:
-        """A client of a service."""
-        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **_keys())
+    def client(self, service: str, *, account: str = "") -> Any:
+        """A client of a service; in another account where wanted."""
+        client = boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **_keys())
+        if account:
+
+            def of_another(params: Any, **_: object) -> None:
+                params["headers"]["x-moto-account-id"] = account
+
+            client.meta.events.register("before-call", of_another)
+        return client
 
     def signed(self, bucket: str, key: str) -> str:
         """An address that reads a key with credentials."""

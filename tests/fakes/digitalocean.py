@@ -23,6 +23,8 @@ from typing import Any
 
 Json = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
+REGIONS = ("fra1", "nyc3")
+SIZES = ("s-1vcpu-1gb", "s-2vcpu-2gb", "s-4vcpu-8gb")
 IMPORT_S = 0.5
 """How long an image is imported; the real provider looks after 1 s, and then only after a minute again."""
 
@@ -101,6 +103,8 @@ class DigitalOceanApi:
             raise ApiError(422, "SSH keys are required for custom images")
         if body.get("volumes"):
             raise ApiError(422, "this fake attaches no volumes at creation")
+        if body["size"] not in SIZES:
+            raise ApiError(422, "Size is not available in this region.")
         image = self._image(body["image"])
         for key in body["ssh_keys"]:
             if not any(str(key) in (str(known["id"]), known["fingerprint"]) for known in self.ssh_keys.values()):
@@ -362,6 +366,13 @@ class DigitalOceanApi:
             self.reserve(droplet, address)
         return 201, {"action": self._action(f"{body['type']}_ip", address, "reserved_ip")}
 
+    def list_regions(self, body: Json) -> tuple[int, Json]:
+        regions = [
+            {"slug": slug, "name": slug.upper(), "available": True, "features": ["metadata"], "sizes": list(SIZES)}
+            for slug in REGIONS
+        ]
+        return 200, {"regions": regions, "links": {}, "meta": {"total": len(regions)}}
+
     def get_action(self, id_: str, body: Json) -> tuple[int, Json]:
         return 200, {"action": self._one(self.actions, id_)}
 
@@ -448,6 +459,7 @@ ROUTES: tuple[tuple[str, str, Respond], ...] = (
     ("GET", r"/v2/reserved_ips/([\d.]+)", _Api.get_reserved_ip),
     ("DELETE", r"/v2/reserved_ips/([\d.]+)", _Api.delete_reserved_ip),
     ("POST", r"/v2/reserved_ips/([\d.]+)/actions", _Api.act_on_reserved_ip),
+    ("GET", "/v2/regions", _Api.list_regions),
     ("GET", r"/v2/(?:[a-z_]+/[^/]+/)?actions/(\d+)", _Api.get_action),
 )
 

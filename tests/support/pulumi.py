@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolchain.plugins import install
+
 TIMEOUT_S = 600.0
 """No run takes this long; it only ends tests that would hang."""
 
@@ -192,3 +194,8 @@ class Pulumi:
         """The stack's outputs, secrets shown."""
         outputs: dict[str, Any] = json.loads(self.run("stack", "output", "--json", "--show-secrets").output)
         return outputs
+
+
+def plugin_in_use(name: str) -> str:
+    """Which plugin the tests run with."""
+    return f"the {name} plugin: " + ("STAND-IN of this project" if install.is_stand_in(name) else "the real one")

@@ -143,6 +143,7 @@ def test_a_spaces_key_is_in_the_environment_or_nowhere(monkeypatch: pytest.Monke
     [
         ({}, {}, "https://configs.s3.eu-central-1.amazonaws.com/machines/web.ign"),
         ({"region": "cn-north-1"}, {}, "https://configs.s3.cn-north-1.amazonaws.com.cn/machines/web.ign"),
+        ({"region": "eusc-de-east-1"}, {}, "https://configs.s3.eusc-de-east-1.amazonaws.eu/machines/web.ign"),
         ({}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:5/"}, "http://127.0.0.1:5/configs/machines/web.ign"),
         ({}, {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "http://b"}, "http://b/configs/machines/web.ign"),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -31,7 +32,7 @@ def may(action: str, key: str, *, public: bool = False, role: str = "r", tls: bo
     return is_allowed(
         Request(action=action, resource=f"arn:aws:s3:::configs{key}", role=role, tls=tls),
         identity=[role_policy(pointer("s3://configs/machines/web.ign"))],
-        bucket=bucket_policy("configs", public=public),
+        bucket=bucket_policy("arn:aws:s3:::configs", public=public),
     )
 
 
@@ -53,6 +54,13 @@ def test_a_public_bucket_is_read_by_address_alone() -> None:
     assert not may("s3:GetObject", "/machines/web.ign", public=True, role="")
     assert not may("s3:ListBucket", "", public=True, role="")
     assert not may("s3:PutObject", key, public=True, role="")
+
+
+def test_arns_are_of_the_partition_that_the_machine_is_in() -> None:
+    (right,) = json.loads(json.dumps(role_policy(pointer("s3://configs/machines/web.ign"), "aws-cn")))["Statement"]
+    assert right["Resource"] == "arn:aws-cn:s3:::configs/machines/web.ign"
+    policy = json.dumps(bucket_policy("arn:aws-us-gov:s3:::configs", public=True))
+    assert "arn:aws:" not in policy and policy.count("arn:aws-us-gov:s3:::configs") == 3
 
 
 def test_a_pointer_that_a_role_can_not_serve_is_refused() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from components.cloud_values import is_arm
 from components.config_section import Section
 from components.exposure import sensitive_parts
 from components.ignition_object import pointer
@@ -105,6 +106,11 @@ def test_what_the_stacks_say_arrives() -> None:
             "flatcar:store.region: 'fra1' is not a region of AWS such as eu-central-1",
         ),
         ("store", {"kind": "s3", "bucket": "abc", "public": True}, "flatcar:store.region: is missing"),
+        (
+            "machines.web",
+            {"config": "cl/machine-web.yaml", "lifecycle": "replace", "retain_on_delete": True},
+            "flatcar:machines.web.retain_on_delete: 'replace' would leave a machine behind with each change",
+        ),
     ],
 )
 def test_a_wrong_value_for_droplets(path: str, value: Any, message: str) -> None:
@@ -134,6 +140,26 @@ def test_a_wrong_value_for_droplets(path: str, value: Any, message: str) -> None
         ("aws.ami", None, "flatcar:aws.ami.version: is missing"),
         ("aws.instance_typ", "t3.small", "aws.instance_typ: is not a known key; did you mean 'instance_type'?"),
         ("digitalocean", {"region": "fra1"}, "flatcar:digitalocean: is for another platform than 'aws'"),
+        (
+            "aws.instance_type",
+            "t4g.small",
+            "aws.instance_type: 't4g.small' is arm64, and flatcar:aws.ami.architecture is x",
+        ),
+        (
+            "machines.web-1.ec2",
+            {"instance_type": "m7gd.2xlarge"},
+            "web-1.ec2.instance_type: 'm7gd.2xlarge' is arm64, and flatcar:aws.ami.architecture is x86_64",
+        ),
+        (
+            "aws.ami",
+            {"version": "4459.2.1", "architecture": "arm64"},
+            "flatcar:aws.instance_type: 't3.small' is x86_64, and flatcar:aws.ami.architecture is arm64",
+        ),
+        (
+            "store.region",
+            "eu-west-1",
+            "flatcar:store.region: is eu-west-1, but aws:region, where the bucket is made, is eu",
+        ),
         ("machines.web-1.ec2", {"instance_type": "t3"}, "web-1.ec2.instance_type: 't3' is not an instance type"),
         ("machines.web-1.ec2", {"root_volume": -1}, "web-1.ec2.root_volume: has to be 0 to 65536"),
         ("machines.web-1.droplet", {"size": "s"}, "web-1.droplet: is for machines on another platform than 'aws'"),
@@ -157,9 +183,26 @@ def test_a_wrong_region_of_aws_is_told_by_its_key(region: str) -> None:
     assert f"aws:region: {region!r} is not a region of AWS such as eu-central-1" in problems
 
 
-@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "cn-north-1"])
+@pytest.mark.parametrize(
+    ("instance_type", "arm"),
+    [
+        ("t4g.small", True), ("a1.medium", True), ("c7gn.large", True), ("im4gn.large", True), ("g5g.xlarge", True),
+        ("m7i-flex.large", False), ("g4dn.xlarge", False), ("gr6.4xlarge", False), ("t3.small", False),
+        ("u-3tb1.56xlarge", False), ("p4de.24xlarge", False),
+    ],
+)  # fmt: skip
+def test_which_instance_types_are_arm(instance_type: str, arm: bool) -> None:
+    assert is_arm(instance_type) is arm
+
+
+def test_an_image_by_its_id_says_nothing_of_its_architecture() -> None:
+    config = changed(stack("production"), "aws.ami", {"id": "ami-0123456789abcdef0"})
+    assert read(changed(config, "aws.instance_type", "t4g.small"))[1] == ""
+
+
+@pytest.mark.parametrize("region", ["eu-central-1", "us-gov-west-1", "cn-north-1", "eusc-de-east-1"])
 def test_regions_of_all_partitions_are_accepted(region: str) -> None:
-    assert read(stack("production") | {"aws:region": region})[1] == ""
+    assert read(changed(stack("production"), "aws.availability_zone", f"{region}a") | {"aws:region": region})[1] == ""
 
 
 def test_registered_keys_and_port_ranges_are_accepted() -> None:

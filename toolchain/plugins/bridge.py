@@ -14,6 +14,7 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import os
+import re
 import secrets
 import typing
 import urllib.parse
@@ -47,6 +48,7 @@ class Bridged(ResourceType):
     """A resource type of the SDK. Names of its inputs and outputs are the SDK's."""
 
     sdk: type[pulumi.CustomResource]
+    # `replace_on` may name a part of an input too: `rootBlockDevice.encrypted`.
     automatic_name = ""
     """The input that gets a name with a random end when the program gives none; "" for none."""
     sets: frozenset[str] = frozenset()
@@ -139,7 +141,8 @@ class BridgeProvider(Provider):
         answer = provider_pb2.DiffResponse(hasDetailedDiff=True, changes=provider_pb2.DiffResponse.DIFF_NONE)
         for change in changes(_comparable(kind, old, ignored), _comparable(kind, new, ignored)):
             top = change.path.partition(".")[0].partition("[")[0]
-            replace = top in kind.replace_on
+            path = re.sub(r"\[\d+\]", "", change.path)
+            replace = any(path == name or path.startswith(f"{name}.") for name in kind.replace_on)
             answer.changes = provider_pb2.DiffResponse.DIFF_SOME
             code = f"{change.kind}_REPLACE" if replace else change.kind
             answer.detailedDiff[change.path].kind = provider_pb2.PropertyDiff.Kind.Value(code)

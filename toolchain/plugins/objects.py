@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from toolchain.plugins.base import Properties, ProviderError
 
@@ -69,7 +69,7 @@ def asked(question: Any) -> Any:
     """The answer of a boto3 call. Raises ProviderError with the cloud's own words."""
     try:
         return question()
-    except ClientError as error:
+    except (BotoCoreError, ClientError) as error:
         raise ProviderError(str(error)) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from toolchain.plugins.aws.attached import attached_types
 from toolchain.plugins.aws.buckets import bucket_types
 from toolchain.plugins.aws.clients import Clients
 from toolchain.plugins.aws.instances import ami_ids, instance_types
@@ -23,7 +24,7 @@ if __name__ == "__main__":
     provider = BridgeProvider(
         "aws",
         VERSION,
-        [*bucket_types(clients), *instance_types(clients), *role_types(clients)],
+        [*bucket_types(clients), *instance_types(clients), *attached_types(clients), *role_types(clients)],
         {"aws:ec2/getAmiIds:getAmiIds": lambda arguments: ami_ids(clients, arguments)},
         sys.argv[1] if len(sys.argv) > 1 else None,
         endpoint,

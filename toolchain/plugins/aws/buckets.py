@@ -68,7 +68,7 @@ class Bucket(OnAws):
 class _OfBucket(OnAws):
     """A part of a bucket's settings: one call to set it, one to look, one to take it away."""
 
-    replace_on = frozenset({"bucket"})
+    replace_on = frozenset({"bucket", "expectedBucketOwner"})
     looks: ClassVar[str]
     takes_away: ClassVar[str | None]
 
@@ -158,6 +158,17 @@ class Encryption(_OfBucket):
                 Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules}
             )
         )
+
+    def seen(self, found: dict[str, Any], state: Properties) -> Properties:
+        rules: list[Any] = [
+            {
+                "applyServerSideEncryptionByDefault": {
+                    "sseAlgorithm": rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+                }
+            }
+            for rule in found["ServerSideEncryptionConfiguration"]["Rules"]
+        ]
+        return {"rules": rules}
 
 
 class BucketPolicy(_OfBucket):

@@ -9,9 +9,11 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from toolchain.plugins.base import Properties, ProviderError, Value
 from toolchain.plugins.bridge import Bridged
+from toolchain.plugins.objects import asked, is_gone
 
 WAIT = {"Delay": 1, "MaxAttempts": 120}
 
@@ -60,6 +62,7 @@ class OnAws(Bridged):
         super().__init__()
         self.clients = clients
         self.outputs |= {"tagsAll"} & frozenset(self._types)
+        self.replace_on |= {"region"}
 
 
 def tag_list(tags: Value) -> list[dict[str, str]]:
@@ -75,3 +78,20 @@ def tag_map(tags: object) -> dict[str, Value]:
 def all_tags(inputs: Mapping[str, Value]) -> Properties:
     """`tagsAll`: the tags with the provider's default tags, of which the stand-in knows none."""
     return {"tagsAll": inputs.get("tags", {})}
+
+
+def set_tags(client: Any, id_: str, inputs: Properties) -> None:
+    """Give a thing its tags."""
+    if tags := tag_list(inputs.get("tags")):
+        asked(lambda: client.create_tags(Resources=[id_], Tags=tags))
+
+
+def described(question: Any) -> Any:
+    """The first thing of a describe call, None when there is none."""
+    try:
+        found = question()
+    except ClientError as error:
+        if is_gone(error):
+            return None
+        raise ProviderError(str(error)) from error
+    return found[0] if found else None

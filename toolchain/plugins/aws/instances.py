@@ -1,23 +1,22 @@
-"""EC2: instances, security groups, addresses and volumes (terraform-provider-aws 6, `internal/service/ec2`)."""
+"""EC2: instances and security groups (terraform-provider-aws 6, `internal/service/ec2`)."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import ClientError
-from pulumi_aws import ebs, ec2
+from pulumi_aws import ec2
 
-from toolchain.plugins.aws.clients import WAIT, Clients, OnAws, all_tags, tag_list, tag_map
-from toolchain.plugins.base import Call, Properties, ProviderError, Value
+from toolchain.plugins.aws.clients import WAIT, Clients, OnAws, all_tags, described, set_tags, tag_list, tag_map
+from toolchain.plugins.base import Call, Properties, Value
 from toolchain.plugins.bridge import Bridged, whole
-from toolchain.plugins.objects import asked, is_gone
+from toolchain.plugins.objects import asked
 
 
 def instance_types(clients: Clients) -> list[Bridged]:
     """All types of this file."""
-    kinds: list[type[OnAws]] = [SecurityGroup, Instance, Eip, Volume, VolumeAttachment]
+    kinds: list[type[OnAws]] = [SecurityGroup, Instance]
     return [kind(clients) for kind in kinds]
 
 
@@ -28,7 +27,12 @@ def ami_ids(clients: Clients, arguments: Properties) -> Properties:
         for item in _list(arguments.get("filters"))
     ]
     owners = [str(owner) for owner in _list(arguments.get("owners"))]
-    found = asked(lambda: clients.ec2.describe_images(Owners=owners, Filters=filters))["Images"]
+    request = {
+        "Owners": owners,
+        "Filters": filters,
+        "IncludeDeprecated": bool(arguments.get("includeDeprecated", False)),
+    }
+    found = asked(lambda: clients.ec2.describe_images(**request))["Images"]
     newest_first = sorted(found, key=lambda image: str(image["CreationDate"]), reverse=True)
     return {"id": "ids", "ids": [image["ImageId"] for image in newest_first], **arguments, "region": clients.region}
 
@@ -71,15 +75,22 @@ class SecurityGroup(OnAws):
             rules = [_permission(rule) for rule in _list(inputs.get(name))]
             if rules:
                 asked(lambda give=give, rules=rules: give(GroupId=id_, IpPermissions=rules))
-        _tag(client, id_, inputs)
+        set_tags(client, id_, inputs)
         return {"arn": f"arn:aws:ec2:::security-group/{id_}", "vpcId": group.get("VpcId", ""), **all_tags(inputs)}
 
     def delete(self, call: Call, id_: str, state: Properties) -> None:
         asked(lambda: self.clients.ec2.delete_security_group(GroupId=id_))
 
     def read(self, id_: str, state: Properties) -> Properties | None:
-        found = _described(lambda: self.clients.ec2.describe_security_groups(GroupIds=[id_])["SecurityGroups"])
-        return None if found is None else {**state, "name": found["GroupName"]}
+        found = described(lambda: self.clients.ec2.describe_security_groups(GroupIds=[id_])["SecurityGroups"])
+        if found is None:
+            return None
+        seen: Properties = {"name": found["GroupName"], "description": found["Description"]}
+        for name, present in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
+            rules: list[Any] = [_rule(permission) for permission in found[present]]
+            if _openings(rules) != _openings(_list(state.get(name))):  # else as the program wrote them
+                seen[name] = rules
+        return {**state, **seen}
 
 
 class Instance(OnAws):
@@ -89,7 +100,9 @@ class Instance(OnAws):
     replace_on = frozenset(
         {
             "ami", "availabilityZone", "subnetId", "keyName", "placementGroup", "privateIp", "tenancy", "hostId",
-            "associatePublicIpAddress", "rootBlockDevice.encrypted", "ephemeralBlockDevices",
+            "associatePublicIpAddress", "rootBlockDevice.encrypted", "rootBlockDevice.kmsKeyId", "ebsOptimized",
+            "ephemeralBlockDevices", "hibernation", "ipv6AddressCount", "ipv6Addresses", "launchTemplate",
+            "securityGroups", "cpuOptions", "enclaveOptions", "instanceMarketOptions",
         }
     )  # fmt: skip
     sets = frozenset({"vpcSecurityGroupIds"})
@@ -124,6 +137,10 @@ class Instance(OnAws):
         options = inputs.get("metadataOptions")
         if isinstance(options, dict):
             request["MetadataOptions"] = _metadata_options(options)
+        root = inputs.get("rootBlockDevice")
+        if isinstance(root, dict):
+            image = asked(lambda: client.describe_images(ImageIds=[inputs["ami"]]))["Images"][0]
+            request["BlockDeviceMappings"] = [{"DeviceName": image["RootDeviceName"], "Ebs": _disk(root, image)}]
         made = asked(lambda: client.run_instances(**request))["Instances"][0]
         id_ = str(made["InstanceId"])
         if inputs.get("disableApiTermination"):  # once more: moto takes it from this call alone
@@ -158,7 +175,7 @@ class Instance(OnAws):
         gone = [key for key in _map(state.get("tags")) if key not in _map(inputs.get("tags"))]
         if gone:
             asked(lambda: client.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in gone]))
-        _tag(client, id_, inputs)
+        set_tags(client, id_, inputs)
         return {**self._seen(id_), **all_tags(inputs)}
 
     def delete(self, call: Call, id_: str, state: Properties) -> None:
@@ -167,7 +184,7 @@ class Instance(OnAws):
         asked(lambda: client.get_waiter("instance_terminated").wait(InstanceIds=[id_], WaiterConfig=WAIT))
 
     def read(self, id_: str, state: Properties) -> Properties | None:
-        found = _described(lambda: self._describe(id_))
+        found = described(lambda: self._describe(id_))
         if found is None or found["State"]["Name"] in ("terminated", "shutting-down"):
             return None
         seen = {**state, **self._seen(id_), "tags": tag_map(found.get("Tags")), "ami": found["ImageId"]}
@@ -200,6 +217,7 @@ class Instance(OnAws):
     def _seen(self, id_: str) -> Properties:
         found = asked(lambda: self._describe(id_))[0]
         return {
+            "rootBlockDevice": self._root(found),
             "arn": f"arn:aws:ec2:{self.clients.region}::instance/{id_}",
             "instanceState": found["State"]["Name"],
             "publicIp": found.get("PublicIpAddress", ""),
@@ -211,116 +229,26 @@ class Instance(OnAws):
             "primaryNetworkInterfaceId": (found.get("NetworkInterfaces") or [{}])[0].get("NetworkInterfaceId", ""),
         }
 
-    def recomputed(self, changed: frozenset[str]) -> frozenset[str]:
-        return frozenset({"publicIp", "publicDns"}) if changed & {"userData", "instanceType"} else frozenset()
-
-
-class Eip(OnAws):
-    """An Elastic IP, which moves between instances in place; its id is the allocation's."""
-
-    sdk = ec2.Eip
-    replace_on = frozenset({"domain", "address", "publicIpv4Pool", "networkBorderGroup"})
-    filled_in = frozenset({"region", "networkInterface", "networkBorderGroup", "publicIpv4Pool", "ipamPoolId"})
-
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        made = asked(lambda: self.clients.ec2.allocate_address(Domain="vpc"))
-        id_ = str(made["AllocationId"])
-        return id_, self.update(call, id_, {}, inputs)
-
-    def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
-        client = self.clients.ec2
-        if inputs.get("instance") and inputs["instance"] != state.get("instance"):
-            asked(
-                lambda: client.associate_address(
-                    AllocationId=id_, InstanceId=str(inputs["instance"]), AllowReassociation=True
-                )
-            )
-        _tag(client, id_, inputs)
-        return {**self._seen(id_), **all_tags(inputs)}
-
-    def delete(self, call: Call, id_: str, state: Properties) -> None:
-        client = self.clients.ec2
-        association = self._seen(id_).get("associationId")
-        if association:
-            asked(lambda: client.disassociate_address(AssociationId=association))
-        asked(lambda: client.release_address(AllocationId=id_))
-
-    def read(self, id_: str, state: Properties) -> Properties | None:
-        found = _described(lambda: self.clients.ec2.describe_addresses(AllocationIds=[id_])["Addresses"])
-        if found is None:
-            return None
-        attached = {"instance": found["InstanceId"]} if found.get("InstanceId") else {}
-        return {**state, "publicIp": found["PublicIp"], **attached}
-
-    def _seen(self, id_: str) -> Properties:
-        found = asked(lambda: self.clients.ec2.describe_addresses(AllocationIds=[id_]))["Addresses"][0]
+    def _root(self, found: Mapping[str, Any]) -> Properties:
+        """The root volume as it is."""
+        ids = [
+            item["Ebs"]["VolumeId"]
+            for item in found["BlockDeviceMappings"]
+            if item["DeviceName"] == found["RootDeviceName"]
+        ]
+        if not ids:
+            return {}
+        volume = asked(lambda: self.clients.ec2.describe_volumes(VolumeIds=ids))["Volumes"][0]
         return {
-            "allocationId": id_,
-            "publicIp": found["PublicIp"],
-            "associationId": found.get("AssociationId", ""),
+            "deviceName": found["RootDeviceName"],
+            "volumeId": volume["VolumeId"],
+            "volumeSize": volume["Size"],
+            "volumeType": volume.get("VolumeType", ""),
+            "encrypted": volume.get("Encrypted", False),
         }
 
-
-class Volume(OnAws):
-    """An EBS volume."""
-
-    sdk = ebs.Volume
-    replace_on = frozenset({"availabilityZone", "encrypted", "kmsKeyId", "snapshotId"})
-    filled_in = frozenset({"region", "iops", "throughput", "kmsKeyId", "snapshotId"})
-
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        made = asked(
-            lambda: self.clients.ec2.create_volume(
-                AvailabilityZone=inputs["availabilityZone"],
-                Size=whole(inputs["size"]),
-                VolumeType=inputs.get("type", "gp2"),
-                Encrypted=bool(inputs.get("encrypted", False)),
-                TagSpecifications=[{"ResourceType": "volume", "Tags": tag_list(inputs.get("tags"))}],
-            )
-        )
-        id_ = str(made["VolumeId"])
-        asked(lambda: self.clients.ec2.get_waiter("volume_available").wait(VolumeIds=[id_], WaiterConfig=WAIT))
-        return id_, {"arn": f"arn:aws:ec2:{self.clients.region}::volume/{id_}", **all_tags(inputs)}
-
-    def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
-        if state.get("size") != inputs.get("size"):
-            asked(lambda: self.clients.ec2.modify_volume(VolumeId=id_, Size=whole(inputs["size"])))
-        _tag(self.clients.ec2, id_, inputs)
-        return {"arn": state["arn"], **all_tags(inputs)}
-
-    def delete(self, call: Call, id_: str, state: Properties) -> None:
-        asked(lambda: self.clients.ec2.delete_volume(VolumeId=id_))
-
-    def read(self, id_: str, state: Properties) -> Properties | None:
-        found = _described(lambda: self.clients.ec2.describe_volumes(VolumeIds=[id_])["Volumes"])
-        return None if found is None else {**state, "size": found["Size"]}
-
-
-class VolumeAttachment(OnAws):
-    """A volume at an instance."""
-
-    sdk = ec2.VolumeAttachment
-    replace_on = frozenset({"deviceName", "instanceId", "volumeId"})
-
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        asked(
-            lambda: self.clients.ec2.attach_volume(
-                Device=inputs["deviceName"], InstanceId=inputs["instanceId"], VolumeId=inputs["volumeId"]
-            )
-        )
-        return f"vai-{inputs['volumeId']}-{inputs['instanceId']}", {}
-
-    def delete(self, call: Call, id_: str, state: Properties) -> None:
-        client, instance = self.clients.ec2, str(state["instanceId"])
-        if state.get("stopInstanceBeforeDetaching"):
-            asked(lambda: client.stop_instances(InstanceIds=[instance]))
-            asked(lambda: client.get_waiter("instance_stopped").wait(InstanceIds=[instance], WaiterConfig=WAIT))
-        asked(lambda: client.detach_volume(VolumeId=state["volumeId"], InstanceId=instance))
-
-    def read(self, id_: str, state: Properties) -> Properties | None:
-        found = _described(lambda: self.clients.ec2.describe_volumes(VolumeIds=[str(state["volumeId"])])["Volumes"])
-        attached = found and [item["InstanceId"] for item in found["Attachments"]]
-        return state if attached == [state["instanceId"]] else None
+    def recomputed(self, changed: frozenset[str]) -> frozenset[str]:
+        return frozenset({"publicIp", "publicDns"}) if changed & {"userData", "instanceType"} else frozenset()
 
 
 def _permission(rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -332,28 +260,42 @@ def _permission(rule: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def _rule(permission: Mapping[str, Any]) -> Properties:
+    """A rule as AWS tells it, as the provider keeps it."""
+    return {
+        "protocol": permission["IpProtocol"],
+        "fromPort": permission.get("FromPort", 0),
+        "toPort": permission.get("ToPort", 0),
+        "cidrBlocks": [item["CidrIp"] for item in permission.get("IpRanges", [])],
+        "ipv6CidrBlocks": [item["CidrIpv6"] for item in permission.get("Ipv6Ranges", [])],
+    }
+
+
+def _openings(rules: Sequence[Mapping[str, Any]]) -> set[tuple[str, int, int, str]]:
+    """What rules let through, one network each: AWS groups them in its own way."""
+    return {
+        (str(rule["protocol"]), whole(rule.get("fromPort", 0)), whole(rule.get("toPort", 0)), str(network))
+        for rule in rules
+        for network in [*rule.get("cidrBlocks", []), *rule.get("ipv6CidrBlocks", [])]
+    }
+
+
+def _disk(root: Mapping[str, Value], image: Mapping[str, Any]) -> dict[str, Any]:
+    """The root volume of a new instance; AWS takes the image's size without another, moto wants to be told."""
+    sizes = [item["Ebs"].get("VolumeSize", 8) for item in image.get("BlockDeviceMappings", []) if "Ebs" in item]
+    disk: dict[str, Any] = {"DeleteOnTermination": True, "Encrypted": bool(root.get("encrypted", False))}
+    disk["VolumeSize"] = whole(root["volumeSize"]) if "volumeSize" in root else next(iter(sizes), 8)
+    if "volumeType" in root:
+        disk["VolumeType"] = root["volumeType"]
+    return disk
+
+
 def _metadata_options(options: Mapping[str, Value]) -> dict[str, Any]:
     return {
         "HttpEndpoint": options.get("httpEndpoint", "enabled"),
         "HttpTokens": options.get("httpTokens", "optional"),
         "HttpPutResponseHopLimit": whole(options.get("httpPutResponseHopLimit", 1)),
     }
-
-
-def _tag(client: Any, id_: str, inputs: Properties) -> None:
-    if tags := tag_list(inputs.get("tags")):
-        asked(lambda: client.create_tags(Resources=[id_], Tags=tags))
-
-
-def _described(question: Any) -> Any:
-    """The first thing of a describe call, None when there is none."""
-    try:
-        found = question()
-    except ClientError as error:
-        if is_gone(error):
-            return None
-        raise ProviderError(str(error)) from error
-    return found[0] if found else None
 
 
 def _list(value: Value) -> list[Any]:

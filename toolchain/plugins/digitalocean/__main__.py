@@ -8,7 +8,7 @@ import sys
 from toolchain.plugins.base import serve
 from toolchain.plugins.bridge import BridgeProvider, on_this_computer
 from toolchain.plugins.digitalocean.api import Api
-from toolchain.plugins.digitalocean.droplets import droplet_types
+from toolchain.plugins.digitalocean.droplets import droplet_types, region
 from toolchain.plugins.digitalocean.spaces import spaces_types
 
 VERSION = "4.84.1"
@@ -16,6 +16,8 @@ VERSION = "4.84.1"
 if __name__ == "__main__":
     endpoint = on_this_computer("DIGITALOCEAN_API_URL")
     spaces = on_this_computer("SPACES_ENDPOINT_URL") if os.environ.get("SPACES_ENDPOINT_URL") else ""
-    types = [*droplet_types(Api(endpoint)), *(spaces_types(spaces) if spaces else [])]
+    api = Api(endpoint)
+    types = [*droplet_types(api), *(spaces_types(spaces) if spaces else [])]
+    functions = {"digitalocean:index/getRegion:getRegion": lambda arguments: region(api, arguments)}
     address = sys.argv[1] if len(sys.argv) > 1 else None
-    serve(BridgeProvider("digitalocean", VERSION, types, {}, address, endpoint))
+    serve(BridgeProvider("digitalocean", VERSION, types, functions, address, endpoint))

@@ -15,7 +15,7 @@ POLL_SECONDS = 0.1
 """The real provider looks every 3 s at first after 10 s; nothing here depends on the pace."""
 
 
-class GoneError(Exception):
+class GoneError(ProviderError):
     """What was asked for does not exist (404)."""
 
 
@@ -46,7 +46,7 @@ class Api:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             if error.code == 404:
-                raise GoneError from None
+                raise GoneError(f"{method} {path}: 404 not found") from None
             message = json.loads(error.read() or b"{}").get("message", "")
             raise ProviderError(f"{method} {path}: {error.code} {message}") from None
         except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi_digitalocean as digitalocean
 
-from toolchain.plugins.base import Call, Properties, Value
+from toolchain.plugins.base import Call, Properties, ProviderError, Value
 from toolchain.plugins.bridge import Bridged, whole
 from toolchain.plugins.digitalocean.api import Api, GoneError
 
@@ -17,6 +17,16 @@ def droplet_types(api: Api) -> list[Bridged]:
     """All types of this file."""
     kinds: list[type[_OnApi]] = [Tag, SshKey, CustomImage, Droplet, Firewall, ReservedIp, Volume, VolumeAttachment]
     return [kind(api) for kind in kinds]
+
+
+def region(api: Api, arguments: Properties) -> Properties:
+    """`digitalocean:index/getRegion:getRegion`."""
+    regions = {found["slug"]: found for found in api.ask("GET", "regions?page=1&per_page=200")["regions"]}
+    slug = str(arguments["slug"])
+    if slug not in regions:
+        raise ProviderError(f"Region does not exist: {slug}")
+    names = ("slug", "name", "available", "features", "sizes")
+    return {"id": slug, **{name: regions[slug][name] for name in names}}
 
 
 class _OnApi(Bridged):
