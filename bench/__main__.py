@@ -6,6 +6,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         parser.error(f"no such row: {', '.join(unknown)}")
     os.environ.update(exports(LOCAL_STACK))
+    # A shell lets what it starts in the background ignore SIGINT, which Pulumi sends to plugins and then waits for 5 s.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     options.results.mkdir(parents=True, exist_ok=True)
     facts, failed = machine_facts(), 0
     measured: dict[str, Row] = {}

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import Rule
@@ -14,6 +15,7 @@ from components.settings import read_settings
 ROOT = Path(__file__).parents[2]
 CONFIGS = (ROOT / "docs" / "configs.md").read_text()
 FAULTS = (ROOT / "docs" / "faults.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
 
 
 def test_the_config_in_python_is_one() -> None:
@@ -57,3 +59,10 @@ def test_every_fault_has_a_test_of_that_name() -> None:
             pattern = re.compile((name or "…").replace("…", r"\w*"))
             assert any(pattern.fullmatch(test) for test in tests[letter]), (row[0], letter, name)
         assert letter, row
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_document_links_to_is_there(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
+    files = [link for link in links if not re.match(r"[a-z]+:", link)]
+    assert [link for link in files if not (document.parent / link).exists()] == []
