@@ -12,8 +12,9 @@ from components.cloud_access import check_spaces_key, check_token
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from components.machine_settings import MachineSettings
     from components.platforms import Platform
-    from components.settings import MachineSettings, Settings
+    from components.settings import Settings
     from components.stores import Store
 
     Place = Callable[[MachineSettings], tuple[Platform, Store]]
