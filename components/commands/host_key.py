@@ -67,6 +67,27 @@ def pin_from_console(request: Request, progress: Progress) -> None:
     progress.say(f"SSH host key {fingerprint(key)} known from the console")
 
 
+def is_pinned(request: Request) -> bool:
+    """Whether the machine has been met before: its key is pinned."""
+    return bool(_pinned(Path(request.target.known_hosts), request.target.host_key_alias))
+
+
+def unpin_machine_before(request: Request) -> bool:
+    """Forget the machine's key where another machine of this name has it, the one that this machine replaces.
+
+    Whether there was such a key.
+    """
+    pins, alias = Path(request.target.known_hosts), request.target.host_key_alias
+    lines = _lines(pins)
+    others = {" ".join(words[1:3]) for words in lines if words[:1] != [alias]}
+    if not _pinned(pins, alias) & others:
+        return False
+    fresh = pins.with_name(f"{pins.name}.new")
+    fresh.write_text("".join(" ".join(words) + "\n" for words in lines if words[:1] != [alias]), encoding="utf-8")
+    fresh.replace(pins)
+    return True
+
+
 def console_fingerprints(console: Path) -> set[str]:
     """The fingerprints that the console has named so far."""
     try:
@@ -86,11 +107,14 @@ def fingerprint(key: str) -> str:
 
 def _pinned(pins: Path, alias: str) -> set[str]:
     """The keys that are pinned for `alias`, as `TYPE BASE64`."""
+    return {" ".join(words[1:3]) for words in _lines(pins) if words[:1] == [alias]}
+
+
+def _lines(pins: Path) -> list[list[str]]:
     try:
-        lines = [line.split() for line in pins.read_text(encoding="utf-8").splitlines()]
+        return [line.split() for line in pins.read_text(encoding="utf-8").splitlines()]
     except OSError:
-        return set()
-    return {" ".join(words[1:3]) for words in lines if words[:1] == [alias]}
+        return []
 
 
 def _offered_key(host: str, port: int) -> str:

@@ -11,7 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.commands.host_key import pin_from_console
+from components.commands.host_key import is_pinned, pin_from_console, unpin_machine_before
 from components.commands.proof import MachineState, read_state, short
 from components.commands.request import NotProvenError, printable
 from components.commands.ssh_session import UNREACHABLE, Doorbell, Finished, jump_host_trouble, run_script
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from components.commands.request import Progress, Request
 
 POLL_SECONDS = 0.3
+MOVES_SECONDS = 60  # an address that was moved in a cloud leads to the machine before for so long at most
 LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
 CONSOLE_LINES = 25
 # Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
@@ -79,12 +80,15 @@ def await_boot(
     With the stamp `config_id` it also has to have settled; without it there is nothing to wait for, and a machine whose
     start-up hangs must still be open for a better config. With a `console`, an emergency on it ends the waiting.
     `is_patient`: a machine that lets nobody in is waited for as well, as it goes back by itself.
+    A reserved address may lead to the machine that this one replaces for a while: that one's key is not pinned anew.
     Raises `NotProvenError` after `seconds`.
     """
     deadline = time.monotonic() + seconds
     refused_since: float | None = None
     seen = "it never answered"
     going_down = False
+    # a local machine's address is its own
+    moves_until = 0.0 if request.console_log or is_pinned(request) else time.monotonic() + MOVES_SECONDS
     boots, booted = Console(request.console_log), 0
     with Doorbell(request.target) as door:
         while (remaining := deadline - time.monotonic()) > 0:
@@ -119,6 +123,8 @@ def await_boot(
                     if not is_patient:
                         raise
                     seen = str(refusal)
+            elif time.monotonic() < moves_until and unpin_machine_before(request):
+                seen = "the address still leads to the machine before"
             elif state.boot_id == old_boot:
                 seen = "still in the old boot, shutting down"
                 going_down = True
@@ -133,6 +139,8 @@ def await_boot(
                 return state
             progress.say(seen)
             time.sleep(POLL_SECONDS)
+    if moves_until:
+        unpin_machine_before(request)
     if going_down:
         raise NotProvenError(
             f"the machine was still going down after {seconds:.0f} s",

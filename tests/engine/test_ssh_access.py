@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands import waiting
+from components.commands.request import NotProvenError, Progress, Request
 from components.commands.ssh_session import SshTarget
 from tests.engine.lab import Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
@@ -189,3 +191,29 @@ def test_a_host_key_of_the_stacks_config_is_known_before_the_first_connection(la
     code, _, progress = lab.run(lab.publish("a"), host_key=other, console_log="")
     assert code == 1
     assert "the SSH host key of 127.0.0.1 is not the pinned one" in progress
+
+
+@pytest.mark.parametrize("seconds", [2, 3600])
+def test_an_address_that_still_leads_to_the_machine_before(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seconds: int
+) -> None:
+    """The machine is pinned as web-1, and what answers for the one that replaces it, web-2, has the same key."""
+    monkeypatch.setattr(waiting, "MOVES_SECONDS", seconds)
+    document = lab.request(lab.publish("b"), console_log="")
+    document["target"]["host_key_alias"] = "web-2"
+    request = Request.from_json(document)
+
+    def wait() -> None:
+        waiting.await_boot(request, Progress("web"), old_boot="", config_id=request.config_id, seconds=6)
+
+    if seconds > 6:
+        with pytest.raises(NotProvenError):
+            wait()
+        assert "up on config id" not in capsys.readouterr().err
+        assert "web-2" not in lab.known_hosts.read_text()
+    else:
+        wait()  # a new machine with the old one's keys, from its config
+        said = capsys.readouterr().err
+        assert said.index("the address still leads to the machine before") < said.index("up on config id")
+        assert lab.known_hosts.read_text().count("web-2 ") == 1
+    assert lab.known_hosts.read_text().startswith("web-1 ssh-ed25519 ")

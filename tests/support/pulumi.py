@@ -198,4 +198,6 @@ class Pulumi:
 
 def plugin_in_use(name: str) -> str:
     """Which plugin the tests run with."""
+    if not install.folder_of(name).exists():
+        return f"the {name} plugin: not installed"
     return f"the {name} plugin: " + ("STAND-IN of this project" if install.is_stand_in(name) else "the real one")

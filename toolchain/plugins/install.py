@@ -33,7 +33,7 @@ def ensure(name: str, *, for_tests: bool = False) -> None:
     """
     stand_in = for_tests or name in STAND_INS
     version = metadata.version(f"pulumi-{name}")
-    folder = PLUGINS / f"resource-{name}-v{version}"
+    folder = folder_of(name)
     program = f"pulumi-resource-{name}"
     if (folder / program).exists() and not (folder / MARK).exists():
         return
@@ -71,9 +71,14 @@ def ensure(name: str, *, for_tests: bool = False) -> None:
     _stand_in(name, version, folder)
 
 
+def folder_of(name: str) -> Path:
+    """Where the plugin of the SDK's version lies once it is installed."""
+    return PLUGINS / f"resource-{name}-v{metadata.version(f'pulumi-{name}')}"
+
+
 def is_stand_in(name: str) -> bool:
     """Whether the installed plugin is this project's."""
-    return (PLUGINS / f"resource-{name}-v{metadata.version(f'pulumi-{name}')}" / MARK).exists()
+    return (folder_of(name) / MARK).exists()
 
 
 def _stand_in(name: str, version: str, folder: Path) -> None:
