@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from xml.etree import ElementTree
 
 from toolchain import packages, pulumi_cli, stack
@@ -32,12 +33,16 @@ PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """A group of checks: what has to be set up for it, the folders of its tests, how many files run at once."""
+    """A group of checks: what has to be set up for it, the folders of its tests, how many tests run at once.
+
+    `share` is pytest-xdist's `--dist`; `loadfile` keeps a file's tests together: they may share what is costly to make.
+    """
 
     name: str
     folders: tuple[str, ...] = ()
     prepare: Callable[[], None] = lambda: None
     workers: int = 2
+    share: Literal["loadfile", "worksteal"] = "loadfile"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,7 +74,8 @@ TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
     Tier(name="unit", folders=("tests/unit", "tests/property")),
     Tier(name="golden", folders=("tests/golden",)),
-    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4),  # they mostly wait
+    # They mostly wait, and no two share anything: none is left for the end with three workers idle.
+    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4, share="worksteal"),
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm),
@@ -120,16 +126,16 @@ def _run_tier(tier: Tier, arguments: Sequence[str]) -> Outcome:
         if os.environ.get("CI") == "true":
             return Outcome(failed=1, note="what it needs can't be had")
         return Outcome(skipped=1, note="what it needs can't be had")
-    outcome = _pytest(folders, tier.workers, arguments) if folders else _lint()
+    outcome = _pytest(tier, folders, arguments) if folders else _lint()
     if tier.name == "golden" and not arguments:  # arguments choose tests: then there is nothing to measure
         _measure(outcome)
     return outcome
 
 
-def _pytest(folders: Sequence[str], workers: int, arguments: Sequence[str]) -> Outcome:
+def _pytest(tier: Tier, folders: Sequence[str], arguments: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "junit.xml")
-        side_by_side = [f"--numprocesses={workers}", "--dist=loadfile"]
+        side_by_side = [f"--numprocesses={tier.workers}", f"--dist={tier.share}"]
         argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *side_by_side, *folders, *arguments]
         code = subprocess.run(argv, cwd=ROOT, env=environment(LOCAL_STACK), check=False).returncode
         outcome = counted(report) if report.is_file() else Outcome()
