@@ -28,6 +28,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local
 from components.commands.request import HealthCheck
+from components.endings import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.platforms import PlatformMachine
 from components.rollout import Member, RolloutSettings, plan
@@ -71,6 +72,8 @@ for place in plan(RolloutSettings(**fleet["rollout"]), members):
         after=[made[name] for name in place.after], pause=place.pause,
     ))
     pulumi.export(place.name, made[place.name].config_id)
+
+pulumi.run(lambda: settled([machine.reprovision for machine in made.values()]))
 '''
 CONFIG = """\
 variant: flatcar

@@ -160,12 +160,16 @@ def switched_on(aws: Aws, park: MachinePark) -> Iterator[None]:
             present = {item["InstanceId"]: item for item in aws.instances()}
             for id_ in set(park.machines) - set(present):
                 park.switch_off(id_)
+            elastic = {item["PublicIp"]: item.get("InstanceId") for item in aws.ec2.describe_addresses()["Addresses"]}
             for id_ in sorted(set(present) - set(park.ever)):
-                park.switch_on(id_, present[id_]["PublicIpAddress"], aws.user_data(id_))
+                public, private = present[id_]["PublicIpAddress"], present[id_]["PrivateIpAddress"]
+                # its own address is one that stays with it
+                park.switch_on(id_, private if public in elastic else public, aws.user_data(id_))
             for id_, machine in park.machines.items():
                 address = present[id_].get("PublicIpAddress", machine.address)
                 for other in {address, present[id_]["PrivateIpAddress"]} - {machine.address}:  # an Elastic IP, inside
-                    park.also_at(id_, other)
+                    if elastic.get(other, id_) == id_:  # moto leaves one that has moved at the instance before, too
+                        park.also_at(id_, other)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
