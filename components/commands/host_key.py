@@ -48,7 +48,7 @@ def pin_from_console(request: Request, progress: Progress) -> None:
     """
     target = request.target
     pins = Path(target.known_hosts)
-    if target.jump_host or _pinned(pins, target.host_key_alias):
+    if target.jump_host or is_pinned(request):
         return
     told = console_fingerprints(Path(request.console_log)) if request.console_log else set()
     if not told:
