@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 if TYPE_CHECKING:
     from cl.transpiler.report import Report
@@ -152,10 +152,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         given = parse_arguments(arguments)
         if "help" in given.switches:
-            sys.stdout.write(USAGE)
+            _write("", USAGE)
             return 0
         if "version" in given.switches:
-            sys.stdout.write(f"cl.transpiler {_version()}\n")
+            _write("", f"cl.transpiler {_version()}\n")
             return 0
         _run(given)
     except UsageError as error:
@@ -317,9 +317,11 @@ def _write(name: str, text: str) -> None:
             given.write_bytes(data)  # a pipe or a device can't be replaced
             return
         _replace(Path(os.path.realpath(name)), data)
-    except BrokenPipeError:
-        _stop_quietly()
     except (OSError, ValueError) as error:
+        if not name:
+            _discard_output()
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(1) from None
         reason = error.strerror if isinstance(error, OSError) else error
         raise FailedError(f"{name or '<stdout>'}: can't be written: {reason}") from None
 
@@ -341,7 +343,6 @@ def _replace(target: Path, data: bytes) -> None:
         raise
 
 
-def _stop_quietly() -> NoReturn:
-    """Nobody reads what is written: end without Python's own complaint."""
+def _discard_output() -> None:
+    """Else Python tries at its end to write what is left, and complains in its own words."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(1)

@@ -1,12 +1,14 @@
 """`python -m components.audit [MACHINE…]`: look at the machines of a stack, side by side, and tell their drift.
 
-Exit: 0 all machines are as declared, 1 some are not or could not be looked at, 2 there is nothing to compare with.
+Exit: 0 all machines are as declared, 1 some are not or could not be looked at, 2 there is nothing to compare with,
+or the result can't be written.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 GREETING_SECONDS = 20
 SESSION_SECONDS = 300
 SIDE_BY_SIDE = 16
+ADVICE = "To clear drift, raise the machine's generation and run `pulumi up`: the same config runs again."
 LAST = 3
 """How many lines of a machine's history the table shows."""
 
@@ -178,12 +181,25 @@ def main(arguments: Sequence[str]) -> int:
         for name in unproven
     ] + look_at_all(records, options.ignore)
     if options.json:
-        print(json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2))
+        text = json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2)
     else:
-        print(table(reports))
-        if any(not report.trouble and not report.is_clean for report in reports):
-            print("\nTo clear drift, raise the machine's generation and run `pulumi up`: the same config runs again.")
+        drifted = any(not report.trouble and not report.is_clean for report in reports)
+        text = table(reports) + (f"\n\n{ADVICE}" if drifted else "")
+    if not _print(text):
+        return 2
     return 0 if all(report.is_clean for report in reports) else 1
+
+
+def _print(text: str) -> bool:
+    """To standard output; false when it can't be written. That nobody reads on (`| head`) is no failure."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        if not isinstance(error, BrokenPipeError):
+            print(f"audit: the result can't be written: {error.strerror}", file=sys.stderr)
+            return False
+    return True
 
 
 if __name__ == "__main__":

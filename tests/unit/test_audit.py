@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -324,12 +328,34 @@ def test_records_come_from_pulumis_state_also_where_the_input_is_a_secret() -> N
         assert (record.name, record.proven_boot_id, record.ignition) == ("web", "b-1", {})
 
 
-def test_a_machine_that_was_never_proven_is_not_passed_over(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def never_proven(tmp_path: Path) -> Path:
     machine = {"urn": "urn:pulumi:s::flatcar::flatcar:index:Machine::db", "type": "flatcar:index:Machine"}
     state = tmp_path / "state.json"
     state.write_text(json.dumps({"deployment": {"resources": [machine]}}))
-    assert main(["--export", str(state)]) == 1
+    return state
+
+
+def test_a_machine_that_was_never_proven_is_not_passed_over(
+    never_proven: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--export", str(never_proven)]) == 1
     assert "db: not looked at: no `pulumi up` has proven it yet" in capsys.readouterr().out
+
+
+def test_a_result_that_can_not_be_written_is_no_verdict(never_proven: Path) -> None:
+    def audited(stdout: BinaryIO) -> tuple[int, bytes]:
+        argv = [sys.executable, "-m", "components.audit", "--export", str(never_proven)]
+        env = {**os.environ, "PYTHONUNBUFFERED": ""}
+        done = subprocess.run(argv, stdout=stdout, stderr=subprocess.PIPE, env=env, check=False)
+        return done.returncode, done.stderr
+
+    with Path("/dev/full").open("wb") as full:
+        assert audited(full) == (2, b"audit: the result can't be written: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        assert audited(gone) == (1, b"")
 
 
 @pytest.fixture

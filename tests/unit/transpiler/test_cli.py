@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -169,27 +170,21 @@ def test_files_that_are_not_there(tmp_path: Path, good: Path, capsys: pytest.Cap
     assert "no file name" in error
 
 
-def test_an_output_that_is_full_or_gone() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_an_output_that_is_full_or_gone(arguments: list[str], unbuffered: str) -> None:
+    def command(stdout: BinaryIO) -> subprocess.CompletedProcess[bytes]:
+        argv = [sys.executable, "-m", "cl.transpiler", *arguments]
+        env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        return subprocess.run(argv, input=GOOD.encode(), stdout=stdout, stderr=subprocess.PIPE, env=env, check=False)
+
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "cl.transpiler"],
-            input=GOOD.encode(),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert b"can't be written" in done.stderr
+        done = command(full)
+    assert (done.returncode, done.stderr) == (1, b"<stdout>: can't be written: No space left on device\n")
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as gone:
-        done = subprocess.run(
-            [sys.executable, "-m", "cl.transpiler"],
-            input=GOOD.encode(),
-            stdout=gone,
-            stderr=subprocess.PIPE,
-            check=False,
-        )
+        done = command(gone)
     assert (done.returncode, done.stderr) == (1, b"")
 
 
