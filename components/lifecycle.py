@@ -12,7 +12,7 @@ Switching from one to another changes no machine by itself. A machine's object k
 One that `replace` makes has an object of its own, at an address with its config's id; going back to an in-place
 lifecycle, it keeps that address, and another config is written there.
 
-`reformat` keeps the host keys by way of the OEM partition: `scripts/stage.sh` puts them there, and the unit that
+`reformat` keeps the host keys by way of the OEM partition: `scripts/staging.sh` puts them there, and the unit that
 `with_lifecycle` adds brings them back before sshd starts, so that no private key leaves the machine.
 The rules for kept paths are those of flatcar-reset (github.com/flatcar/init, bin/flatcar-reset), and stricter where
 its preview would hand a quote to a shell.
@@ -118,7 +118,13 @@ def is_kept(path: str, expressions: Sequence[str]) -> bool:
 
 
 def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:
-    """The Ignition config with what its lifecycle adds: for `reformat`, a wiped ROOT and the host keys' way back."""
+    """The Ignition config with what its lifecycle adds: for `reformat` a wiped ROOT, for all the host keys' way back.
+
+    A reformat that fails halfway is ended by whatever config the object holds by then, also one of another lifecycle.
+    """
+    systemd = dict(config.get("systemd", {}))
+    restore = {"name": "flatcar-restore-host-keys.service", "enabled": True, "contents": _RESTORE_UNIT}
+    config = {**config, "systemd": {**systemd, "units": [*systemd.get("units", []), restore]}}
     if lifecycle is not Lifecycle.REFORMAT:
         return config
     storage = dict(config.get("storage", {}))
@@ -129,10 +135,4 @@ def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConf
         filesystems += roots
     for entry in roots:
         entry["wipeFilesystem"] = True
-    systemd = dict(config.get("systemd", {}))
-    restore = {"name": "flatcar-restore-host-keys.service", "enabled": True, "contents": _RESTORE_UNIT}
-    return {
-        **config,
-        "storage": {**storage, "filesystems": filesystems},
-        "systemd": {**systemd, "units": [*systemd.get("units", []), restore]},
-    }
+    return {**config, "storage": {**storage, "filesystems": filesystems}}

@@ -16,6 +16,8 @@ UNWIPED=/.flatcar-unwiped
 WAY_BACK=/oem/.flatcar-reprovision
 GOING_BACK=/run/flatcar-going-back
 LOCK=/run/flatcar-reprovision.lock
+# Where the SSH host keys wait while a reformat makes ROOT anew; flatcar-restore-host-keys.service brings them back.
+HELD_KEYS=/oem/.flatcar-host-keys
 # A host without user data has its config, or the pointer, here. The old one stays beside it until the new one is proven.
 OWN_CONFIG=/oem/config.ign
 
@@ -62,7 +64,7 @@ install_own_config() {
 flush() { sync --file-system / /boot /oem; } # to the disks; no others, as a network file system may never answer
 
 unstage() { # a power cut leaves the re-run staged, or not
-  rm -f "$RESET" && flush && quietly flatcar-reset --stop && flush && rm -f "$UNWIPED" && flush
+  rm -f "$RESET" && flush && quietly flatcar-reset --stop && flush && rm -rf "$UNWIPED" "$HELD_KEYS" && flush
 }
 
 # Every step says itself when it fails: callers may have switched `set -e` off.
@@ -76,13 +78,12 @@ stage_lifecycle() { # LIFECYCLE, then the expressions to keep
       quietly flatcar-reset --keep-machine-id --keep-paths "$@"; } || return 1
     ;;
   reformat)
-    # The root file system goes: the host keys wait on the OEM partition for flatcar-restore-host-keys.service.
-    { rm -rf /oem/.flatcar-host-keys.new &&
-      install -d -m 700 /oem/.flatcar-host-keys.new &&
-      cp -p /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /oem/.flatcar-host-keys.new/ &&
-      rm -rf /oem/.flatcar-host-keys &&
-      mv /oem/.flatcar-host-keys.new /oem/.flatcar-host-keys &&
-      touch "$FLAG" && flush && quietly flatcar-reset --keep-machine-id; } || return 1
+    { rm -rf "$HELD_KEYS.new" &&
+      install -d -m 700 "$HELD_KEYS.new" &&
+      cp -p /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub "$HELD_KEYS.new/" &&
+      rm -rf "$HELD_KEYS" &&
+      mv "$HELD_KEYS.new" "$HELD_KEYS" &&
+      flush && touch "$FLAG" && flush && quietly flatcar-reset --keep-machine-id; } || return 1
     ;;
   flag)
     { unstage && touch "$FLAG"; } || return 1 # an earlier staged reset must not run along

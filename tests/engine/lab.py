@@ -14,6 +14,7 @@ from typing import Any
 
 from components.commands.packing import packed
 from components.ignition_object import STAMP
+from components.lifecycle import Lifecycle, with_lifecycle
 from components.way_back import with_way_back
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
@@ -43,6 +44,9 @@ class Lab:
         """Where the machine's host key is pinned, by a name that a shell or ssh might take for more than that."""
         return self.machine.folder / "100%known hosts"
 
+    lifecycle = Lifecycle.RESET
+    """Of what is published and run from now on."""
+
     def publish(self, name: str, *files: str) -> str:
         """Put a config called `name` at the pointer, with more `files` of its own; returns its config id."""
         config_id = hashlib.sha512(name.encode()).hexdigest()
@@ -51,7 +55,7 @@ class Lab:
             {"path": path, "overwrite": True, "contents": {"source": f"data:,{text}"}}
             for path, text in contents.items()
         ]
-        config: dict[str, Any] = {"storage": {"files": nodes}}
+        config = with_lifecycle({"storage": {"files": nodes}}, self.lifecycle)
         if self.rollback_after:
             config = with_way_back(config, self.rollback_after)
         self.contents[config_id] = json.dumps(config)
@@ -74,7 +78,7 @@ class Lab:
             "config_id": config_id,
             "source": machine.source,
             "place": self.place(),
-            "lifecycle": "reset",
+            "lifecycle": self.lifecycle,
             "keep": KEEP,
             "target": {
                 "host": machine.address,

@@ -160,11 +160,16 @@ class LoopbackMachine:
             if config is None:
                 return False
         self.path("/run/boot_id").touch()
+        filesystems = (config or {}).get("storage", {}).get("filesystems", [])
+        if any(entry.get("label") == "ROOT" and entry.get("wipeFilesystem") for entry in filesystems):
+            self._format_root()
         if self.path("/selective-os-reset").exists():
             wipe = shutil.copy(PARTS / "wipe", self.path("/opt/bin/wipe"))
             self.inside("/opt/bin/" + Path(wipe).name)
         if config is not None and not self._ignition(config, boot_id):
             return False
+        if self.path("/etc/systemd/system/flatcar-restore-host-keys.service").exists():
+            self._restore_host_keys()
         # bind mounts of running sessions hold the old file: a new one comes in its place
         new = self.path("/run/boot_id.new")
         new.write_text(boot_id + "\n")
@@ -172,6 +177,25 @@ class LoopbackMachine:
         self.path("/run/flatcar-going-back").unlink(missing_ok=True)
         shutil.rmtree(self.path("/run/flatcar-pull"), ignore_errors=True)
         return True
+
+    def _format_root(self) -> None:
+        """Ignition's stage `disks`: what else is in the folder is another file system, or this stand-in's."""
+        for name in ("etc", "var", "home", "root"):
+            shutil.rmtree(self.path(name))
+            self.path(name).mkdir()
+        for name in ("selective-os-reset", ".flatcar-unwiped"):
+            self.path(name).unlink(missing_ok=True)
+
+    def _restore_host_keys(self) -> None:
+        """The unit of `reformat`, before sshd."""
+        unit = self.path("/etc/systemd/system/flatcar-restore-host-keys.service").read_text()
+        folder = re.search(r"^ConditionPathIsDirectory=(.*)$", unit, re.MULTILINE)
+        command = re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)
+        assert folder and command
+        if self.path(folder[1]).is_dir():
+            self.path("/etc/ssh").mkdir(exist_ok=True)
+            done = self.inside(command[1])
+            assert done.returncode == 0, done.stderr
 
     def _rollback_timer(self) -> None:
         """flatcar-rollback.timer, as the unit in the config has it."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.lifecycle import Lifecycle
 from tests.engine.lab import PROJECT, ROLLBACK_AFTER, SICK, Lab, confirmed_lab, converges, is_back, is_untouched
 from tests.engine.loopback_machine import wait_until
 
@@ -108,6 +109,20 @@ def test_a_failed_files_stage_is_replaced_by_the_last_good_config(lab: Lab) -> N
     assert "failed to write /etc" in progress, "the console's last lines"
     is_back(lab, progress, wanted)
     converges(lab)
+
+
+def test_a_reformat_that_fails_after_its_wipe_ends_with_the_same_host_keys(lab: Lab) -> None:
+    host_key = lab.machine.path("/etc/ssh/ssh_host_ed25519_key").read_text()
+    lab.lifecycle = Lifecycle.REFORMAT
+    wanted = lab.publish("bad", "/etc")
+    code, _, progress = lab.run(wanted)
+    assert code == 1
+    assert "failed to write /etc" in progress
+    assert f"back on its last good config id {lab.good[:12]}; wanted was config id {wanted[:12]}" in progress, progress
+    assert lab.object.read_text() == lab.contents[lab.good], "which is of the lifecycle reset"
+    assert not lab.machine.path("/var/log/kept").exists()
+    assert lab.machine.path("/etc/ssh/ssh_host_ed25519_key").read_text() == host_key
+    assert not lab.machine.path("/oem/.flatcar-host-keys").exists()
 
 
 def test_without_a_way_back_the_machine_stays_as_it_is(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.commands.ssh_session import script_text
+from components.lifecycle import Lifecycle
 from tests.engine.lab import KEEP, Lab
 from tests.engine.loopback_machine import PARTS, LoopbackMachine, ObjectServer
 
@@ -27,16 +28,21 @@ if TYPE_CHECKING:
 
 PLACES = {"root": ("selective-os-reset", ".flatcar-unwiped"), "boot": ("boot",), "oem": ("oem",)}
 """File systems, and what on them the scripts write."""
+LEFTOVERS = (
+    "/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign",
+    "/oem/.flatcar-host-keys", "/oem/.flatcar-host-keys.new",
+)  # fmt: skip
+"""What no re-run may leave behind once it is proven."""
 
 
 class Disk(Lab):
     """A machine that is off: its disk, booted and changed by the scripts alone, without SSH."""
 
-    def stage(self, config_id: str, lifecycle: str = "reset") -> str:
+    def stage(self, config_id: str) -> str:
         """stage.sh for `config_id`; what it printed."""
         values = {
             "CONFIG_ID": config_id,
-            "LIFECYCLE": lifecycle,
+            "LIFECYCLE": self.lifecycle,
             "SOURCE": self.machine.source,
             "OBJECT_SHA512": hashlib.sha512(self.contents[config_id].encode()).hexdigest(),
             "OBJECT_BYTES": str(len(self.contents[config_id])),
@@ -49,7 +55,7 @@ class Disk(Lab):
         """confirm.sh for the running config; `content` "" leaves the noted one."""
         values = {
             "CONFIG_ID": config_id,
-            "LIFECYCLE": "reset",
+            "LIFECYCLE": self.lifecycle,
             "CONTENT": base64.b64encode(content.encode()).decode(),
             "OEM": "",
             "OEM_CONFIG": "",
@@ -137,8 +143,8 @@ def _digest(parts: Sequence[Path]) -> str:
     return told.hexdigest()
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
+@pytest.fixture(params=[Lifecycle.RESET, Lifecycle.REFORMAT])
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
     """A machine on the confirmed config "good", with something to keep and something to lose."""
     objects, folder = tmp_path / "objects", tmp_path / "machine"
     objects.mkdir()
@@ -146,10 +152,14 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     server = ObjectServer(objects)
     with server.running() as address:
         disk = Disk(LoopbackMachine(folder, f"{address}/web.ign"), server, rollback_after=300)
-        disk.machine.path("/etc/ssh/ssh_host_ed25519_key").write_text("a key")
+        disk.lifecycle = request.param
         disk.good = disk.publish("good")
         disk.boot()
         disk.confirm(disk.good, disk.contents[disk.good])
+        disk.machine.path("/etc/ssh").mkdir(exist_ok=True)
+        for name in ("ssh_host_ed25519_key", "ssh_host_ed25519_key.pub"):
+            disk.machine.path(f"/etc/ssh/{name}").write_text("a key")
+        disk.machine.path("/var/log").mkdir(exist_ok=True)
         disk.machine.path("/var/log/kept").write_text("kept")
         disk.machine.path("/etc/drift").write_text("drift")
         yield disk
@@ -165,9 +175,10 @@ def converges(disk: Disk, wanted: str) -> None:
             disk.boot()
         assert disk.text("/etc/flatcar/config-id") == config_id
         disk.confirm(config_id, disk.contents[config_id])
-        assert disk.text("/var/log/kept") == "kept"
+        if disk.lifecycle is Lifecycle.RESET:
+            assert disk.text("/var/log/kept") == "kept"
         assert disk.text("/etc/ssh/ssh_host_ed25519_key") == "a key"
-        for left in ("/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign"):
+        for left in LEFTOVERS:
             assert not disk.machine.path(left).exists(), left
         if config_id != disk.good:
             assert not disk.machine.path("/etc/drift").exists(), "the reset was made up for"
