@@ -35,14 +35,15 @@ PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 class Tier:
     """A group of checks: what has to be set up for it, the folders of its tests, how many tests run at once.
 
-    `share` is pytest-xdist's `--dist`; `loadfile` keeps a file's tests together: they may share what is costly to make.
+    `share` is pytest-xdist's `--dist`: `loadfile` keeps a file's tests together, as they may share what is costly to make;
+    `loadgroup` keeps those together that are marked as one group.
     """
 
     name: str
     folders: tuple[str, ...] = ()
     prepare: Callable[[], None] = lambda: None
     workers: int = 2
-    share: Literal["loadfile", "worksteal"] = "loadfile"
+    share: Literal["loadfile", "loadgroup", "worksteal"] = "loadfile"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,9 +75,9 @@ TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
     Tier(name="unit", folders=("tests/unit", "tests/property")),
     Tier(name="golden", folders=("tests/golden",)),
-    # They mostly wait, and no two share anything: none is left for the end with three workers idle.
-    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4, share="worksteal"),
-    Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm),
+    # They mostly wait, and no two share anything: none is left for the end with the other workers idle.
+    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=6, share="worksteal"),
+    Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, share="loadgroup"),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm),
 )

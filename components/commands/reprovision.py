@@ -195,7 +195,8 @@ def diagnose(request: Request) -> None:
             print(printable(line), file=sys.stderr)
     tail = Console(request.console_log).tail()
     if not tail:
-        print(f"its console: {request.console_hint}" if request.console_hint else "", file=sys.stderr)
+        if request.console_hint:
+            print(f"its console: {request.console_hint}", file=sys.stderr)
         return
     print(f"last lines of its console, {request.console_log}:", file=sys.stderr)
     for line in tail:

@@ -165,7 +165,7 @@ is_wanted() {
 # Takes back what this agent staged in this boot without getting to the reboot: it was killed, or that failed.
 take_back() {
   [ -e "$RUN/staging" ] || return 0
-  if [ -e "$FLAG" ] || [ -e /selective-os-reset ]; then
+  if [ -e "$FLAG" ] || [ -e "$RESET" ]; then
     OBJECT_ID=$(running) stage # stage.sh unstages when what is wanted runs already
   fi
   rm -f "$RUN/staging"
