@@ -35,8 +35,8 @@ PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 class Tier:
     """A group of checks: what has to be set up for it, the folders of its tests, how many tests run at once.
 
-    `share` is pytest-xdist's `--dist`: `loadfile` keeps a file's tests together, as they may share what is costly to make;
-    `loadgroup` keeps those together that are marked as one group.
+    `share` is pytest-xdist's `--dist`. `loadfile` keeps a file's tests together, as they may share what is costly to
+    make; `loadgroup` keeps those together that are marked as one group.
     """
 
     name: str
