@@ -28,6 +28,8 @@ COVERING = (
     "tests/golden/test_butane.py", "tests/golden/test_clc.py",
 )  # fmt: skip
 """What has to reach each line and branch of `COVERED`; nothing in it is random or needs an original to compare with."""
+SHOW_PASSES = "-raP"
+"""What tests that passed have printed: how long machines were away, how soon a change was noticed."""
 PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 
 
@@ -36,7 +38,7 @@ class Tier:
     """A group of checks: what has to be set up for it, the folders of its tests, how many tests run at once.
 
     `share` is pytest-xdist's `--dist`. `loadfile` keeps a file's tests together, as they may share what is costly to
-    make; `loadgroup` keeps those together that are marked as one group.
+    make; `loadgroup` keeps those together that are marked as one group. `options` are pytest's.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Tier:
     prepare: Callable[[], None] = lambda: None
     workers: int = 2
     share: Literal["loadfile", "loadgroup", "worksteal"] = "loadfile"
+    options: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +82,7 @@ TIERS = (
     Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=6, share="worksteal"),
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, share="loadgroup"),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
-    Tier(name="long", folders=("tests/long",), prepare=_prepare_vm),
+    Tier(name="long", folders=("tests/long",), prepare=_prepare_vm, options=(SHOW_PASSES,)),
 )
 NAMES = tuple(tier.name for tier in TIERS)
 
@@ -137,7 +140,8 @@ def _pytest(tier: Tier, folders: Sequence[str], arguments: Sequence[str]) -> Out
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "junit.xml")
         side_by_side = [f"--numprocesses={tier.workers}", f"--dist={tier.share}"]
-        argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *side_by_side, *folders, *arguments]
+        argv = [sys.executable, "-m", "pytest", f"--junitxml={report}", *side_by_side, *tier.options, *folders]
+        argv += arguments
         code = subprocess.run(argv, cwd=ROOT, env=environment(LOCAL_STACK), check=False).returncode
         outcome = counted(report) if report.is_file() else Outcome()
     if code and not outcome.failed:  # interrupted, no test found, or pytest itself broke
