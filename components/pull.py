@@ -14,7 +14,7 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from components.commands.ssh_session import SCRIPTS
+from components.commands.ssh_session import script_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,7 +162,7 @@ def _file(path: str, contents: Mapping[str, str], mode: int) -> dict[str, object
 
 
 def _compressed(part: str) -> dict[str, str]:
-    data = gzip.compress((SCRIPTS / part).read_bytes(), 9, mtime=0)
+    data = gzip.compress(script_text(part).encode(), 9, mtime=0)
     return {"source": "data:;base64," + base64.b64encode(data).decode(), "compression": "gzip"}
 
 

@@ -236,8 +236,13 @@ def jump_host_trouble(target: SshTarget) -> str:
 
 
 def script_text(*names: str) -> str:
-    """The text of the files of these names under `components/scripts`, one after the other."""
-    return "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in names)
+    """The text of the files of these names under `components/scripts`, one after the other.
+
+    Without lines that hold a comment alone, or nothing: machines get these texts in their configs, and Pulumi's state
+    has those several times.
+    """
+    lines = "".join((SCRIPTS / name).read_text(encoding="utf-8") for name in names).splitlines(keepends=True)
+    return "".join(line for line in lines if line.strip() and (line.startswith("#!") or line.lstrip()[0] != "#"))
 
 
 def run_script(
