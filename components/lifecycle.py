@@ -75,8 +75,8 @@ Type=oneshot
 ExecStart=/bin/sh -c 'cp -p /oem/.flatcar-host-keys/* /etc/ssh/ && sync && rm -rf /oem/.flatcar-host-keys'
 
 [Install]
-WantedBy=multi-user.target
-RequiredBy=sshd-keygen.service
+# wanted, not required: a machine that can't mount /oem gets new keys, and stays open
+WantedBy=multi-user.target sshd-keygen.service
 """
 
 
