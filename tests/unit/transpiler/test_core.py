@@ -147,19 +147,6 @@ def test_a_place_past_the_end_of_its_source_is_shown_without_a_quote() -> None:
     assert Report((entry,), sources=(("a", "x"),)).render() == "error: m\n  --> a:9:1"
 
 
-class Full(io.RawIOBase):
-    """Standard output on a full disk, or with nobody who reads it."""
-
-    def __init__(self, error: OSError) -> None:
-        self.error = error
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, _data: object) -> int:
-        raise self.error
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -203,9 +190,9 @@ def test_utf_16_with_a_mark(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytes
 
 def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     given(monkeypatch, HEAD.encode())
-    raw = Full(OSError(28, "No space left on device"))
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BufferedWriter(raw, 1)))
-    assert main([]) == 1
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([]) == 1
     assert "<stdout>: can't be written: No space left on device" in capsys.readouterr().err
 
 
