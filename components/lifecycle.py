@@ -75,8 +75,8 @@ Type=oneshot
 ExecStart=/bin/sh -c 'cp -p /oem/.flatcar-host-keys/* /etc/ssh/ && sync && rm -rf /oem/.flatcar-host-keys'
 
 [Install]
-# wanted, not required: a machine that can't mount /oem gets new keys, and stays open
-WantedBy=multi-user.target sshd-keygen.service
+WantedBy=multi-user.target
+RequiredBy=sshd-keygen.service
 """
 
 
@@ -118,13 +118,7 @@ def is_kept(path: str, expressions: Sequence[str]) -> bool:
 
 
 def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:
-    """The Ignition config with what its lifecycle adds: for `reformat` a wiped ROOT, for all the host keys' way back.
-
-    A reformat that fails halfway is ended by whatever config the object holds by then, also one of another lifecycle.
-    """
-    systemd = dict(config.get("systemd", {}))
-    restore = {"name": "flatcar-restore-host-keys.service", "enabled": True, "contents": _RESTORE_UNIT}
-    config = {**config, "systemd": {**systemd, "units": [*systemd.get("units", []), restore]}}
+    """The Ignition config with what its lifecycle adds: for `reformat`, a wiped ROOT and the host keys' way back."""
     if lifecycle is not Lifecycle.REFORMAT:
         return config
     storage = dict(config.get("storage", {}))
@@ -135,4 +129,10 @@ def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConf
         filesystems += roots
     for entry in roots:
         entry["wipeFilesystem"] = True
-    return {**config, "storage": {**storage, "filesystems": filesystems}}
+    systemd = dict(config.get("systemd", {}))
+    restore = {"name": "flatcar-restore-host-keys.service", "enabled": True, "contents": _RESTORE_UNIT}
+    return {
+        **config,
+        "storage": {**storage, "filesystems": filesystems},
+        "systemd": {**systemd, "units": [*systemd.get("units", []), restore]},
+    }

@@ -79,7 +79,7 @@ TIERS = (
     Tier(name="unit", folders=("tests/unit", "tests/property")),
     Tier(name="golden", folders=("tests/golden",)),
     # They mostly wait, and no two share anything: none is left for the end with the other workers idle.
-    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=6, share="worksteal"),
+    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4, share="worksteal"),
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, share="loadgroup"),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm, options=(SHOW_PASSES,)),

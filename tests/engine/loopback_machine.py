@@ -314,8 +314,9 @@ class LoopbackMachine:
 def _children(pid: int) -> list[int]:
     children = []
     for folder in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in folder.read_text().split():
-            children += [*_children(int(child)), int(child)]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            for child in folder.read_text().split():
+                children += [*_children(int(child)), int(child)]
     return children
 
 
