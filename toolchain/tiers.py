@@ -37,15 +37,15 @@ PYTHON = ("cl", "components", "toolchain", "tests", "bench", "__main__.py")
 class Tier:
     """A group of checks: what has to be set up for it, the folders of its tests, how many tests run at once.
 
-    `share` is pytest-xdist's `--dist`. `loadfile` keeps a file's tests together, as they may share what is costly to
-    make; `loadgroup` keeps those together that are marked as one group. `options` are pytest's.
+    `share` is pytest-xdist's `--dist`; `loadfile` keeps a file's tests together: they may share what is costly to make.
+    `options` are pytest's.
     """
 
     name: str
     folders: tuple[str, ...] = ()
     prepare: Callable[[], None] = lambda: None
     workers: int = 2
-    share: Literal["loadfile", "loadgroup", "worksteal"] = "loadfile"
+    share: Literal["loadfile", "worksteal"] = "loadfile"
     options: tuple[str, ...] = ()
 
 
@@ -80,7 +80,7 @@ TIERS = (
     Tier(name="golden", folders=("tests/golden",)),
     # They mostly wait, and no two share anything: none is left for the end with the other workers idle.
     Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4, share="worksteal"),
-    Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, share="loadgroup"),
+    Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm, options=(SHOW_PASSES,)),
 )

@@ -15,8 +15,6 @@ from components.commands import qemu_state
 from tests.conftest import missing
 from tests.vm.machines import VM, base_image, machine
 
-pytestmark = pytest.mark.xdist_group("the machine")
-
 KEPT = "/etc/ssh/ssh_host_.*' /var/log '/srv/kept"  # between single quotes in a shell's line
 
 
