@@ -30,7 +30,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         machine = LoopbackMachine(folder, f"{address}/web.ign")
         machine.path("/oem/config.ign").write_text(json.dumps(BY_HAND))
         with machine:
-            wait_until(machine.path("/run/boot_id").exists)
+            wait_until(lambda: machine.came_up)
             assert machine.path("/etc/by-hand").exists()
             yield Lab(machine, server, rollback_after=300)
 

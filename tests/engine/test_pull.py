@@ -264,7 +264,8 @@ def test_a_machine_without_an_agent_is_pushed_once(tmp_path: Path) -> None:
         assert "no agent on this machine yet" in progress
         assert outputs["config_id"] == wanted
         assert f"push {wanted} staged" in made.history()
-        assert json.loads(made.machine.path("/run/flatcar-pull/status.json").read_text())["state"] == "proven"
+        status = "/run/flatcar-pull/status.json"  # the agent proves it for itself, once sshd is up
+        wait_until(lambda: made.machine.text(status) and json.loads(made.machine.text(status))["state"] == "proven")
 
 
 def test_the_agent_leaves_alone_what_was_not_made_for_it_and_goes_with_the_push_that_follows(pulled: Pulled) -> None:
