@@ -137,9 +137,9 @@ class Fleet:
             machine.went_down.clear()
 
 
-def fleet_stack(fleet: Fleet, pulumi: Project) -> Pulumi:
-    """A stack of the fleet's program."""
-    stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
+def fleet_stack(fleet: Fleet, pulumi: Project, **env: str) -> Pulumi:
+    """A stack of the fleet's program; `env` is for `pulumi` as well."""
+    stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT), **env})
     (stack.directory / "components").symlink_to(PROJECT / "components")
     return stack
 
