@@ -45,7 +45,7 @@ class Tier:
     folders: tuple[str, ...] = ()
     prepare: Callable[[], None] = lambda: None
     workers: int = 2
-    share: Literal["loadfile", "worksteal"] = "loadfile"
+    share: Literal["loadfile", "load"] = "loadfile"
     options: tuple[str, ...] = ()
 
 
@@ -78,9 +78,17 @@ TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
     Tier(name="unit", folders=("tests/unit", "tests/property")),
     Tier(name="golden", folders=("tests/golden",)),
-    # They mostly wait, and no two share anything: none is left for the end with the other workers idle.
-    Tier(name="engine", folders=("tests/engine",), prepare=_prepare_engine, workers=4, share="worksteal"),
-    Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm),
+    # They mostly wait and share nothing: each worker takes the next one, the longest first (`tests/conftest.py`).
+    Tier(
+        name="engine",
+        folders=("tests/engine",),
+        prepare=_prepare_engine,
+        workers=6,
+        share="load",
+        options=("--maxschedchunk=1",),
+    ),
+    # Files go out in the order in which two workers have the same to do; xdist would take those with most tests first.
+    Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, options=("--no-loadscope-reorder",)),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm, options=(SHOW_PASSES,)),
 )
