@@ -159,7 +159,7 @@ def _go_build(module: Path, package: str, name: str, ldflags: str = "") -> None:
     part = BIN / f".{name}.part"
     nice = ["nice"] if shutil.which("nice") else []
     run(
-        [*nice, program, "build", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
+        [*nice, program, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
         log=f"build-{name}",
         failure=f"{package} can't be built",
         hint="is the Go module proxy (go env GOPROXY) within reach? or install pulumi itself",
