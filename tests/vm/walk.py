@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.commands.qemu_state import RECORD
 from components.commands.ssh_session import SshTarget, answers
+from tests.vm.machines import CPUS
 
 if TYPE_CHECKING:
     from tests.support.pulumi import Pulumi, Run
@@ -56,7 +57,7 @@ class Walk:
         self.stack = stack
         self.config = folder / "machine.yaml"
         self.machines = folder / "machines" / stack.stack
-        self.settings: dict[str, Any] = {"keep": ["logs"], "timeout": 1200}
+        self.settings: dict[str, Any] = {"keep": ["logs"], "timeout": 1200, "qemu": {"cpus": CPUS}}
 
     def write(self, name: str, *, lifecycle: str, extra: str = "") -> None:
         self.config.write_text(CONFIG.replace("NAME", name) + extra)
