@@ -158,6 +158,7 @@ def _go_build(module: Path, package: str, name: str, ldflags: str = "") -> None:
     program, environment = go()
     part = BIN / f".{name}.part"
     nice = ["nice"] if shutil.which("nice") else []
+    # -trimpath, as the stand-in image builds Ignition: Go's cache then serves both what they share.
     run(
         [*nice, program, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
         log=f"build-{name}",
