@@ -4,9 +4,11 @@
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
 #   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh and preview.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
-# machine is on its way back to its last good config.
+# machine is rebooting, or on its way back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
 set -euo pipefail
+
+REBOOT=flatcar-reprovision # the unit that reboots the machine
 
 refuse() {
   say "refused, nothing was staged: $1"
@@ -121,10 +123,19 @@ stage() {
   flush
 }
 
+# An earlier run of this script may have staged, with its reboot still to come: that must not come in the middle of this one.
+call_off_reboot() {
+  systemctl stop "$REBOOT.timer" "$REBOOT.service" 2>/dev/null || true
+  if [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then
+    say "the machine is rebooting already"
+    exit 5
+  fi
+}
+
 # Whether the wanted config runs, as a reset has it. Ignition without the reset counts as none: old files are still there.
 runs_wanted() {
   [ "$(cat /etc/flatcar/config-id 2>/dev/null)" = "$CONFIG_ID" ] || return 1
-  [ ! -e "$UNWIPED" ] || [ -e "$FLAG" ] || [ -e "$RESET" ] # staged, and not run yet
+  [ ! -e "$UNWIPED" ] || [ -e "$FLAG" ] || [ -s "$RESET" ] # staged, and not run yet; an empty one is none
 }
 
 main() {
@@ -138,6 +149,7 @@ main() {
   fi
   if runs_wanted; then
     if [ -e "$FLAG" ] || [ -e "$RESET" ]; then
+      call_off_reboot
       say "unstaging a re-run that an interrupted update had staged"
       unstage
     fi
@@ -152,9 +164,10 @@ main() {
   say "checking what the pointer serves"
   check_pointer
   preview
+  call_off_reboot
   stage
   # Not inside this session: it has to end with an exit code first.
-  systemd-run --quiet --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot
+  systemd-run --quiet --unit="$REBOOT" --collect --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot
   echo "staged=yes"
   say "rebooting"
 }

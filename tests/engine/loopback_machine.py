@@ -140,7 +140,8 @@ class LoopbackMachine:
             if self._stop.wait(self.emergency_seconds):
                 return
         self.path("/run/failed-units").write_text(self.failed_units_after_boot)
-        self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
+        if self.failed_units_after_boot:
+            self.path("/run/system-state").write_text("degraded\n")
         self._booted = time.monotonic()
         self.came_up.append(time.time())  # all proofs hold, and sshd takes a moment to start
         self._start_sshd()
@@ -160,6 +161,7 @@ class LoopbackMachine:
             if config is None:
                 return False
         self.path("/run/boot_id").touch()
+        self.path("/run/system-state").write_text("running\n")
         filesystems = (config or {}).get("storage", {}).get("filesystems", [])
         if any(entry.get("label") == "ROOT" and entry.get("wipeFilesystem") for entry in filesystems):
             self._format_root()

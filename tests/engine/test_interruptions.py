@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def slow_staging(lab: Lab, seconds: int) -> None:
+    """From now on the machine's flatcar-reset takes so long before it stages anything."""
+    tool = lab.machine.path("/opt/bin/flatcar-reset")
+    tool.rename(tool.with_name("flatcar-reset-itself"))
+    tool.write_text(f'#!/bin/bash\n[[ $1 == --preview-* ]] || sleep {seconds}\nexec flatcar-reset-itself "$@"\n')
+    tool.chmod(0o755)
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     with confirmed_lab(tmp_path) as lab:
@@ -69,6 +77,28 @@ def test_a_deployer_that_ends_early_leaves_a_state_that_the_next_run_finishes(
     assert not lab.machine.path("/boot/flatcar/first_boot").exists()
 
 
+def test_the_reboot_of_an_earlier_staging_does_not_come_in_the_middle_of_the_next_one(lab: Lab) -> None:
+    slow_staging(lab, 6)
+    lab.machine.path("/etc/systemd/system/flatcar-rollback.timer").unlink()  # the stand-in does one thing at a time
+    lab.machine.inside("systemd-run --unit=flatcar-reprovision --on-active=5s systemctl reboot")
+    code, _, progress = lab.run(lab.publish("new"))
+    assert code == 0, progress
+    assert "the connection broke" not in progress
+    assert lab.machine.boots == 2
+    assert lab.machine.boots == 2
+
+
+def test_a_machine_that_starts_to_shut_down_is_waited_for_and_then_staged(lab: Lab) -> None:
+    lab.machine.hangs_on_shutdown = 4
+    lab.machine.inside(
+        "setsid flock /run/flatcar-reprovision.lock bash -c 'sleep 10; systemctl reboot' >/dev/null 2>&1 </dev/null &"
+    )
+    code, _, progress = lab.run(lab.publish("new"))
+    assert code == 0, progress
+    assert "the machine is rebooting already" in progress
+    assert lab.machine.boots == 3
+
+
 def test_a_deployer_that_is_killed_on_the_way_back_leaves_it_to_the_machine(lab: Lab) -> None:
     process = lab.start(lab.publish("bad", "/etc/sick"), health=[SICK])
     assert process.stderr is not None
@@ -101,8 +131,8 @@ def test_a_machine_on_its_way_back_is_waited_for_and_then_staged(lab: Lab) -> No
     wait_until(lambda: lab.machine.boots == 2 and lab.machine.path("/etc/only-new").exists())
     process.kill()
     process.communicate(timeout=30)
-    lab.machine.hangs_on_shutdown = 15
-    lab.machine.inside("bash /etc/flatcar/rollback.sh")
+    slow_staging(lab, 10)
+    lab.machine.inside("systemctl --no-block start flatcar-rollback.service")
     code, outputs, progress = lab.run(wanted)
     assert (code, outputs.get("config_id")) == (0, wanted), progress
     assert "the machine is on its way back to its last good config" in progress
