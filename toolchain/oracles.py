@@ -31,7 +31,7 @@ def ensure(module: str, package: str, name: str) -> Path:
     nice = ["nice"] if shutil.which("nice") else []
     with step(f"{name}, from its Go module, to compare with"):
         run(
-            [*nice, compiler, "build", "-o", part, package],
+            [*nice, compiler, "build", "-trimpath", "-o", part, package],
             log=f"build-{name}",
             failure=f"{package} can't be built",
             hint="is the Go module proxy (go env GOPROXY) within reach?",

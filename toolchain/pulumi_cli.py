@@ -19,7 +19,7 @@ from pathlib import Path
 
 from toolchain import download
 from toolchain.places import BIN, ROOT
-from toolchain.steps import SetupError, digest, is_made, made, run, say, step
+from toolchain.steps import QUICK_GO, SetupError, digest, is_made, made, run, say, step
 
 VERSION = "3.259.0"
 MINIMUM = (3, 259, 0)
@@ -128,7 +128,7 @@ def go() -> tuple[str, dict[str, str]]:
     match = re.search(r"go(\d+)\.(\d+)", answer)
     if match is None or tuple(map(int, match.groups())) < FIRST_GO_WITH_TOOLCHAINS:
         raise SetupError(f"{program} is too old to build Pulumi: {answer.strip()}", hint)
-    environment = {**os.environ, "GOTOOLCHAIN": "auto", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    environment = {**QUICK_GO, **os.environ, "GOTOOLCHAIN": "auto", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
     environment.setdefault("HOME", str(Path.home()))
     return program, environment
 
@@ -158,7 +158,7 @@ def _go_build(module: Path, package: str, name: str, ldflags: str = "") -> None:
     program, environment = go()
     part = BIN / f".{name}.part"
     nice = ["nice"] if shutil.which("nice") else []
-    # -trimpath, as the stand-in image builds Ignition: Go's cache then serves both what they share.
+    # -trimpath, as for Ignition and the oracles: Go's cache then serves all of them what they share.
     run(
         [*nice, program, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
         log=f"build-{name}",

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toolchain.image.description import Image
-from toolchain.steps import SetupError, run, step
+from toolchain.steps import QUICK_GO, SetupError, run, step
 
 VERSION = "0.1.0"
 MEMORY_MIB = 1024
@@ -153,7 +153,7 @@ def _build_ignition(binary: Path) -> None:
             log="image-ignition",
             failure="Ignition can't be built",
             cwd=HERE / "ignition",
-            env={**os.environ, "CGO_ENABLED": "1"},
+            env={**QUICK_GO, **os.environ, "CGO_ENABLED": "1"},
         )
         (work / "ignition").replace(binary)
 
