@@ -37,7 +37,8 @@ class Sshd:
 def _ports() -> Iterator[int]:
     """The ports that this process may hand out, round and round; a worker of pytest-xdist has a range of its own."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    first, size = 20_000 + worker % 4 * 3_000, 3_000
+    size = 1_000
+    first = 20_000 + worker % 12 * size  # twelve workers at most; the kernel's own ports start at 32,768
     return (first + number % size for number in itertools.count(random.randrange(size)))
 
 
