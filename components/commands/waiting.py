@@ -25,6 +25,10 @@ LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a
 CONSOLE_LINES = 25
 # Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
 _EMERGENCY = re.compile(r"Press Enter for emergency shell|Entering emergency mode")
+# systemd about the units after a failed one: in the initramfs so many that the failure itself would not be shown
+_FOLLOWS = re.compile(
+    r"systemd\[1\]: (Dependency failed for|\S+: (Job \S+ failed with result 'dependency'|Triggering OnFailure=))"
+)
 _SSH_IS_UP = re.compile(r"SSH host key: SHA256:")
 
 
@@ -44,8 +48,10 @@ class Console:
         return len(_SSH_IS_UP.findall(self._text()))
 
     def tail(self) -> list[str]:
-        """The last lines, without control characters; [] where there is no such file."""
-        lines = deque(self._text(since=0).splitlines(), maxlen=CONSOLE_LINES)
+        """The last lines without control characters and what only follows from a failure; [] where there is no file."""
+        lines = deque(
+            (line for line in self._text(since=0).splitlines() if not _FOLLOWS.search(line)), maxlen=CONSOLE_LINES
+        )
         return [printable(line.rstrip()) for line in lines]
 
     def _size(self) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
 from components.commands.packing import packed
 from components.commands.request import NotProvenError, Progress, Request
 from components.commands.ssh_session import Finished
-from components.commands.waiting import look_at_refusal
+from components.commands.waiting import CONSOLE_LINES, Console, look_at_refusal
 
 REQUEST = Request.from_json(
     {
@@ -78,3 +79,18 @@ def test_lines_of_progress_are_plain_text(monkeypatch: pytest.MonkeyPatch) -> No
     progress.say("\x07")
     (line,) = printed.getvalue().splitlines()
     assert line.isprintable() and line.split() == ["web", "0.0s", "]0;title", "a", "b", "[2J"]
+
+
+def test_the_end_of_a_console_has_the_failure_and_not_all_that_followed_from_it(tmp_path: Path) -> None:
+    failure = "[    9.1] ignition[144]: failed to fetch config: resource not found"
+    followed = [
+        "[    9.2] systemd[1]: Dependency failed for initrd-leave.service - Switch to the machine.",
+        "[    9.3] systemd[1]: initrd-leave.service: Job initrd-leave.service/start failed with result 'dependency'.",
+        "[    9.4] systemd[1]: initrd-leave.service: Triggering OnFailure= dependencies.",
+    ]
+    end = "Entering emergency mode."
+    console = tmp_path / "console.log"
+    console.write_text("\n".join(["an earlier line"] * 50 + [failure, *followed * 20, end]) + "\n")
+    tail = Console(str(console)).tail()
+    assert tail[-2:] == [failure, end]
+    assert len(tail) == CONSOLE_LINES
