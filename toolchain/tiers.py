@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -188,27 +187,19 @@ def counted(report: Path) -> Outcome:
 
 def _lint() -> Outcome:
     outcome = Outcome()
-    commands = lint_commands()
-    with ThreadPoolExecutor(2) as pool:  # the others run beside mypy, which takes as long as all of them
-        for argv, (code, printed) in zip(commands, pool.map(_check, commands), strict=True):
-            print(f"$ {' '.join(argv[:4])}{' …' if len(argv) > 4 else ''}\n{printed}", end="", flush=True)
-            if code:
-                outcome.failed += 1
-            else:
-                outcome.passed += 1
+    for argv in lint_commands():
+        print(f"$ {' '.join(argv[:4])}{' …' if len(argv) > 4 else ''}", flush=True)
+        env = environment(LOCAL_STACK)
+        try:
+            code = subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
+        except FileNotFoundError:
+            say(f"error: {argv[0]} is not there")
+            code = 127
+        if code:
+            outcome.failed += 1
+        else:
+            outcome.passed += 1
     return outcome
-
-
-def _check(argv: Sequence[str]) -> tuple[int, str]:
-    """A check's exit code and all that it printed."""
-    env = environment(LOCAL_STACK)
-    try:
-        done = subprocess.run(
-            argv, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-    except FileNotFoundError:
-        return 127, f"error: {argv[0]} is not there\n"
-    return done.returncode, done.stdout
 
 
 def lint_commands() -> list[list[str]]:
