@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from toolchain.places import ROOT, TOOLCHAIN
-from toolchain.pulumi_cli import go
-from toolchain.steps import digest, run, step
+from toolchain.pulumi_cli import go_build
+from toolchain.steps import digest, step
 
 ORACLES = TOOLCHAIN / "oracles"
 
@@ -25,18 +24,7 @@ def ensure(module: str, package: str, name: str) -> Path:
     program = ORACLES / f"{name}-{digest(folder)[:12]}"
     if program.exists():
         return program
-    compiler, environment = go()
     ORACLES.mkdir(parents=True, exist_ok=True)
-    part = program.with_name(f".{program.name}.part")
-    nice = ["nice"] if shutil.which("nice") else []
     with step(f"{name}, from its Go module, to compare with"):
-        run(
-            [*nice, compiler, "build", "-trimpath", "-o", part, package],
-            log=f"build-{name}",
-            failure=f"{package} can't be built",
-            hint="is the Go module proxy (go env GOPROXY) within reach?",
-            cwd=folder,
-            env=environment,
-        )
-    part.replace(program)
+        go_build(folder, package, program)
     return program

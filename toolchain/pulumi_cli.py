@@ -29,6 +29,7 @@ CLI_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 HOST_PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
 HOST_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 FIRST_GO_WITH_TOOLCHAINS = (1, 21)
+INSTALL_IT = " or install pulumi itself"
 
 
 def ensure() -> None:
@@ -136,7 +137,7 @@ def go() -> tuple[str, dict[str, str]]:
 def _build() -> None:
     host, cli = GO_MODULES / "pulumi-language-python", GO_MODULES / "pulumi"
     with step("the Python language host, from its Go module"):
-        _go_build(host, HOST_PACKAGE, "pulumi-language-python")
+        go_build(host, HOST_PACKAGE, BIN / "pulumi-language-python", hint=INSTALL_IT)
         # Its other half is a Python program, in the folder beside it.
         program, environment = go()
         answer = subprocess.run(
@@ -151,20 +152,24 @@ def _build() -> None:
         shutil.copyfile(package.parent / target.name, target)
         target.chmod(0o755)
     with step(f"Pulumi {VERSION}, from its Go modules (about 5 minutes on 2 cores)"):
-        _go_build(cli, CLI_PACKAGE, "pulumi", f"-X {VERSION_VARIABLE}=v{VERSION}")
+        go_build(cli, CLI_PACKAGE, BIN / "pulumi", ldflags=f"-X {VERSION_VARIABLE}=v{VERSION}", hint=INSTALL_IT)
 
 
-def _go_build(module: Path, package: str, name: str, ldflags: str = "") -> None:
-    program, environment = go()
-    part = BIN / f".{name}.part"
+def go_build(module: Path, package: str, program: Path, *, ldflags: str = "", hint: str = "") -> None:
+    """Build `package` of the Go module in the folder `module` as `program`, which is there whole or not at all.
+
+    Raises SetupError; its hint ends with `hint`.
+    """
+    compiler, environment = go()
+    part = program.with_name(f".{program.name}.part")
     nice = ["nice"] if shutil.which("nice") else []
-    # -trimpath, as for Ignition and the oracles: Go's cache then serves all of them what they share.
+    # -trimpath, as the stand-in image builds Ignition: Go's cache then serves all of them what they share.
     run(
-        [*nice, program, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
-        log=f"build-{name}",
+        [*nice, compiler, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
+        log=f"build-{program.name}",
         failure=f"{package} can't be built",
-        hint="is the Go module proxy (go env GOPROXY) within reach? or install pulumi itself",
+        hint=f"is the Go module proxy (go env GOPROXY) within reach?{hint}",
         cwd=module,
         env=environment,
     )
-    part.replace(BIN / name)
+    part.replace(program)
