@@ -84,7 +84,6 @@ class LoopbackMachine:
         (self.root / "run/cmdline").write_text("BOOT_IMAGE=/flatcar/vmlinuz-a\n")
         for name in ("failed-units", "jobs", "active-units"):
             (self.root / "run" / name).touch()
-        (self.root / "run/system-state").write_text("running\n")
         if self.login is None:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key_file)], check=True)
         (self.folder / "enter").write_text(f'#!/bin/bash\nexec "{PARTS}/enter" "{self.root}" "$SSH_ORIGINAL_COMMAND"\n')
@@ -140,8 +139,6 @@ class LoopbackMachine:
             if self._stop.wait(self.emergency_seconds):
                 return
         self.path("/run/failed-units").write_text(self.failed_units_after_boot)
-        if self.failed_units_after_boot:
-            self.path("/run/system-state").write_text("degraded\n")
         self._booted = time.monotonic()
         self.came_up.append(time.time())  # all proofs hold, and sshd takes a moment to start
         self._start_sshd()
@@ -161,7 +158,7 @@ class LoopbackMachine:
             if config is None:
                 return False
         self.path("/run/boot_id").touch()
-        self.path("/run/system-state").write_text("running\n")
+        self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
         filesystems = (config or {}).get("storage", {}).get("filesystems", [])
         if any(entry.get("label") == "ROOT" and entry.get("wipeFilesystem") for entry in filesystems):
             self._format_root()

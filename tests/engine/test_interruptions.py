@@ -85,7 +85,6 @@ def test_the_reboot_of_an_earlier_staging_does_not_come_in_the_middle_of_the_nex
     assert code == 0, progress
     assert "the connection broke" not in progress
     assert lab.machine.boots == 2
-    assert lab.machine.boots == 2
 
 
 def test_a_machine_that_starts_to_shut_down_is_waited_for_and_then_staged(lab: Lab) -> None:
