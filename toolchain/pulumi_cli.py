@@ -19,7 +19,7 @@ from pathlib import Path
 
 from toolchain import download
 from toolchain.places import BIN, ROOT
-from toolchain.steps import QUICK_GO, SetupError, digest, is_made, made, run, say, step
+from toolchain.steps import GO_BUILD, QUICK_GO, SetupError, digest, is_made, made, run, say, step
 
 VERSION = "3.259.0"
 MINIMUM = (3, 259, 0)
@@ -163,9 +163,8 @@ def go_build(module: Path, package: str, program: Path, *, ldflags: str = "", hi
     compiler, environment = go()
     part = program.with_name(f".{program.name}.part")
     nice = ["nice"] if shutil.which("nice") else []
-    # -trimpath, as the stand-in image builds Ignition: Go's cache then serves all of them what they share.
     run(
-        [*nice, compiler, "build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", part, package],
+        [*nice, compiler, *GO_BUILD, "-ldflags", f"-s -w {ldflags}", "-o", part, package],
         log=f"build-{program.name}",
         failure=f"{package} can't be built",
         hint=f"is the Go module proxy (go env GOPROXY) within reach?{hint}",

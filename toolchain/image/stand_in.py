@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toolchain.image.description import Image
-from toolchain.steps import QUICK_GO, SetupError, run, step
+from toolchain.steps import GO_BUILD, QUICK_GO, SetupError, run, step
 
 VERSION = "0.1.0"
 MEMORY_MIB = 1024
@@ -138,7 +138,7 @@ def _work_folder(final: Path) -> Iterator[Path]:
 def _ignition_build(output: Path) -> list[str]:
     package = f"{IGNITION_MODULE}/internal"
     flags = f"-s -w -X {package}/distro.selinuxRelabel=false -X {package}/version.Raw={IGNITION_VERSION}"
-    return ["go", "build", "-mod=readonly", "-trimpath", "-o", str(output), "-ldflags", flags, package]
+    return ["go", *GO_BUILD, "-o", str(output), "-ldflags", flags, package]
 
 
 def _search_path() -> str:
