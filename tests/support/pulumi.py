@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -97,9 +98,16 @@ class Pulumi:
         }
 
     def start(self) -> None:
-        """Make the backend and the stack."""
+        """Make the backend and the stack.
+
+        In a copy of `Pulumi.yaml`'s folder: `stack init` writes a file beside it, and tests that run side by side
+        would write the same one.
+        """
         (self.scratch / "state").mkdir(parents=True)
-        self.run("stack", "init", self.stack)
+        folder = self.scratch / "init"
+        folder.mkdir()
+        shutil.copyfile(self.directory / "Pulumi.yaml", folder / "Pulumi.yaml")
+        self.run("stack", "init", self.stack, "--cwd", str(folder))
 
     def argv(self, *arguments: str) -> list[str]:
         """The command line of a run."""
