@@ -15,7 +15,7 @@ from components.settings import read_settings
 ROOT = Path(__file__).parents[2]
 CONFIGS = (ROOT / "docs" / "configs.md").read_text()
 FAULTS = (ROOT / "docs" / "faults.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("[!.]*/README.md"))]
 
 
 def test_the_config_in_python_is_one() -> None:
