@@ -151,7 +151,7 @@ def _build() -> None:
         target = BIN / "pulumi-language-python-exec"
         shutil.copyfile(package.parent / target.name, target)
         target.chmod(0o755)
-    with step(f"Pulumi {VERSION}, from its Go modules (about 5 minutes on 2 cores)"):
+    with step(f"Pulumi {VERSION}, from its Go modules (about 3 minutes on 2 cores)"):
         go_build(cli, CLI_PACKAGE, BIN / "pulumi", ldflags=f"-X {VERSION_VARIABLE}=v{VERSION}", hint=INSTALL_IT)
 
 
