@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 COMMAND = "python3 -m components.commands.reprovision"
-KEEP_OUTPUTS = 'printf %s "$PULUMI_COMMAND_STDOUT"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +50,12 @@ class ReprovisionArgs:
 
 
 class Reprovision(local.Command):
-    """Runs `components.commands.reprovision` when the config id, the lifecycle or the object's version changes.
+    """Runs `components.commands.reprovision` when anything in its request changes, as an update of the resource.
 
-    And when the machine is another one: one that was made anew has to be proven too, with no change of its config.
-    Every other change (addresses, keys, time-outs) only updates the record: the machine is not touched, and the outputs
-    of the last run are printed again. A failed run leaves the old record, so the next `pulumi up` tries anew.
+    The outputs of the last run are its record (`commands.record`), which the next one gets. With that the machine is
+    touched only when the config id, the lifecycle or the object's version is another one, or the machine itself: one
+    that was made anew has to be proven too. Every other change (addresses, keys, time-outs) leaves the machine alone
+    and prints the record again. A failed run leaves the old record, so the next `pulumi up` tries anew.
     """
 
     def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -67,6 +67,7 @@ class Reprovision(local.Command):
                 "config_id": args.config.config_id,
                 "source": args.ignition_object.source_url,
                 "content": args.ignition_object.content.apply(packed),
+                "version": args.ignition_object.version,
                 "place": args.ignition_object.place,
                 "lifecycle": args.lifecycle.value,
                 "keep": list(kept_paths(args.keep)),
@@ -98,17 +99,15 @@ class Reprovision(local.Command):
         super().__init__(
             f"{name}-reprovision",
             create=COMMAND,
-            update=KEEP_OUTPUTS,
             stdin=request,
             logging=local.Logging.STDERR,
-            triggers=[
-                args.config.config_id,
-                args.lifecycle.value,
-                args.ignition_object.version,
-                self.host_key_alias,
-            ],
+            environment={"CONFIG_ID": args.config.config_id},  # for previews: the request is secret
             opts=pulumi.ResourceOptions.merge(
-                pulumi.ResourceOptions(depends_on=[machine.resource, args.ignition_object.resource]), opts
+                pulumi.ResourceOptions(
+                    depends_on=[machine.resource, args.ignition_object.resource],
+                    ignore_changes=["triggers"],  # of older versions, where another one replaced the Command
+                ),
+                opts,
             ),
         )
 

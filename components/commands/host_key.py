@@ -28,10 +28,10 @@ def pin_given(request: Request) -> None:
     alias, pins = request.target.host_key_alias, Path(request.target.known_hosts)
     if not request.host_key:
         return
-    pinned = _pinned(pins, alias)
-    if request.host_key in pinned:
+    known = pinned(pins, alias)
+    if request.host_key in known:
         return
-    if pinned:
+    if known:
         raise NotProvenError(
             f"host_key of {request.machine} in the stack's config is not the SSH host key that is pinned here",
             f"compare both with the machine's console; remove the wrong one, there or in {pins}",
@@ -69,7 +69,7 @@ def pin_from_console(request: Request, progress: Progress) -> None:
 
 def is_pinned(request: Request) -> bool:
     """Whether the machine has been met before: its key is pinned."""
-    return bool(_pinned(Path(request.target.known_hosts), request.target.host_key_alias))
+    return bool(pinned(Path(request.target.known_hosts), request.target.host_key_alias))
 
 
 def unpin_machine_before(request: Request) -> bool:
@@ -80,7 +80,7 @@ def unpin_machine_before(request: Request) -> bool:
     pins, alias = Path(request.target.known_hosts), request.target.host_key_alias
     lines = _lines(pins)
     others = {" ".join(words[1:3]) for words in lines if words[:1] != [alias]}
-    if not _pinned(pins, alias) & others:
+    if not pinned(pins, alias) & others:
         return False
     fresh = pins.with_name(f"{pins.name}.new")
     fresh.write_text("".join(" ".join(words) + "\n" for words in lines if words[:1] != [alias]), encoding="utf-8")
@@ -105,7 +105,7 @@ def fingerprint(key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def _pinned(pins: Path, alias: str) -> set[str]:
+def pinned(pins: Path, alias: str) -> set[str]:
     """The keys that are pinned for `alias`, as `TYPE BASE64`."""
     return {" ".join(words[1:3]) for words in _lines(pins) if words[:1] == [alias]}
 

@@ -155,7 +155,7 @@ def a_failed_change_is_put_back_and_tried_again(
     if refresh:
         lab.pulumi.run("refresh", "--yes", "--skip-preview")
     lab.machines()[name]["health"] = {}
-    wanted = {f"Command {name}-reprovision": "replace"}  # the object is as Pulumi knows it
+    wanted = {f"Command {name}-reprovision": "update"}  # the object is as Pulumi knows it
     assert touched(lab.up()) == (wanted | {f"{stored} {name}-object": "update"} if refresh else wanted)
     content, version = held()
     written = lab.pulumi.resources()[f"{name}-object"]["outputs"]["versionId"]
@@ -163,13 +163,13 @@ def a_failed_change_is_put_back_and_tried_again(
 
 
 def in_place(*names: str, stored: str) -> dict[str, str]:
-    """What a config change of these machines comes to: one object updated, one Command replaced, for each."""
+    """What a config change of these machines comes to: one object and one Command updated, for each."""
     return {
         kind: op
         for name in names
         for kind, op in (
             (f"Machine {name}", "update"),  # no thing of its own: what the preview shows of the change
             (f"{stored} {name}-object", "update"),
-            (f"Command {name}-reprovision", "replace"),
+            (f"Command {name}-reprovision", "update"),
         )
     }

@@ -273,7 +273,7 @@ def test_replace_makes_the_new_machine_first_and_switching_lifecycles_replaces_n
     order = [step for step in steps_of(run) if step[0] in ("create-replacement", "delete-replaced")]
     assert order.index(("create-replacement", "Droplet web")) < order.index(("delete-replaced", "Droplet web"))
     # ... and the old one goes only after the new one has proven its config.
-    proven = order.index(("create-replacement", "Command web-reprovision"))
+    proven = order.index(("update", "Command web-reprovision"))
     assert proven < order.index(("delete-replaced", "Droplet web"))
     second = str(lab.droplet("web")["id"])
     assert lab.park.ever == [first, second]

@@ -5,6 +5,7 @@ The machine is a loopback machine (see `loopback_machine`) behind a platform of 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -115,8 +116,8 @@ storage:
 class Lab:
     """A stack with one machine."""
 
-    def __init__(self, stack: Pulumi, machine: LoopbackMachine) -> None:
-        self.stack, self.machine = stack, machine
+    def __init__(self, stack: Pulumi, machine: LoopbackMachine, objects: Path) -> None:
+        self.stack, self.machine, self.objects = stack, machine, objects
         self.config = stack.directory / "web.yaml"
         self.config.write_text(CONFIG)
         for package in ("cl", "components"):
@@ -146,7 +147,7 @@ def lab(tmp_path: Path, pulumi: Project) -> Iterator[Lab]:
                 "TEST_KEY": str(machine.key_file), "MACHINES_DIR": str(tmp_path / "machines"),
             }  # fmt: skip
             stack = pulumi(PROGRAM, env=env)
-            yield Lab(stack, machine)
+            yield Lab(stack, machine, objects)
 
 
 def changes(run: Run) -> dict[str, str]:
@@ -163,7 +164,7 @@ def test_create_change_and_nothing_to_do(lab: Lab) -> None:
 
     lab.edit("50% of the second line", "60% of the second line")
     preview = lab.stack.preview("--diff")
-    wanted = {"web": "update", "web-object": "update", "web-reprovision": "replace"}
+    wanted = {"web": "update", "web-object": "update", "web-reprovision": "update"}
     assert changes(preview).keys() == wanted.keys()
     changed = [line.split(maxsplit=1) for line in preview.output.splitlines() if re.match(r"\s*[-+] ", line)]
     assert changed == [["-", "50% of the second line"], ["+", "60% of the second line"]], preview.output
@@ -290,9 +291,48 @@ def test_another_lifecycle_is_no_other_config(lab: Lab) -> None:
     lab.stack.up()
     lab.stack.set("lifecycle", "reformat")
     done = lab.stack.up()
-    assert done.ops()["web-reprovision"] == "replace"
+    assert done.ops()["web-reprovision"] == "update"
     assert any("no reboot" in line for line in done.progress("web-reprovision"))
     assert lab.machine.boots == 1
+
+
+def test_a_state_of_an_older_version_reboots_nothing_and_gets_its_record(lab: Lab) -> None:
+    lab.stack.up()
+    exported = json.loads(lab.stack.run("stack", "export").output)
+    (command,) = (made for made in exported["deployment"]["resources"] if made["urn"].endswith("::web-reprovision"))
+    outputs = json.loads(command["outputs"]["stdout"])
+    record = outputs.pop("record")
+    for properties in (command["inputs"], command["outputs"]):
+        del properties["environment"]
+        properties["update"] = 'printf %s "$PULUMI_COMMAND_STDOUT"'
+        properties["triggers"] = [outputs["config_id"], "reset", "2025-01-01", "web-an-id"]
+    command["outputs"]["stdout"] = json.dumps(outputs)
+    lab.stack.run("stack", "import", stdin=json.dumps(exported))
+
+    assert changes(lab.stack.preview()) == {"web-reprovision": "update"}
+    done = lab.stack.up()
+    assert changes(done) == {"web-reprovision": "update"}
+    assert any("no reboot" in line for line in done.progress("web-reprovision")), done.output
+    assert lab.machine.boots == 1
+    after = json.loads(lab.stack.resources()["web-reprovision"]["outputs"]["stdout"])
+    assert after["record"] == record
+    assert changes(lab.stack.up()) == {}
+
+
+def test_the_record_knows_what_has_run_and_which_key_the_machine_has(lab: Lab) -> None:
+    lab.stack.up()
+    command = lab.stack.resources()["web-reprovision"]
+    record = json.loads(command["outputs"]["stdout"])["record"]
+    key = " ".join(lab.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
+    assert record["host_keys"] == [key]
+    assert record["wanted"]["host_key_alias"] == f"web-{lab.stack.resources()['web-machine']['id']}"
+    objects = [hashlib.sha512((lab.objects / "web/config.ign").read_bytes()).hexdigest()]
+    assert record["objects"] == objects
+    lab.edit("first line", "another first line")
+    lab.stack.up()
+    objects.insert(0, hashlib.sha512((lab.objects / "web/config.ign").read_bytes()).hexdigest())
+    after = json.loads(lab.stack.resources()["web-reprovision"]["outputs"]["stdout"])["record"]
+    assert (after["objects"], after["host_keys"]) == (objects, [key])
 
 
 def test_a_higher_generation_clears_drift(lab: Lab) -> None:
@@ -317,7 +357,7 @@ def test_after_a_failed_change_the_next_up_converges_forwards_and_back(lab: Lab)
     assert changes(lab.stack.up(code=None)).keys() == {"web-reprovision"}  # tried anew
     lab.edit("bad line", "first line")
     lab.stack.set("check", "true")
-    assert lab.stack.up().ops()["web-reprovision"] == "replace"  # though the config id is the one in state
+    assert lab.stack.up().ops()["web-reprovision"] == "update"  # though the config id is the one in state
     assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() == good
     assert lab.machine.boots == 3
 
