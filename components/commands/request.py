@@ -45,9 +45,10 @@ class Request:
     """What stdin holds.
 
     `content` is the object, `version` what tells its writes apart (`stores.Stored`), `place` where it is kept as far as
-    this computer can write there. `timeout` is in seconds, for the first answer and again for the way through the reboot. `rollback_after` (seconds after a boot; 0: never) is
-    when a machine goes back to its last good config by itself. `pause` is waited before a machine is taken down,
-    `drain` runs on this computer before that, `restore` after the proof.
+    this computer can write there. `timeout` is in seconds, for the first answer and again for the way through the
+    reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine goes back to its last good config by
+    itself. `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore` after
+    the proof.
     `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
     where user data leads to the object.
     `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which

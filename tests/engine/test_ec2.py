@@ -281,9 +281,7 @@ def test_replace_makes_the_new_instance_first(lab: Ec2Lab) -> None:
     lab.edit_web("Only on a new machine.")
     run = lab.up()
     steps = steps_of(run)
-    assert steps.index(("update", "Command web-1-reprovision")) < steps.index(
-        ("delete-replaced", "Instance web-1")
-    )
+    assert steps.index(("update", "Command web-1-reprovision")) < steps.index(("delete-replaced", "Instance web-1"))
     second = lab.instance("web-1")["InstanceId"]
     assert second != first and lab.park.ever == [first, second]
     assert "Only on a new machine." in lab.motd(second)
