@@ -85,6 +85,13 @@ class _Reports:
         return not self._has_changed
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """urllib would take the login along, to whatever host the answer names."""
+
+    def redirect_request(self, *_: object) -> None:
+        """None makes an error of the answer, with its status."""
+
+
 def _fetch(address: str) -> dict[str, str]:
     """The report that lies there. A name and a password in the address are for Basic authentication."""
     parts = urlsplit(address)
@@ -93,7 +100,7 @@ def _fetch(address: str) -> dict[str, str]:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+    with urllib.request.build_opener(_NoRedirect).open(request, timeout=20) as answer:
         return read_report(answer.read(LONGEST_REPORT).decode("utf-8", "replace"))
 
 

@@ -7,9 +7,12 @@ fleetlock() { # pre-reboot or steady-state, URL, group; on stdout the status, 00
   local id
   id=$(systemd-id128 machine-id --app-specific=de35106b6ec24688b63afddaa156679b) || return 1 # Zincati's own
   : >"$RUN/fleetlock"
-  { option url "${2%/}/v1/$1" && option data "{\"client_params\":{\"id\":\"$id\",\"group\":\"$3\"}}"; } |
-    curl --silent --globoff --output "$RUN/fleetlock" --write-out '%{http_code}' --max-time 20 --max-filesize 65536 --config - \
+  # a length that is not told beforehand is limited by the shell, in KiB
+  { option url "${2%/}/v1/$1" && option data "{\"client_params\":{\"id\":\"$id\",\"group\":\"$3\"}}"; } | (
+    ulimit -f 64
+    exec curl --silent --globoff --output "$RUN/fleetlock" --write-out '%{http_code}' --max-time 20 --max-filesize 65536 --config - \
       --header 'fleet-lock-protocol: true' --header 'Content-Type: application/json'
+  )
 }
 
 # An address without a name and password in it, and without what follows a question mark.

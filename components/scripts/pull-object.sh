@@ -9,7 +9,8 @@ EMPTY_SHA256=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 
 # One line for `curl --config -`: addresses and credentials never are arguments, which every process can read.
 option() {
-  local value=${2//\\/\\\\}
+  local value=${2//[[:cntrl:]]/} # what is on a line of its own would be an option of its own
+  value=${value//\\/\\\\}
   printf '%s = "%s"\n' "$1" "${value//\"/\\\"}"
 }
 
@@ -23,7 +24,7 @@ seconds() { [ -z "$1" ] || date --date="$1" +%s 2>/dev/null; }
 # ---- fetching
 
 imds() { # curl's further arguments; the options on stdin. Never by way of a proxy: it would see the role's credentials
-  curl --fail --silent --noproxy '*' --max-time 10 --config - "$@"
+  curl --fail --silent --noproxy '*' --max-time 10 --config - "$@" | head -c 65536
 }
 
 # The role's credentials, and the address of s3://BUCKET/KEY, as curl's options.
@@ -60,10 +61,16 @@ header() { # its name in small letters
     http/*) found='' ;;
     "$1":*) found=${text#*:} ;;
     esac
-  done <"$RUN/headers"
+  done < <(tail -c 65536 "$RUN/headers")
   read -r found <<<"${found%$'\r'}" # without the blanks around it
-  echo "$found"
+  echo "${found:0:1024}"
 }
+
+# The store's time in the last answer, this machine's where it does not tell it; Unix time.
+now() { seconds "$(header date)" | grep . || date +%s; }
+
+# A Unix time, unless it is still to come: such a date says nothing about what was written before what.
+past() { [ -z "$1" ] || [ "$1" -gt "$(now)" ] || echo "$1"; }
 
 # Makes $STATE/object what the store has now. Asks by ETag, so that an object that did not change is not sent again.
 # 1: it can't be had, and WHY says why.
@@ -85,7 +92,7 @@ fetch() {
   0-200 | 0-000) # tftp has no status
     rm -f "$STATE/etag"
     sync "$STATE/object.new" && mv -f "$STATE/object.new" "$STATE/object" &&
-      printf '%s\n' "$(header etag)" "$(seconds "$(header last-modified)")" | put etag || WHY="/oem can't be written"
+      printf '%s\n' "$(header etag)" "$(past "$(seconds "$(header last-modified)")")" | put etag || WHY="/oem can't be written"
     ;;
   0-*)
     # S3 says in the body what is wrong, such as RequestTimeTooSkewed

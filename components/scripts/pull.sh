@@ -39,7 +39,7 @@ running() { cat /etc/flatcar/config-id 2>/dev/null; }
 
 # The report: what /run/flatcar-pull/status.json holds, put to REPORT when it is another than the last one that arrived.
 report() { # STATE, the config id that it is about, why
-  local why
+  local why status
   why=$(printf %s "$3" | tr -cd '[:print:]' | tr '\042\134' "''")
   printf '{"machine":"%s","state":"%s","config_id":"%s","running":"%s","why":"%s","boot_id":"%s","os_version":"%s"}\n' \
     "$MACHINE" "$1" "$2" "$(running)" "$why" "$(cat /proc/sys/kernel/random/boot_id)" \
@@ -47,12 +47,12 @@ report() { # STATE, the config id that it is about, why
   cmp -s "$RUN/status.new" "$RUN/status.json" || say "$1 ${2:0:12}${3:+: $3}"
   mv "$RUN/status.new" "$RUN/status.json"
   if [ -z "$REPORT" ] || cmp -s "$RUN/status.json" "$RUN/status.sent"; then return; fi
-  if option url "$REPORT" | curl --fail --silent --show-error --globoff --output /dev/null --max-time 20 --request PUT \
-    --header 'Content-Type: application/json' --data-binary "@$RUN/status.json" --config - >&2; then
-    cp "$RUN/status.json" "$RUN/status.sent"
-  else
-    say "the report did not arrive; it is tried again with the next look"
-  fi
+  status=$(option url "$REPORT" | curl --silent --show-error --globoff --output /dev/null --write-out '%{http_code}' --max-time 20 \
+    --request PUT --header 'Content-Type: application/json' --data-binary "@$RUN/status.json" --config -)
+  case $status in
+  2??) cp "$RUN/status.json" "$RUN/status.sent" ;;
+  *) say "the report did not arrive (status ${status:-000}); it is tried again with the next look" ;;
+  esac
 }
 
 refuse() { # why; once in the history for each object
@@ -140,7 +140,7 @@ is_wanted() {
   fi
   if [ "$OBJECT_ID" = "$(cat "$STATE/went-back" 2>/dev/null)" ]; then
     refuse "this machine went back from it; another config, or a raised generation, is taken"
-  elif [ -n "$(line etag 2)" ] && [ "$(line etag 2)" -lt "$(line proven 2 | grep . || echo 0)" ]; then
+  elif [ -n "$(line etag 2)" ] && [ "$(line etag 2)" -lt "$(past "$(line proven 2)" | grep . || echo 0)" ]; then
     refuse "it was written before the one that this machine runs"
   else
     # shellcheck source=/dev/null

@@ -6,6 +6,7 @@ On a loopback machine, as in `test_pull`. After each fault the machine takes the
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.server
 import json
@@ -169,6 +170,32 @@ def test_an_object_at_an_ipv6_address(tmp_path: Path) -> None:
         takes(pulled, pulled.publish("b"))
 
 
+def test_a_pointer_that_never_stops_is_another_config(pulled: Pulled) -> None:
+    """What Ignition would fetch is checked before anything is staged, and read no further than the object is long."""
+    sent: list[int] = []
+
+    def answer(to: http.server.BaseHTTPRequestHandler) -> None:
+        if not sent and (content := pulled.store.content):
+            answering(200, content.encode())(to)
+            sent.append(len(content))
+            return
+        to.send_response(200)
+        to.end_headers()
+        while sum(sent) < 1 << 30:
+            to.wfile.write(b" " * 65536)
+            sent.append(65536)
+
+    wanted = pulled.publish("b")
+    pulled.store.instead = answer
+    pulled.look()
+    assert pulled.reports("refused", wanted)
+    assert pulled.store.reports[-1]["why"].endswith("serves another config than the wanted one")
+    assert sum(sent) < 1 << 26, "the rest was not waited for"
+    assert is_untouched(pulled)
+    pulled.store.instead = None
+    takes(pulled, wanted)
+
+
 # ---- clocks
 
 
@@ -196,7 +223,97 @@ def test_a_window_is_not_kept_by_a_clock_that_is_wrong(pulled: Pulled, hours: in
     pulled.wait_for("proven", wanted)
 
 
+@pytest.mark.parametrize("told", [True, False], ids=["the store's time", "this machine's"])
+def test_an_object_with_a_date_to_come_freezes_nothing(pulled: Pulled, told: bool) -> None:
+    def at(written: float) -> None:
+        headers = {"Last-Modified": formatdate(written, usegmt=True)}
+        if told:
+            headers["Date"] = formatdate(time.time(), usegmt=True)
+        pulled.store.instead = answering(200, pulled.store.content.encode(), **headers)
+
+    dated = pulled.publish("b")
+    at(4_070_908_800)  # 2099
+    takes(pulled, dated)
+    wanted = pulled.publish("c")
+    at(time.time() - 60)
+    takes(pulled, wanted)
+    pulled.publish("d")
+    at(time.time() - 3600)
+    pulled.look()
+    assert "before the one that this machine runs" in pulled.store.reports[-1]["why"], "a stale cache still is none"
+
+
+def test_a_machine_that_a_date_to_come_has_frozen_goes_on(pulled: Pulled) -> None:
+    pulled.machine.path(f"{STATE}/proven").write_text(f"{pulled.stamp()}\n4070908800\n")
+    etag = pulled.machine.path(f"{STATE}/etag")
+    etag.write_text(f"{etag.read_text().splitlines()[0]}\n4070908800\n")
+    pulled.look()
+    takes(pulled, pulled.publish("b"))
+
+
 # ---- locks
+
+
+def test_a_lock_server_that_never_stops_talking_fills_nothing(pulled: Pulled) -> None:
+    written: list[int] = []
+
+    class Endless(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while sum(written) < 1 << 30:
+                    self.wfile.write(b" " * 65536)
+                    written.append(65536)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        lock = f"http://127.0.0.1:{server.server_address[1]}"
+        wanted = pulled.publish("b", settings=replace(pulled.settings, lock=lock))
+        pulled.look()
+        server.shutdown()
+    assert pulled.reports("waiting", wanted)
+    assert pulled.machine.path(f"{RUN}/fleetlock").stat().st_size <= 65536
+    assert sum(written) < 1 << 26, "the rest was not waited for"
+    assert is_untouched(pulled)
+    assert pulled.publish("b") == wanted
+    pulled.look()
+    pulled.wait_for("proven", wanted)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_reports_and_locks_follow_no_redirect(pulled: Pulled, status: int) -> None:
+    """An answer that names another place is none: what was to be said was not heard."""
+    went: list[tuple[str, str]] = []
+
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            went.append((self.command, self.path))
+            self.send_response(status if not self.path.startswith("/elsewhere") else 200)
+            self.send_header("Location", "/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_PUT = do_POST = do_GET = _answer  # noqa: N815 # http.server's names
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_address[1]}"
+        settings = replace(pulled.settings, lock=place, report=f"{place}/status/web")
+        pulled.publish("b", settings=settings)
+        said = pulled.look()
+        server.shutdown()
+    assert f"is not to be had: status {status}" in said
+    assert f"the report did not arrive (status {status})" in said
+    assert {path for _, path in went} == {"/v1/pre-reboot", "/v1/steady-state", "/status/web"}
+    assert is_untouched(pulled)
 
 
 def test_a_lock_that_was_got_without_a_word_is_given_back_also_after_another_was_named(pulled: Pulled) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
+PROJECT = Path(__file__).parents[2]
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/with+signs=", "token//of+the=role")
 ADDRESS = "s3://configs/machines/web.ign"
 HOST = "configs.s3.dualstack.eu-central-1.amazonaws.com"
@@ -175,6 +176,31 @@ def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path:
     for secret in (CREDENTIALS.secret_key, CREDENTIALS.token, CREDENTIALS.access_key):
         assert secret not in everything
         assert secret not in "".join(said)
+
+
+def test_a_metadata_service_that_never_stops_talking_is_left(tmp_path: Path) -> None:
+    """Where there is none, anyone of the network may answer at its address; the machine's memory is limited."""
+    written: list[int] = []
+
+    class Endless(Aws):
+        def do_PUT(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                while sum(written) < 1 << 30:
+                    self.wfile.write(b"t" * 65536)
+                    written.append(65536)
+
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    machine = LoopbackMachine(folder, "")
+    machine.path("/run/boot_id").write_text("boot\n")
+    write(machine.path("/pull-object.sh"), (PROJECT / "components/scripts/pull-object.sh").read_bytes())
+    with serving(Endless) as metadata:
+        machine.path("/.curlrc").write_text(f'connect-to = "169.254.169.254:80:127.0.0.1:{metadata}"\n')
+        asked = machine.inside(f"set -o pipefail; . /pull-object.sh; s3_options {ADDRESS}; echo code=$?")
+    assert asked.stdout == "code=1\n"
+    assert 0 < sum(written) < 1 << 26
 
 
 def write(path: Path, content: bytes) -> None:

@@ -136,3 +136,22 @@ def test_a_login_in_the_address_is_used_and_not_shown(capsys: pytest.CaptureFixt
     with pytest.raises(NotProvenError) as refused:
         served(answer, login="me:wrong@", timeout=0.3)
     assert "wrong" not in f"{refused.value} {refused.value.advice} {capsys.readouterr()}"
+
+
+@pytest.mark.parametrize("login", ["me:secret@", ""], ids=["with a login", "without"])
+def test_a_redirect_is_followed_nowhere(login: str) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def answer(handler: Any) -> None:
+        asked.append((handler.path, handler.headers["Authorization"]))
+        if handler.path == "/web":
+            handler.send_response(302)
+            # the same server by another name: another host
+            handler.send_header("Location", f"http://localhost:{handler.server.server_address[1]}/elsewhere")
+            handler.end_headers()
+        else:
+            body(handler, b'{"state":"proven","config_id":"%s"}' % WANTED.config_id.encode())
+
+    with pytest.raises(NotProvenError, match=r"last seen: no report \(status 302\)"):
+        served(answer, login=login, timeout=0.3)
+    assert {path for path, _ in asked} == {"/web"}
