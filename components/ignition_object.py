@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,17 +20,18 @@ from cl.transpiler.detect import compose_source, is_ignition
 from cl.transpiler.yamlnode import YamlError
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, with_lifecycle
+from components.masking import MASK, StandIns, told, with_shown
 from components.pull import ADDRESS, FOLDER, INTERVAL, text_at, with_pull
 from components.rerun import check_rerun, warn_once
-from components.summary import MASK
 from components.way_back import SCRIPT, repeatable, with_way_back
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cl.transpiler.butane import Butane
     from cl.transpiler.lint import Rule
     from components.commands.request import HealthCheck
+    from components.masking import Places
     from components.pull_settings import PullSettings
     from components.stores import Store
 
@@ -49,13 +51,16 @@ class MachineConfig:
     lifecycle, way back, agent and stamp are added: another lifecycle, deadline or window alone is no other config.
     `ignition` is the whole object, decoded; `text` its exact bytes, or what `pull.text_at` makes them from where the
     machine pulls. `secrets` names what in it others should not read: secret variables that it uses, files with private
-    keys …
+    keys … `seen` is the same config with `stand_ins` for the values of its secret variables, which may be shown; None
+    when it is no config without these values.
     """
 
     config_id: str
     ignition: IgnitionConfig
     text: str
     secrets: tuple[str, ...]
+    seen: IgnitionConfig | None
+    stand_ins: StandIns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,72 +114,86 @@ def machine_config(
     named = frozenset[str]().union(*(_named_variables(text) for _, text in sources))
     shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
     used = {**shared, **variables}
-    unsure = _places(sources, unknown)
-    result = transpile(
+    stand_ins = StandIns.of({name: used[name] for name in secrets if name in used and name not in unknown})
+    unsure, masked = _places(sources, unknown), _places(sources, stand_ins.values)
+    run = partial(
+        transpile,
         source,
         filename=name,
         files_dir=files_dir,
         platform=CT_PLATFORMS[platform],
         strict=strict,
-        variables=used,
         snippets=others,
         spec="3",
     )
+    result = run(variables=used)
+    seen_result = run(variables={**used, **stand_ins.values}) if stand_ins.values else result
     report = _without(result.report, unsure)
-    told = _masked(report.render(), secrets.values())
+    text = told(report, seen_result.report, stand_ins, masked).render()
     if report.is_fatal:
         has_error = any(entry.severity == "error" for entry in report)
         why = "" if has_error else " (flatcar:strict: a warning is an error)"
-        raise pulumi.RunError(f"{name} is not a usable config{why}\n\n{told}")
-    warn_once(told)
+        raise pulumi.RunError(f"{name} is not a usable config{why}\n\n{text}")
+    warn_once(text)
     if result.json is None:
         raise NotYetKnownError
-    wanted = ignition = json.loads(result.json)
-    _refuse_reserved(ignition, name)
-    if generation:
-        ignition = _with_file(ignition, GENERATION, str(generation))
-    if agent is not None:
-        ignition = _with_file(ignition, INTERVAL, str(agent.settings.interval))
-    sensitive = (*(name for name in secrets if name in named), *sensitive_parts(ignition))
-    if agent is not None:
-        sensitive += agent.settings.sensitive
+    wanted = json.loads(result.json)
+    seen = json.loads(seen_result.json) if seen_result.json is not None else None
+    _refuse_reserved(wanted, name)
+    ignition = _numbered(wanted, generation, agent)
     config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
-    ignition = with_lifecycle(repeatable(ignition), lifecycle)
-    if rollback_after:
-        ignition = with_way_back(ignition, rollback_after)
-    if agent is not None:
-        ignition = with_pull(
-            ignition,
-            agent.settings,
-            machine=agent.machine,
-            lifecycle=lifecycle,
-            keep=keep,
-            rollback=bool(rollback_after),
-            pointer=pointer(ADDRESS) if platform == "metal" else "",
-            health=agent.health,
-            allow_degraded=agent.allow_degraded,
-            timeout=agent.timeout,
-            login_user=agent.login_user,
-        )
-    ignition = _with_file(ignition, STAMP, config_id)
-    text = _dumped(ignition)
-    findings = check_rerun(
-        wanted,
-        size=len(text.encode()),
+
+    def finished(config: IgnitionConfig) -> IgnitionConfig:
+        config = with_lifecycle(repeatable(config), lifecycle)
+        if rollback_after:
+            config = with_way_back(config, rollback_after)
+        if agent is not None:
+            config = with_pull(
+                config,
+                agent.settings,
+                machine=agent.machine,
+                lifecycle=lifecycle,
+                keep=keep,
+                rollback=bool(rollback_after),
+                pointer=pointer(ADDRESS) if platform == "metal" else "",
+                health=agent.health,
+                allow_degraded=agent.allow_degraded,
+                timeout=agent.timeout,
+                login_user=agent.login_user,
+            )
+        return _with_file(config, STAMP, config_id)
+
+    ignition = finished(ignition)
+    content = _dumped(ignition)
+    check = partial(
+        check_rerun,
+        size=len(content.encode()),
         sources=sources,
-        variables=used,
         platform=platform,
         login_user=login_user,
         lifecycle=lifecycle,
         keep=keep,
         allow=allow,
     )
-    findings = _without(findings, unsure)
-    told = _masked(findings.render(), secrets.values())
+    findings = _without(check(wanted, variables=used), unsure)
+    seen_findings = check(seen, variables={**used, **stand_ins.values}) if seen is not None else Report()
+    text = told(findings, seen_findings, stand_ins, masked).render()
     if findings.is_fatal:
-        raise pulumi.RunError(f"{name} would do harm when the machine runs it again\n\n{told}")
-    warn_once(told)
-    return MachineConfig(config_id=config_id, ignition=ignition, text=text, secrets=sensitive)
+        raise pulumi.RunError(f"{name} would do harm when the machine runs it again\n\n{text}")
+    warn_once(text)
+    shown_as = stand_ins.shown_as(dict.fromkeys(stand_ins.values, MASK))
+    return MachineConfig(
+        config_id=config_id,
+        ignition=ignition,
+        text=content,
+        secrets=(
+            *(name for name in secrets if name in named),
+            *(with_shown(part, shown_as) for part in sensitive_parts(wanted, seen)),
+            *(agent.settings.sensitive if agent is not None else ()),
+        ),
+        seen=finished(_numbered(seen, generation, agent)) if seen is not None else None,
+        stand_ins=stand_ins,
+    )
 
 
 def config_name(config: Path | str | Butane) -> str:
@@ -250,14 +269,14 @@ def _named_variables(source: str) -> frozenset[str]:
     return frozenset(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", "\n".join(lines)))
 
 
-def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> set[tuple[str, int, int]]:
-    """The values in which one of these variables stands, by file name, line and column."""
-    found: set[tuple[str, int, int]] = set()
+def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> Places:
+    """The values in which one of these variables stands, and which."""
+    found: Places = {}
     for filename, text in sources if names else ():
 
         def note(value: str, line: int, column: int, filename: str = filename) -> str:
-            if any(f"${{{name}}}" in value for name in names):
-                found.add((filename, line, column))
+            if here := tuple(name for name in names if f"${{{name}}}" in value):
+                found[filename, line, column] = here
             return value
 
         with contextlib.suppress(YamlError):  # the transpiler tells it
@@ -265,27 +284,27 @@ def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> set[t
     return found
 
 
-def _without(report: Report, places: set[tuple[str, int, int]]) -> Report:
+def _without(report: Report, places: Places) -> Report:
     def kept(entries: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
         return tuple(entry for entry in entries if (entry.filename, entry.line, entry.column) not in places)
 
     return replace(report, entries=kept(report.entries), unreadable=kept(report.unreadable))
 
 
-def _masked(text: str, secrets: Iterable[str]) -> str:
-    for secret in filter(None, secrets):
-        text = text.replace(secret, MASK)
-    return text
-
-
 def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
     storage = ignition.get("storage", {})
     for kind in ("files", "directories", "links"):
         for node in storage.get(kind, []):
-            if node["path"] in (STAMP, GENERATION, SCRIPT) or f"{node['path']}/".startswith(f"{FOLDER}/"):
-                raise pulumi.RunError(
-                    f"{name}: {node['path']} is written by the program itself; take it out of the config"
-                )
+            for ours in (STAMP, GENERATION, SCRIPT, FOLDER):  # told by our name: the config's may have secrets in it
+                if node["path"] == ours or (ours == FOLDER and node["path"].startswith(f"{FOLDER}/")):
+                    raise pulumi.RunError(f"{name}: {ours} is written by the program itself; take it out of the config")
+
+
+def _numbered(ignition: IgnitionConfig, generation: int, agent: Agent | None) -> IgnitionConfig:
+    """With what else the config id counts: the generation, and the interval of a machine that pulls."""
+    if generation:
+        ignition = _with_file(ignition, GENERATION, str(generation))
+    return ignition if agent is None else _with_file(ignition, INTERVAL, str(agent.settings.interval))
 
 
 def _with_file(ignition: IgnitionConfig, path: str, line: str) -> IgnitionConfig:

@@ -1,7 +1,7 @@
 """A readable, masked summary of an Ignition config, for `pulumi preview --diff` and for state.
 
-Decoded text per file instead of percent-encoded data URLs; what is secret is masked. A component that has this as its
-own properties shows a line-by-line diff under each changed file, and leaves unchanged ones out.
+Decoded text per file instead of percent-encoded data URLs. A component that has this as its own properties shows a
+line-by-line diff under each changed file, and leaves unchanged ones out.
 """
 
 from __future__ import annotations
@@ -15,22 +15,25 @@ import zlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
+from components.masking import MASK, with_shown
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from components.lifecycle import IgnitionConfig
 
-MASK = "[masked]"
 LONGEST_TEXT = 64 * 1024
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
-_SECRET_FIELDS = frozenset({"passwordHash", "keyFile", "httpHeaders", "thumbprint"})
+_SECRET_FIELDS = frozenset({"passwordHash", "keyFile", "httpHeaders", "thumbprint", "custom"})
+"""Fields that are masked whole, wherever they are; `custom` is clevis's, with a config of any pin."""
 
 
-def summarize(config: IgnitionConfig, secrets: Sequence[str] = ()) -> dict[str, Any]:
+def summarize(config: IgnitionConfig, shown_as: Mapping[str, str]) -> dict[str, Any]:
     """The summary: `files`, `directories`, `links`, `units`, `users` as mappings by name, the rest as it is.
 
-    `secrets` are the literal values of the stack's secrets; wherever one occurs, it is masked. So are password hashes,
-    request headers, disk keys, whole files that hold a private key, and files that only their owner may read.
+    `config` holds stand-ins for the values of secrets, and for those that aren't known yet: `shown_as` says what is
+    shown for each. Password hashes, request headers, disk keys, Tang thumbprints, whole files that hold a private key,
+    and files that only their owner may read are masked here.
     """
     storage = dict(config.get("storage", {}))
     systemd = dict(config.get("systemd", {}))
@@ -45,8 +48,7 @@ def summarize(config: IgnitionConfig, secrets: Sequence[str] = ()) -> dict[str, 
         "storage": storage,
         "kernelArguments": config.get("kernelArguments"),
     }
-    present = tuple(filter(None, secrets))
-    return {name: _masked(value, present) for name, value in summary.items() if value}
+    return {name: with_shown(_masked(value), shown_as) for name, value in summary.items() if value}
 
 
 def decode_data_url(source: str, compression: str | None = None) -> bytes:
@@ -118,17 +120,9 @@ def _content(resource: dict[str, Any]) -> str:
     return text
 
 
-def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+def _masked(value: Any) -> Any:
     if isinstance(value, dict):
-        return {
-            name: MASK if name in _SECRET_FIELDS and inner else _masked(inner, secrets) for name, inner in value.items()
-        }
+        return {name: MASK if name in _SECRET_FIELDS and inner else _masked(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_masked(inner, secrets) for inner in value]
-    if not isinstance(value, str):
-        return value
-    if _PRIVATE_KEY.search(value):
-        return MASK
-    for secret in secrets:
-        value = value.replace(secret, MASK)
-    return value
+        return [_masked(inner) for inner in value]
+    return MASK if isinstance(value, str) and _PRIVATE_KEY.search(value) else value

@@ -15,6 +15,7 @@ import pulumi
 from pulumi.output import Unknown
 
 from components.ignition_object import STAMP, MachineConfig, NotYetKnownError
+from components.masking import MASK
 from components.pull import FOLDER
 from components.summary import summarize
 
@@ -107,12 +108,19 @@ def _made(
         )
     except NotYetKnownError:
         return None
-    summary = summarize(config.ignition, [text for name, text in secrets.items() if name not in unknown])
+    return config, _summary(config, dict.fromkeys(unknown.values(), COMPUTED))
+
+
+def _summary(config: MachineConfig, shown_as: Mapping[str, str]) -> dict[str, Any]:
+    if config.seen is None:
+        return {"files": {MASK: "without the values of its secrets this is no config, so none of it is shown"}}
+    masks = config.stand_ins.shown_as(dict.fromkeys(config.stand_ins.values, MASK))
+    summary = summarize(config.seen, {**masks, **shown_as})
     del summary["files"][STAMP]  # it repeats the config id
     summary["files"] = {  # the agent's: its settings are shown with the machine
         path: file for path, file in summary["files"].items() if not path.startswith(f"{FOLDER}/")
     }
-    return config, _with_computed(summary, list(unknown.values()))
+    return summary
 
 
 def _value(name: str, value: object) -> str | None:
@@ -127,17 +135,6 @@ def _value(name: str, value: object) -> str | None:
 def _stand_in(name: str) -> str:
     """A word that is valid in most places, and found again."""
     return f"unknown-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-
-
-def _with_computed(value: Any, stand_ins: Collection[str]) -> Any:
-    if isinstance(value, dict):
-        return {_with_computed(name, stand_ins): _with_computed(inner, stand_ins) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_with_computed(inner, stand_ins) for inner in value]
-    if isinstance(value, str):
-        for word in stand_ins:
-            value = value.replace(word, COMPUTED)
-    return value
 
 
 def _section(name: str, summary: Mapping[str, Any]) -> Any:

@@ -246,8 +246,11 @@ def test_private_keys_and_password_hashes_are_sensitive() -> None:
         "systemd": {"units": [{"name": "a.service", "contents": "X=-----BEGIN PRIVATE KEY-----"}, {"name": "b.mount"}]},
         "passwd": {"users": [{"name": "core", "passwordHash": "$6$x"}, {"name": "b"}]},
     }
-    assert sensitive_parts(config) == ["/etc/key", "a.service", "passwordHash of core"]
-    assert sensitive_parts({"ignition": {"version": "3.3.0"}}) == []
+    assert sensitive_parts(config, config) == ["/etc/key", "a.service", "passwordHash of core"]
+    assert [name.rpartition(".")[0] for name in sensitive_parts(config, None)] == [
+        "storage.files", "systemd.units", "passwordHash of passwd.users",
+    ]  # fmt: skip
+    assert sensitive_parts({"ignition": {"version": "3.3.0"}}, None) == []
 
 
 def test_problems_of_a_section_name_its_key() -> None:

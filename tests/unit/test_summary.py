@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.summary import MASK, decode_data_url, summarize
+from components.masking import MASK
+from components.summary import decode_data_url, summarize
 
 
 def file(path: str, source: str, **more: Any) -> dict[str, Any]:
     return {"path": path, "contents": {"source": source, **more.pop("contents", {})}, **more}
 
 
-def contents(node: dict[str, Any], *secrets: str) -> Any:
-    return summarize({"storage": {"files": [node]}}, secrets)["files"][node["path"]]["contents"]
+def contents(node: dict[str, Any], *stand_ins: str) -> Any:
+    shown_as = dict.fromkeys(stand_ins, MASK)
+    return summarize({"storage": {"files": [node]}}, shown_as)["files"][node["path"]]["contents"]
 
 
 @given(st.text(), st.booleans(), st.booleans())
@@ -44,7 +46,7 @@ def test_files_read_as_text() -> None:
 
 def test_modes_and_owners_are_shown() -> None:
     node = file("/x", "data:,", mode=0o644, user={"name": "core"}, group={"id": 500})
-    summary = summarize({"storage": {"files": [node]}})["files"]["/x"]
+    summary = summarize({"storage": {"files": [node]}}, {})["files"]["/x"]
     assert (summary["mode"], summary["user"], summary["group"]) == ("0644", "core", "500")
 
 
@@ -59,21 +61,21 @@ def test_a_remote_source_keeps_its_credentials_to_itself() -> None:
 
 
 @given(st.text(alphabet="abcdefg", min_size=6, max_size=12))
-def test_a_secret_is_masked_wherever_it_is(secret: str) -> None:
+def test_what_stands_for_a_secret_is_masked_wherever_it_is(secret: str) -> None:
     config = {
         "storage": {"files": [file("/etc/app", "data:," + quote(f"password={secret}\n"))]},
         "systemd": {"units": [{"name": "a.service", "contents": f"ExecStart=/x {secret}"}]},
         "passwd": {"users": [{"name": "core", "gecos": secret, "passwordHash": "$6$abc"}]},
         "kernelArguments": {"shouldExist": [f"key={secret}"]},
     }
-    shown = json.dumps(summarize(config, [secret]))
+    shown = json.dumps(summarize(config, {secret: MASK}))
     assert secret not in shown
     assert "$6$abc" not in shown
     assert "password=" + MASK in shown
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_secret_is_masked_in_encoded_contents(packed: bool) -> None:
+def test_what_stands_for_a_secret_is_masked_in_encoded_contents(packed: bool) -> None:
     data = b"a=1\ntoken=hunter2 \xc3\xa9\n"
     encoded = base64.b64encode(gzip.compress(data) if packed else data).decode()
     node = file("/x", "data:;base64," + encoded, contents={"compression": "gzip"} if packed else {})
@@ -87,9 +89,27 @@ def test_private_keys_and_private_files_are_masked_whole() -> None:
     assert contents(file("/x", "data:,hello", mode=0o640)) == "hello"
 
 
-def test_request_headers_are_masked() -> None:
-    config = {"storage": {"luks": [{"name": "d", "keyFile": {"source": "data:,abc"}}]}}
-    assert summarize(config)["storage"]["luks"][0]["keyFile"] == MASK
+@pytest.mark.parametrize(
+    ("section", "entry"),
+    [
+        ("luks", {"name": "d", "keyFile": {"source": "data:,hunter2"}}),
+        ("luks", {"name": "d", "clevis": {"tang": [{"url": "https://tang", "thumbprint": "hunter2"}]}}),
+        ("luks", {"name": "d", "clevis": {"custom": {"pin": "sss", "config": '{"thp": "hunter2"}'}}}),
+        ("disks", {"device": "/dev/a", "source": {"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]}}),
+    ],
+    ids=["a disk's key", "a Tang thumbprint", "a pin's config", "request headers"],
+)
+def test_what_is_secret_by_its_place_is_masked(section: str, entry: dict[str, Any]) -> None:
+    shown = json.dumps(summarize({"storage": {section: [entry]}}, {}))
+    assert "hunter2" not in shown
+    assert MASK in shown
+
+
+def test_request_headers_of_contents_are_not_shown() -> None:
+    node = file("/x", "https://host/f", contents={"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]})
+    assert summarize({"storage": {"files": [node]}}, {})["files"] == {
+        "/x": {"mode": "default", "contents": "from https://host/f"}
+    }
 
 
 def test_units_links_and_users_read_by_name() -> None:
@@ -100,7 +120,7 @@ def test_units_links_and_users_read_by_name() -> None:
         },
         "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["k"]}], "groups": [{"name": "g"}]},
     }
-    assert summarize(config) == {
+    assert summarize(config, {}) == {
         "links": {"/a": "/b"},
         "directories": {"/d": {"mode": "0755"}},
         "units": {"u.service": {"enabled": True, "dropins": {"1.conf": "x"}}},

@@ -1,0 +1,120 @@
+"""Secrets are masked where they enter: what is shown of a config comes from one in which words stand for their values.
+
+A config that uses secrets is made twice, with their values and with stand-ins of the same shape. The first is for the
+machine. Reports, summaries and names are taken from the second, in which no secret has ever been, and what stands for
+one is replaced by what is shown for it. So there is nothing to find again in a text that was cut, quoted or encoded.
+
+Imported by `ignition_object`, `summary` and `wanted_config`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from cl.transpiler import Diagnostic, Report
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+MASK = "[masked]"
+"""What a summary shows for a secret's value."""
+_ADDRESS = re.compile(r"(?:https?|s3|gs|tftp)://|data:,|/")
+
+Places = dict[tuple[str, int, int], tuple[str, ...]]
+"""Where variables stand, by file name, line and column: their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class StandIns:
+    """What stands for the values of secrets, by their names. Empty where nothing secret is used."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, secrets: Mapping[str, str]) -> StandIns:
+        """Words that no config holds, each of which passes for its secret in most places."""
+        return cls({name: _stand_in(name, value) for name, value in secrets.items()})
+
+    def shown_as(self, shown: Mapping[str, str]) -> dict[str, str]:
+        """What is shown for each text that stands for a secret, longer ones first; `shown` has that by name."""
+        texts = {text: shown[name] for name, value in self.values.items() for text in (value, _word(name))}
+        return dict(sorted(texts.items(), key=lambda item: -len(item[0])))
+
+
+def _word(name: str) -> str:
+    return "secret" + hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def _stand_in(name: str, value: str) -> str:
+    word = _word(name)
+    if re.fullmatch(r"0|[1-9][0-9]*", value):
+        return str(10**9 + int(word[-6:], 16))
+    if "\n" in value:
+        return f"#{word}\n#{word}" + "\n" * value.endswith("\n")  # comments: fine as a unit, or as lines of one
+    address = _ADDRESS.match(value)
+    return (address[0] if address else "") + word
+
+
+def with_shown(value: Any, shown_as: Mapping[str, str]) -> Any:
+    """A JSON value with what is shown for each stand-in, in keys as well; two keys that become one stay apart."""
+    if isinstance(value, dict):
+        out: dict[str, Any] = {}
+        for key, inner in value.items():
+            name = with_shown(key, shown_as)
+            free = next(free for n in count(1) if (free := name if n == 1 else f"{name} ({n})") not in out)
+            out[free] = with_shown(inner, shown_as)
+        return out
+    if isinstance(value, list):
+        return [with_shown(inner, shown_as) for inner in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return shown_as.get(str(value), value)
+    if isinstance(value, str):
+        for text, shown in shown_as.items():
+            value = value.replace(text, shown)
+    return value
+
+
+def told(real: Report, seen: Report, stand_ins: StandIns, places: Places) -> Report:
+    """What may be told of `real`, the report on the config with its secrets: as far as `seen`, that on the one with
+    their stand-ins, says the same at the same place, in its words, with `${name}` for the value. Of anything else no
+    more is told than its place, and which secrets stand there."""
+    if not stand_ins.values:
+        return real
+    shown_as = stand_ins.shown_as({name: f"${{{name}}}" for name in stand_ins.values})
+    known: dict[object, list[Diagnostic]] = {}
+    for entry in seen:
+        known.setdefault(_place(entry), []).append(entry)
+
+    def shown(entry: Diagnostic) -> Diagnostic:
+        for other in known.get(_place(entry), ()):
+            if _pattern(other.message, shown_as).fullmatch(entry.message):
+                hint = with_shown(other.hint, shown_as)
+                path, message = with_shown(other.path, shown_as), with_shown(other.message, shown_as)
+                return replace(other, path=path, message=message, hint=hint)
+        names = places.get((entry.filename, entry.line or 0, entry.column or 0), tuple(stand_ins.values))
+        values = ", ".join(f"${{{name}}}" for name in names)
+        return Diagnostic(
+            severity=entry.severity,
+            path="$",
+            message=f"something is wrong here that can't be told without the value of {values}",
+            line=entry.line,
+            column=entry.column,
+            hint="a secret's value is never shown: see what is said with a value there that is no secret",
+            filename=entry.filename,
+        )
+
+    return replace(real, entries=tuple(map(shown, real.entries)), unreadable=tuple(map(shown, real.unreadable)))
+
+
+def _place(entry: Diagnostic) -> tuple[object, ...]:
+    return entry.severity, entry.filename, entry.line, entry.column
+
+
+def _pattern(message: str, texts: Collection[str]) -> re.Pattern[str]:
+    """What says the same with other values for these texts."""
+    parts = re.split("|".join(map(re.escape, texts)), message)
+    return re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
