@@ -1,7 +1,8 @@
 """What proves that a machine runs the wanted config, and what each missing proof means. Standard library only.
 
-The proofs (see docs in `reprovision`): a boot id that is not the old one, the stamp, Ignition's result file of this
-boot, and a system that has finished starting without failed units. Pure functions over what `scripts/state.sh` printed.
+The proofs (see docs in `reprovision`): a boot id that is not the old one, the stamp, Ignition's result file of a boot
+since the staging, and a system that has finished starting without failed units. Pure functions over what
+`scripts/state.sh` printed.
 """
 
 from __future__ import annotations
@@ -73,13 +74,17 @@ def read_state(finished: Finished) -> MachineState | None:
     )
 
 
-def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_degraded: bool) -> MissingProof | None:
+def missing_proof(
+    state: MachineState, config_id: str, *, before: MachineState | None, allow_degraded: bool
+) -> MissingProof | None:
     """The first proof that a settled machine lacks, or None when all hold.
 
-    `rebooted` says that this machine was staged and is in a new boot: then Ignition has to have run in it. Later,
-    after a plain restart, Ignition's result is of an earlier boot and the stamp alone speaks for the config.
+    `before` is the machine as it was when it was staged: since then Ignition has to have run, in the first boot that
+    came, or in a later one where the machine lost its power or was restarted on the way. None where nothing was staged:
+    then the stamp alone speaks for the config.
     """
-    ran_now = state.boot_id != "" and _bare(state.provisioning_boot_id) == _bare(state.boot_id)
+    rebooted = before is not None
+    ran_now = before is not None and _ran_since(state, before)
     if state.stamp != config_id:
         if state.went_back_from == config_id:
             return MissingProof(
@@ -97,8 +102,8 @@ def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_
         )
     if rebooted and not ran_now:
         return MissingProof(
-            message="the stamp is right, but Ignition's result file is not of this boot",
-            advice="look at /etc/.ignition-result.json; it should name this boot's id as provisioningBootID",
+            message="the stamp is right, but by its result file Ignition has not run since the re-run was staged",
+            advice="look at /etc/.ignition-result.json; it should name a newer boot's id as provisioningBootID",
         )
     if state.unwiped:
         return MissingProof(
@@ -116,6 +121,12 @@ def missing_proof(state: MachineState, config_id: str, *, rebooted: bool, allow_
 def short(config_id: str) -> str:
     """A config id as messages name it."""
     return f"config id {config_id[:12]}" if config_id else "no config id at all"
+
+
+def _ran_since(state: MachineState, before: MachineState) -> bool:
+    """Whether Ignition last ran in another boot than the one `before`, and than the one it had run in until then."""
+    older = {"", _bare(before.boot_id), _bare(before.provisioning_boot_id)}
+    return _bare(state.provisioning_boot_id) not in older
 
 
 def _bare(boot_id: str) -> str:

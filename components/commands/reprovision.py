@@ -36,13 +36,14 @@ from components.commands.object_place import NoAccessError
 from components.commands.proof import MachineState, missing_proof, short
 from components.commands.record import Record
 from components.commands.request import NotProvenError, Outputs, Progress, Request, printable
-from components.commands.ssh_session import UNREACHABLE, answers, run_script
+from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, answers, run_script
 from components.commands.waiting import Console, await_boot
 
 if TYPE_CHECKING:
     from components.commands.way_back import LastGood
 
 REFUSED, GOING_BACK = 3, 5  # stage.sh's exit codes
+RESTARTS = 3  # of a machine, while it is proven
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
@@ -82,6 +83,7 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
 def _prove(request: Request, progress: Progress, state: MachineState, *, rebooted: bool, may_go_back: bool) -> Outputs:
     """The proofs and the health checks, in the new boot when there is one to come."""
     left_at = time.monotonic()
+    before = state if rebooted else None
     if rebooted:
         state = await_boot(
             request,
@@ -94,13 +96,38 @@ def _prove(request: Request, progress: Progress, state: MachineState, *, reboote
         )
     else:
         progress.say("runs the wanted config already, no reboot")
-    missing = missing_proof(state, request.config_id, rebooted=rebooted, allow_degraded=request.allow_degraded)
+    for _ in range(RESTARTS):
+        try:
+            _check(request, progress, state, before)
+            break
+        except NotProvenError:
+            # what goes down fails its checks: that says nothing about its config
+            now = _look_again(request, progress)
+            if now is None or now.boot_id == state.boot_id:
+                raise
+            progress.say("the machine has restarted meanwhile, proving it again")
+            state = now
+    else:
+        _check(request, progress, state, before)
+    return _outputs(state, round(time.monotonic() - left_at, 1) if rebooted else 0.0)
+
+
+def _check(request: Request, progress: Progress, state: MachineState, before: MachineState | None) -> None:
+    """The proofs of a machine that has settled, then its health. Raises `NotProvenError`."""
+    missing = missing_proof(state, request.config_id, before=before, allow_degraded=request.allow_degraded)
     if missing is not None:
         raise NotProvenError(missing.message, missing.advice)
     if state.failed_units:
         progress.say("warning: degraded, failed units: " + ", ".join(state.failed_units))
     check_health(request, progress)
-    return _outputs(state, round(time.monotonic() - left_at, 1) if rebooted else 0.0)
+
+
+def _look_again(request: Request, progress: Progress) -> MachineState | None:
+    """The machine as it is now, back from a restart if it is in one; None where it does not answer soon."""
+    try:
+        return await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=CUT_SECONDS)
+    except NotProvenError:
+        return None
 
 
 def _outputs(state: MachineState, downtime: float) -> Outputs:

@@ -49,6 +49,7 @@ class LoopbackMachine:
     ignores_flag: bool = False
     emergency_seconds: float = 1
     hangs_on_shutdown: float = 0
+    restarts_at_once: int = 0
     is_plugged_in: bool = True
     login: Path | None = None
     went_down: list[float] = field(default_factory=list)
@@ -138,6 +139,10 @@ class LoopbackMachine:
             self._log("Entering emergency mode (stand-in).")
             if self._stop.wait(self.emergency_seconds):
                 return
+        if self.restarts_at_once and self.boots > 1:
+            self.restarts_at_once -= 1
+            self._boot()
+            return
         self.path("/run/failed-units").write_text(self.failed_units_after_boot)
         self._booted = time.monotonic()
         self.came_up.append(time.time())  # all proofs hold, and sshd takes a moment to start
@@ -204,6 +209,11 @@ class LoopbackMachine:
             if seconds and time.monotonic() > self._booted + float(seconds[1]):
                 self._booted = 0
                 self.inside("bash /etc/flatcar/rollback.sh")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether a server for logins runs."""
+        return self._sshd is not None
 
     def pull_the_plug(self) -> None:
         """Power off, without a shutdown, until `plug_in`."""

@@ -5,6 +5,7 @@ Each is in a row of docs/faults.md, by name.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -158,17 +159,39 @@ def test_a_machine_that_is_off_is_waited_for_and_then_told(lab: Lab) -> None:
     converges(lab)
 
 
-def test_a_machine_that_loses_power_in_its_new_boot_comes_back_on_it(lab: Lab) -> None:
+@pytest.mark.parametrize("how", ["power", "reboot"])
+def test_a_machine_that_restarts_before_the_first_look_at_it_is_proven(lab: Lab, how: str) -> None:
+    lab.rollback_after = 60
     wanted = lab.publish("new")
     process = lab.start(wanted)
-    wait_until(lambda: lab.machine.boots == 2)
-    lab.machine.pull_the_plug()
-    time.sleep(1)
-    lab.machine.plug_in()
-    _, progress = process.communicate(timeout=120)
-    assert process.returncode in (0, 1), progress
-    code, outputs, progress = lab.run(wanted)
+    if how == "power":
+        wait_until(lambda: lab.machine.boots == 2)
+        lab.machine.pull_the_plug()
+        time.sleep(1)
+        lab.machine.plug_in()
+    else:
+        lab.machine.restarts_at_once = 2
+    stdout, progress = process.communicate(timeout=120)
+    assert process.returncode == 0, progress
+    assert json.loads(stdout)["config_id"] == wanted
+    assert "going back" not in progress
+    assert how == "power" or lab.machine.boots == 4
+
+
+def test_a_machine_that_restarts_in_the_middle_of_its_health_checks_is_proven(lab: Lab) -> None:
+    lab.rollback_after = 60
+    lab.machine.hangs_on_shutdown = 3
+    once = "test -e /var/log/restarted && grep -qx running /run/system-state"
+    check = {
+        "name": "it",
+        "subject": f"{once} || {{ touch /var/log/restarted; systemctl reboot; false; }}",
+        "seconds": 1,
+    }
+    wanted = lab.publish("new")
+    code, outputs, progress = lab.run(wanted, health=[check])
     assert (code, outputs.get("config_id")) == (0, wanted), progress
+    assert "the machine has restarted meanwhile, proving it again" in progress
+    assert lab.machine.boots == 3
 
 
 def test_a_network_that_is_cut_while_staging_is_got_over(lab: Lab) -> None:

@@ -484,3 +484,19 @@ def test_a_host_that_pulls_goes_back_and_has_its_pointer_again(tmp_path: Path) -
         takes(pulled, pulled.publish("b", platform="metal"))
         assert own.read_text() == pointer(pulled.source)
         assert own.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_machine_that_goes_down_while_it_proves_itself_goes_on_in_the_next_boot(pulled: Pulled) -> None:
+    machine, wanted = pulled.machine, pulled.stamp()
+    machine.path(f"{RUN}/tried").unlink()
+    for note in (f"{STATE}/proven", f"{WAY_BACK}/last-good"):
+        _, *rest = machine.text(note).splitlines()
+        machine.path(note).write_text("\n".join(["another", *rest, ""]))
+    machine.path("/run/system-state").write_text("stopping\n")
+    machine.inside(f"bash {AGENT}/pull.sh prove")
+    assert not machine.path("/run/flatcar-going-back").exists()
+    assert not machine.path("/oem/config.ign").exists()
+    machine.path("/run/system-state").write_text("running\n")
+    machine.inside("systemctl reboot")
+    wait_until(lambda: machine.boots == 2 and machine.text(f"{STATE}/proven").startswith(wanted))
+    assert "going-back" not in " ".join(pulled.history())

@@ -26,8 +26,11 @@ GOOD = MachineState(
 )
 
 
-def missing(state: MachineState, *, rebooted: bool = True, allow_degraded: bool = False) -> str:
-    found = missing_proof(state, WANTED, rebooted=rebooted, allow_degraded=allow_degraded)
+BEFORE = replace(GOOD, boot_id="b-1", provisioning_boot_id="b-0", stamp="old")
+
+
+def missing(state: MachineState, *, before: MachineState | None = BEFORE, allow_degraded: bool = False) -> str:
+    found = missing_proof(state, WANTED, before=before, allow_degraded=allow_degraded)
     return "" if found is None else f"{found.message}; {found.advice}"
 
 
@@ -41,8 +44,9 @@ def test_all_proofs_hold() -> None:
         (replace(GOOD, stamp="old", provisioning_boot_id="b-1"), "rebooted without running Ignition"),
         (replace(GOOD, stamp="other"), "came up on another config: config id other"),
         (replace(GOOD, stamp=""), "no config id at all"),
-        (replace(GOOD, provisioning_boot_id="b-1"), "Ignition's result file is not of this boot"),
-        (replace(GOOD, provisioning_boot_id=""), "Ignition's result file is not of this boot"),
+        (replace(GOOD, provisioning_boot_id="b-1"), "Ignition has not run since"),
+        (replace(GOOD, provisioning_boot_id="b-0"), "Ignition has not run since"),
+        (replace(GOOD, provisioning_boot_id=""), "Ignition has not run since"),
         (replace(GOOD, unwiped=True), "applied over the old files"),
         (replace(GOOD, stamp="other", went_back_from=WANTED), "was not confirmed on config id cccccccccccc in time"),
         (replace(GOOD, system="degraded", failed_units=("a.service",)), "units failed: a.service"),
@@ -53,7 +57,15 @@ def test_each_missing_proof_has_its_own_message(state: MachineState, message: st
 
 
 def test_without_a_reboot_an_older_result_is_fine() -> None:
-    assert missing(replace(GOOD, provisioning_boot_id="b-1"), rebooted=False) == ""
+    assert missing(replace(GOOD, provisioning_boot_id="b-0"), before=None) == ""
+
+
+def test_a_second_restart_on_the_way_is_no_failure() -> None:
+    assert missing(replace(GOOD, boot_id="b-3")) == ""
+
+
+def test_ignition_may_never_have_run_before() -> None:
+    assert missing(GOOD, before=replace(BEFORE, provisioning_boot_id="")) == ""
 
 
 def test_a_degraded_system_may_be_allowed() -> None:
@@ -62,7 +74,8 @@ def test_a_degraded_system_may_be_allowed() -> None:
 
 
 def test_dashes_in_boot_ids_do_not_matter() -> None:
-    assert missing(replace(GOOD, boot_id="aa-bb", provisioning_boot_id="aabb")) == ""
+    before = replace(BEFORE, boot_id="aa-bb")
+    assert "has not run since" in missing(replace(GOOD, provisioning_boot_id="aabb"), before=before)
 
 
 def test_reading_what_the_machine_printed() -> None:
