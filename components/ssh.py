@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from components.commands.environment import for_child
 from components.places import machines_dir
 
 
@@ -54,7 +55,7 @@ def local_key() -> tuple[str, str]:
         private.unlink(missing_ok=True)
         make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "flatcar-machines", "-f", str(private)]
         try:
-            subprocess.run(make, check=True, stdin=subprocess.DEVNULL, capture_output=True)
+            subprocess.run(make, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=for_child())
         except (OSError, subprocess.CalledProcessError) as error:
             raise pulumi.RunError(
                 f"flatcar:ssh: no login key given, and ssh-keygen could not make one: {error}"

@@ -11,6 +11,7 @@ import os
 import subprocess
 from pathlib import Path
 
+from components.commands.environment import for_child
 from components.commands.object_place import NoAccessError
 from components.commands.signature import Credentials
 
@@ -73,7 +74,13 @@ def _exported(profile: str, *, named: bool) -> Credentials:
     why = f"no AWS credentials in the environment, and none in the profile {profile!r}"
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=CLI_SECONDS, check=True
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=CLI_SECONDS,
+            check=True,
+            env=for_child(),
         )
         document = json.loads(done.stdout)
         return Credentials(

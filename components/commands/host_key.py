@@ -15,6 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.commands.environment import for_child
 from components.commands.request import NotProvenError
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def _offered_key(host: str, port: int) -> str:
         capture_output=True,
         text=True,
         check=False,
+        env=for_child(),
     )
     lines = [line.split(" ", 1)[1].strip() for line in scan.stdout.splitlines() if " ssh-ed25519 " in line]
     return lines[0] if lines else ""

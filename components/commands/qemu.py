@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from components.commands import qemu_accel
+from components.commands.environment import for_daemon
 from components.commands.qemu_disk import check_disk, make_disk
 from components.commands.qemu_state import (
     CONSOLE,
@@ -272,7 +273,7 @@ def _power_on(directory: Path, record: Record | None, spec: Spec, progress: Prog
 def _spawn(directory: Path) -> None:
     """Start the supervisor and wait until it says that QEMU runs."""
     (directory / QEMU_LOG).unlink(missing_ok=True)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])}
+    environment = {**for_daemon(), "PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])}
     read_on, said_on = os.pipe()
     with open(directory / SUPERVISOR_LOG, "wb") as log:
         process = subprocess.Popen(

@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from components.commands.environment import for_child
 from components.commands.qemu_state import Progress, read_json, write_atomically
 
 ACCELS = ("auto", "kvm", "tcg")
@@ -79,7 +80,7 @@ def boot_sector_seconds(qemu: str, accel: str, *, timeout_s: float) -> float | N
         begin = time.monotonic()
         try:
             done = subprocess.run(
-                command, timeout=timeout_s, stdin=subprocess.DEVNULL, capture_output=True, check=False
+                command, timeout=timeout_s, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=for_child()
             )
         except (subprocess.TimeoutExpired, OSError):
             return None

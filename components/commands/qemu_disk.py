@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from components.commands.environment import for_child
 from components.commands.qemu_state import BASE, DISK, MachineError, Record
 
 MIN_FREE_BYTES = 256 * 1024 * 1024
@@ -79,7 +80,7 @@ def check_space(directory: Path) -> None:
 
 def _qemu_img(*arguments: str, what: str, way_out: str = "") -> dict[str, Any]:
     try:
-        done = subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=False, env=for_child())
     except FileNotFoundError as error:
         raise MachineError("qemu-img is not on PATH\n  install it (Debian, Ubuntu: qemu-utils)") from error
     if done.returncode != 0:

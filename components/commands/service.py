@@ -1,17 +1,17 @@
 """Taking a machine out of service before it goes down, and back in after its proof. Standard library only.
 
 The commands are the operator's own and run on the operator's computer: a load balancer's command line, `kubectl drain`.
-What they need to know is in their environment, never in their text.
+What they need to know is in their environment, never in their text; Pulumi's passphrase and token are not.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from components.commands.environment import for_child
 from components.commands.request import NotProvenError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _run(command: str, request: Request, progress: Progress, title: str) -> str:
     """Run it, its output to stderr; why it failed, or ""."""
     progress.say(f"running the {title} command")
     environment = {
-        **os.environ,
+        **for_child(),
         "MACHINE": request.machine,
         "ADDRESS": request.target.host,
         "CONFIG_ID": request.config_id,

@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
+from components.commands.environment import for_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -223,6 +225,7 @@ def jump_host_trouble(target: SshTarget) -> str:
         stdin=subprocess.PIPE,  # open, or it would end before the greeting
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=for_child(),
     ) as client:
         stdout, stderr = (cast("IO[bytes]", stream) for stream in (client.stdout, client.stderr))
         # what is there, and no more: a connection that the user's configuration shares may hold the pipes for long
@@ -272,7 +275,7 @@ def run_script(
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "LC_ALL": "C"},  # which the client may pass on: what sudo says has to be understood
+        env={**for_child(), "LC_ALL": "C"},  # which the client may pass on: what sudo says has to be understood
     )
     stdin, stdout, stderr = (cast("IO[str]", stream) for stream in (client.stdin, client.stdout, client.stderr))
     lines: list[str] = []

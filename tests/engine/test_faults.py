@@ -258,6 +258,20 @@ def test_drain_and_restore_run_around_a_change_and_after_going_back(lab: Lab, tm
     assert log.read_text().splitlines()[2:] == ["drain web 127.0.0.1", "restore web"]
 
 
+def test_a_drain_command_has_the_keys_of_clouds_and_nothing_of_pulumis(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN", "PULUMI_COMMAND_STDOUT", "DIGITALOCEAN_TOKEN"):
+        monkeypatch.setenv(name, "hunter2")
+    for title in ("drain", "restore"):
+        seen = tmp_path / title
+        code, _, progress = lab.run(lab.publish(title), **{title: f"tr '\\0' '\\n' </proc/$$/environ >{seen}"})
+        assert code == 0, progress
+        names = {line.split("=")[0] for line in seen.read_text().splitlines() if line.endswith("=hunter2")}
+        assert names == {"DIGITALOCEAN_TOKEN"}
+        assert "MACHINE=web" in seen.read_text().splitlines()
+
+
 def test_the_pause_between_waves_is_waited_only_by_machines_that_change(lab: Lab) -> None:
     code, _, progress = lab.run(lab.good, pause=600)
     assert code == 0, progress

@@ -74,6 +74,26 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    text = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+    return dict(entry.split("=", 1) for entry in text.split("\0") if "=" in entry)
+
+
+def test_what_outlives_a_run_has_no_passphrase_and_no_keys(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_COMMAND_STDOUT", "AWS_SECRET_ACCESS_KEY", "DIGITALOCEAN_TOKEN"):
+        monkeypatch.setenv(name, "hunter2")
+    spec = make_spec()
+    start(spec)
+    for name in (qemu_state.SUPERVISOR_PID, qemu_state.QEMU_PID):
+        pid = qemu_state.holder(Path(spec.directory) / name)
+        assert pid is not None
+        seen = environment_of(pid)
+        assert "hunter2" not in seen.values(), name
+        assert seen["PATH"] == os.environ["PATH"]
+
+
 def qemu_pid(spec: Spec) -> int:
     pid = qemu_state.holder(Path(spec.directory) / qemu_state.QEMU_PID)
     assert pid
