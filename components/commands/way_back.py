@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from components.commands.request import Progress, Request
 
 TOO_LATE = 4  # confirm.sh's exit code
+OEM_IS_READ_ONLY = 3  # go-back.sh's
 SESSION_SECONDS = 60
 
 
@@ -66,7 +67,7 @@ def go_back(request: Request, progress: Progress, good: LastGood, failure: NotPr
     except NotProvenError as second:
         raise NotProvenError(
             f"{failure}; and the machine did not come back on its last good {short(good.config_id)}: {second}",
-            f"look at the machine's console; {object_text}",
+            f"{second.advice}; {object_text}",
         ) from None
     missing = missing_proof(state, good.config_id, before=None, allow_degraded=True)
     if missing is not None:
@@ -88,6 +89,11 @@ def _await_last_good(request: Request, progress: Progress, good: LastGood, old_b
         told = run_script(request.target, "go-back.sh", {}, timeout=SESSION_SECONDS, on_error_line=progress.say)
         if told.code == 0:
             old_boot = state.boot_id
+        elif told.code == OEM_IS_READ_ONLY:
+            raise NotProvenError(
+                "its /oem can't be written (read-only, full or not mounted), and going back begins there",
+                "make /oem writable on the machine: it tries again by itself, every 15 s",
+            )
         elif told.code != UNREACHABLE:
             raise NotProvenError("its flatcar-rollback.service could not be started", "look at it on the machine")
 

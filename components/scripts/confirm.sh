@@ -17,6 +17,7 @@ main() {
     say "unstaging a re-run that did not happen"
     unstage
   fi
+  mountpoint --quiet /oem || { say "/oem is not mounted" && exit 1; }
   good=$(last_good 1)
   # it went back, or power was lost on the way; once another config is noted, nothing would know this one as ours
   if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then

@@ -55,6 +55,8 @@ check_tools() {
     "update it to Flatcar 3602.2.0 or later, or choose the lifecycle 'replace'"
   [ -d /boot/flatcar ] || refuse "/boot/flatcar is missing: GRUB would not see the first_boot flag" \
     "mount the EFI system partition at /boot"
+  mountpoint --quiet /oem || refuse "/oem is not mounted: what has to outlast the wipe would go with it" \
+    "mount the OEM partition at /oem; 'systemctl status oem.mount' there says why it is not"
   local place
   for place in / /boot /oem; do
     can_write "${place%/}/.flatcar-write-check" || refuse "$place can't be written (read-only or full)" \

@@ -205,6 +205,27 @@ def test_a_place_that_cannot_be_written_is_refused(lab: Lab, place: str) -> None
     converges(lab)
 
 
+def test_an_oem_partition_that_is_not_mounted_is_refused(lab: Lab) -> None:
+    lab.machine.path("/run/oem-not-mounted").touch()  # see loopback/enter
+    code, _, progress = lab.run(lab.publish("new"))
+    assert code == 1
+    assert "/oem is not mounted" in progress and "systemctl status oem.mount" in progress
+    is_untouched(lab)
+    lab.machine.path("/run/oem-not-mounted").unlink()
+    converges(lab)
+
+
+def test_an_oem_partition_that_turns_read_only_is_named_on_the_way_back(lab: Lab) -> None:
+    turns = {"name": "turns", "subject": "echo /oem >/run/read-only; false", "seconds": 1}
+    code, _, progress = lab.run(lab.publish("bad"), health=[turns])
+    assert code == 1
+    assert "did not come back" in progress and "its /oem can't be written" in progress
+    assert "every 15 s" in progress
+    assert lab.machine.path("/var/log/kept").exists()
+    lab.machine.path("/run/read-only").unlink()
+    converges(lab)
+
+
 def test_a_full_disk_is_refused_before_staging(lab: Lab) -> None:
     lab.machine.path("/run/full-oem").touch()  # see loopback/enter
     code, _, progress = lab.run(lab.publish("new"))
