@@ -20,7 +20,7 @@ from cl.transpiler.detect import compose_source, is_ignition
 from cl.transpiler.yamlnode import YamlError
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, with_lifecycle
-from components.masking import MASK, StandIns, told, with_shown
+from components.masking import MASK, StandIns, is_guessable, told, with_shown
 from components.pull import ADDRESS, FOLDER, INTERVAL, text_at, with_pull
 from components.rerun import check_rerun, warn_once
 from components.way_back import SCRIPT, repeatable, with_way_back
@@ -181,6 +181,12 @@ def machine_config(
     if findings.is_fatal:
         raise pulumi.RunError(f"{name} would do harm when the machine runs it again\n\n{text}")
     warn_once(text)
+    for secret in stand_ins.values:
+        if is_guessable(used[secret]):
+            warn_once(
+                f"the secret {secret!r} is so short that it can be found by trying: the config id of {name} is a hash "
+                "of all that is in it, and the state, previews and users of the machine show it; take a longer one"
+            )
     shown_as = stand_ins.shown_as(dict.fromkeys(stand_ins.values, MASK))
     return MachineConfig(
         config_id=config_id,

@@ -10,6 +10,7 @@ Imported by `ignition_object`, `summary` and `wanted_config`.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 MASK = "[masked]"
 """What a summary shows for a secret's value."""
 _ADDRESS = re.compile(r"(?:https?|s3|gs|tftp)://|data:,|/")
+
+_HARD_TO_TRY = 64
+"""In bits: so many values can't be tried out (of SHA-512, as config ids are, 10^9 a second are)."""
+_CLASSES = (("[a-z]", 26), ("[A-Z]", 26), ("[0-9]", 10), ("[^a-zA-Z0-9]", 32))
 
 Places = dict[tuple[str, int, int], tuple[str, ...]]
 """Where variables stand, by file name, line and column: their names."""
@@ -57,6 +62,12 @@ def _stand_in(name: str, value: str) -> str:
         return f"#{word}\n#{word}" + "\n" * value.endswith("\n")  # comments: fine as a unit, or as lines of one
     address = _ADDRESS.match(value)
     return (address[0] if address else "") + word
+
+
+def is_guessable(secret: str) -> bool:
+    """Whether all values of this length, of the kinds of characters in it, can be tried out against a hash."""
+    alphabet = sum(size for kind, size in _CLASSES if re.search(kind, secret))
+    return len(secret) * math.log2(alphabet or 1) < _HARD_TO_TRY
 
 
 def with_shown(value: Any, shown_as: Mapping[str, str]) -> Any:

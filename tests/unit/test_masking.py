@@ -21,7 +21,7 @@ from cl.transpiler.snippets import Snippet
 from components import rerun
 from components.ignition_object import NotYetKnownError, machine_config
 from components.lifecycle import Lifecycle
-from components.masking import MASK, StandIns, with_shown
+from components.masking import MASK, StandIns, is_guessable, with_shown
 from components.wanted_config import Variables, wanted_config
 from tests.support import clc_configs, ignition_values
 from tests.support.butane_configs import butane_config
@@ -253,3 +253,17 @@ def test_names_of_what_is_sensitive_hold_no_secret() -> None:
         variables={}, lifecycle=Lifecycle.RESET, keep=(), generation=0, rollback_after=0,
     )  # fmt: skip
     assert made.secrets == ("token", f"/etc/{MASK}")
+
+
+@pytest.mark.parametrize(
+    ("secret", "guessable"),
+    [("", True), ("1234", True), ("1" * 19, True), ("1" * 20, False), ("hunter2", True), ("Hunter2!", True),
+     ("0123456789abcdef", False), ("correct horse battery", False)],
+)  # fmt: skip
+def test_a_secret_that_the_config_id_gives_away_is_told(
+    secret: str, guessable: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert is_guessable(secret) == guessable
+    text = shown(CONFIG.replace('"a"', '"${token}"'), secret, capsys)
+    assert ("the secret 'token' is so short that it can be found by trying" in text) == guessable
+    assert secret not in text or not secret
