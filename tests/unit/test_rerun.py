@@ -40,7 +40,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         Path("web.yaml").write_text(text)
         options: dict[str, Any] = {
             "files_dir": tmp_path, "platform": "qemu", "strict": True, "shared_variables": {},
-            "secrets": {"token": "hunter2"}, "variables": {}, "keep": kept_paths(["logs"]), "generation": 0,
+            "secrets": {"token": "hunter2-hunter2"}, "variables": {}, "keep": kept_paths(["logs"]), "generation": 0,
             "rollback_after": 0, "login_user": "core",
         }  # fmt: skip
         return machine_config(Path("web.yaml"), lifecycle=Lifecycle(lifecycle), **{**options, **more})
