@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PARTS = Path(__file__).parent / "loopback"
+WIPED = ("etc", "home", "opt", "root", "srv", "var")
+"""The folders of ROOT's own; the others are file systems of their own, or this stand-in's, as its programs in /run/bin."""
 
 
 @dataclass
@@ -74,13 +76,18 @@ class LoopbackMachine:
             "var/log",
             "home",
             "root",
+            "opt",
+            "srv",
             "boot/flatcar",
             "oem",
         ):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         for name in ("bin", "sbin", "lib", "lib64"):
             (self.root / name).symlink_to(f"usr/{name}")
-        shutil.copytree(PARTS / "bin", self.root / "opt/bin")
+        shutil.copytree(PARTS / "bin", self.root / "run/bin")
+        awk = shutil.which("awk")
+        assert awk is not None
+        (self.root / "run/bin/awk").symlink_to(Path(awk).resolve())  # on Debian the way leads through /etc
         (self.root / "boot/flatcar/first_boot").touch()
         (self.root / "run/cmdline").write_text("BOOT_IMAGE=/flatcar/vmlinuz-a\n")
         for name in ("failed-units", "jobs", "active-units"):
@@ -168,8 +175,8 @@ class LoopbackMachine:
         if any(entry.get("label") == "ROOT" and entry.get("wipeFilesystem") for entry in filesystems):
             self._format_root()
         if self.path("/selective-os-reset").exists():
-            wipe = shutil.copy(PARTS / "wipe", self.path("/opt/bin/wipe"))
-            self.inside("/opt/bin/" + Path(wipe).name)
+            wipe = shutil.copy(PARTS / "wipe", self.path("/run/bin/wipe"))
+            self.inside("/run/bin/" + Path(wipe).name)
         if config is not None and not self._ignition(config, boot_id):
             return False
         if self.path("/etc/systemd/system/flatcar-restore-host-keys.service").exists():
@@ -183,8 +190,8 @@ class LoopbackMachine:
         return True
 
     def _format_root(self) -> None:
-        """Ignition's stage `disks`: what else is in the folder is another file system, or this stand-in's."""
-        for name in ("etc", "var", "home", "root"):
+        """Ignition's stage `disks`."""
+        for name in WIPED:
             shutil.rmtree(self.path(name))
             self.path(name).mkdir()
         for name in ("selective-os-reset", ".flatcar-unwiped"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def slow_staging(lab: Lab, seconds: int) -> None:
     """From now on the machine's flatcar-reset takes so long before it stages anything."""
-    tool = lab.machine.path("/opt/bin/flatcar-reset")
+    tool = lab.machine.path("/run/bin/flatcar-reset")
     tool.rename(tool.with_name("flatcar-reset-itself"))
     tool.write_text(f'#!/bin/bash\n[[ $1 == --preview-* ]] || sleep {seconds}\nexec flatcar-reset-itself "$@"\n')
     tool.chmod(0o755)

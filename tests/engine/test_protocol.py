@@ -138,7 +138,7 @@ def test_a_pointer_that_serves_another_config_is_refused(lab: Lab) -> None:
 
 def test_a_machine_without_flatcar_reset_is_refused(lab: Lab) -> None:
     lab.run(lab.publish("a"))
-    lab.machine.path("/opt/bin/flatcar-reset").unlink()
+    lab.machine.path("/run/bin/flatcar-reset").unlink()
     code, _, progress = lab.run(lab.publish("b"))
     assert code == 1
     assert "there is no flatcar-reset" in progress

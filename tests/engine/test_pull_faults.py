@@ -425,7 +425,7 @@ def test_killed_anywhere_a_proof_is_made_again(pulled: Pulled) -> None:
 
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "no reboot to be had"])
 def test_a_re_run_that_did_not_get_to_its_reboot_is_unstaged_and_staged_again(pulled: Pulled, killed: bool) -> None:
-    program = pulled.machine.path("/opt/bin/systemd-run")
+    program = pulled.machine.path("/run/bin/systemd-run")
     whole = program.read_text()
     program.write_text("#!/bin/bash\n" + ("kill -9 $(cat /run/agent)\n" if killed else "") + "exit 1\n")
     wanted = pulled.publish("b")

@@ -67,7 +67,7 @@ class MachinePark:
             (folder / name).chmod(0o600)
         # BUCKET.REGION.digitaloceanspaces.com/KEY and BUCKET.s3.REGION.amazonaws.com/KEY
         script = rf"s#^https?://([^./]+)\.[^/]*\.(digitaloceanspaces|amazonaws)\.com/#{self.objects}/\1/#"
-        curl = machine.path("/opt/bin/curl")
+        curl = machine.path("/run/bin/curl")
         curl.write_text(CURL.format(script=shlex.quote(script)))
         curl.chmod(0o755)
         self.machines[id_] = machine.__enter__()
