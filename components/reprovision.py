@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +15,7 @@ from components.lifecycle import Lifecycle, kept_paths
 from components.waits import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from components.commands.request import HealthCheck
     from components.ignition_object import IgnitionObject
@@ -113,10 +114,21 @@ class Reprovision(local.Command):
 
         # the request is secret as the config in it may be; the outputs never hold any of it
         self._proof = pulumi.Output.unsecret(self.stdout.apply(_read))
+        declared_at = time.time()
+        self._proof.apply(lambda outputs: self._tell_lost(outputs, since=declared_at))
 
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
         """One field of the Command's outputs (`commands.reprovision.Outputs`)."""
         return self._proof.apply(lambda outputs: outputs.get(field, default))
+
+    def _tell_lost(self, outputs: Mapping[str, Any], *, since: float) -> None:
+        """What this run deleted and no config declares, as a diagnostic: a Command's own lines are gone at the end.
+
+        Told by the run that did it alone; the outputs stay in the state.
+        """
+        lost = outputs.get("lost", [])
+        if lost and outputs.get("ended_at", 0.0) >= since:
+            pulumi.log.warn("\n".join(lost).replace("will be deleted", "deleted", 1), self)
 
 
 def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:

@@ -1,7 +1,8 @@
 """`python -m components.audit.wipe [MACHINE…]`: what a re-provisioning would delete and keep, before it happens.
 
 Read-only. The paths to keep are those of the last `pulumi up`, or those given with `--keep` (presets or expressions, as
-in the stack config). The same lines come again at the next `pulumi up`, right before staging.
+in the stack config). The same lines come again at the next `pulumi up`, right before staging; with `--all`, every file
+that would be deleted has one.
 Exit: 0 all machines answered, 1 some did not, 2 there is nothing to look at.
 """
 
@@ -13,27 +14,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.audit.records import NoRecordsError, Record, export_state, read_records
+from components.commands.request import printable
 from components.commands.ssh_session import run_script
 from components.lifecycle import keep_problem, kept_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SESSION_SECONDS = 120
+SESSION_SECONDS = 180  # the machine lists its files for 120 s at most
 
 
-def show(record: Record, keep: Sequence[str]) -> bool:
-    """Print one machine's preview; whether it answered. `keep` empty: the record's own paths."""
+def show(record: Record, keep: Sequence[str], *, every: bool) -> bool:
+    """Print one machine's preview, of every file or in short; whether it answered. `keep` empty: the record's paths."""
     request = record.request
     print(f"{record.name}, lifecycle {request.lifecycle}:", flush=True)
     finished = run_script(
         request.target,
         ("staging.sh", "preview.sh", "wipe.sh"),
-        {"LIFECYCLE": request.lifecycle, "KEEP": kept_paths(keep) if keep else request.keep},
+        {
+            "LIFECYCLE": request.lifecycle,
+            "KEEP": kept_paths(keep) if keep else request.keep,
+            "DECLARED": request.declared,
+            "ALL": "yes" if every else "",
+        },
         timeout=SESSION_SECONDS,
     )
     for line in finished.stderr.splitlines():
-        print(f"  {line}")
+        print(f"  {printable(line)}")
     if finished.code != 0:
         print(f"  not looked at (exit code {finished.code}): see whether the machine answers to ssh")
     return finished.code == 0
@@ -46,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
     parser.add_argument("--export", default="", metavar="FILE", help="a `pulumi stack export --show-secrets`")
     parser.add_argument("--keep", action="append", default=[], metavar="ENTRY", help="keep this instead (repeatable)")
+    parser.add_argument("--all", action="store_true", dest="every", help="each file, not the largest in short")
     options = parser.parse_args(arguments)
     for entry in options.keep:
         if (problem := keep_problem(entry)) is not None:
@@ -58,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     for name in unproven:
         print(f"{name}: not looked at, it was never proven; run 'pulumi up' first")
-    answered = [show(record, options.keep) for record in records]
+    answered = [show(record, options.keep, every=options.every) for record in records]
     return 0 if all(answered) and not unproven else 1
 
 

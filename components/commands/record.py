@@ -47,6 +47,7 @@ class Record:
             document = dict(json.loads(lines[-1])) if lines else {}
             record = document.pop("record", {})
             document["failed_units"] = tuple(document["failed_units"])
+            document["lost"] = tuple(document.get("lost", ()))
             return cls(
                 outputs=Outputs(**document),
                 wanted=dict(record.get("wanted", {})),

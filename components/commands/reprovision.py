@@ -26,6 +26,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,10 +41,12 @@ from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, answers, r
 from components.commands.waiting import Console, await_boot
 
 if TYPE_CHECKING:
+    from components.commands.ssh_session import Finished
     from components.commands.way_back import LastGood
 
 REFUSED, GOING_BACK = 3, 5  # stage.sh's exit codes
 RESTARTS = 3  # of a machine, while it is proven
+MOST_LINES, LONGEST_LINE = 12, 250  # of the preview, in the outputs
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
@@ -61,7 +64,7 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
         if state.stamp != request.config_id:
             return _pending(request, progress, state)
     _write_object_again(request, progress)
-    state, rebooted, good = _stage_when_reached(request, progress)
+    state, rebooted, good, lost = _stage_when_reached(request, progress)
     try:
         outputs = _prove(request, progress, state, rebooted=rebooted, may_go_back=good is not None)
         way_back.confirm(request, progress)
@@ -77,7 +80,7 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
         f"proven: {request.config_id[:12]} on {outputs.os_version}"
         + (f", down for {outputs.downtime_seconds} s" if rebooted else "")
     )
-    return outputs
+    return replace(outputs, lost=lost)
 
 
 def _prove(request: Request, progress: Progress, state: MachineState, *, rebooted: bool, may_go_back: bool) -> Outputs:
@@ -138,6 +141,7 @@ def _outputs(state: MachineState, downtime: float) -> Outputs:
         host_key=state.host_key,
         downtime_seconds=downtime,
         failed_units=state.failed_units,
+        ended_at=time.time(),
     )
 
 
@@ -168,9 +172,12 @@ def _write_object_again(request: Request, progress: Progress) -> None:
         ) from None
 
 
-def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineState, bool, LastGood | None]:
-    """Wait for the machine and run stage.sh: its state before, whether it now reboots, and what it could go back to.
+def _stage_when_reached(
+    request: Request, progress: Progress
+) -> tuple[MachineState, bool, LastGood | None, tuple[str, ...]]:
+    """Wait for the machine and run stage.sh.
 
+    Its state before, whether it now reboots, what it could go back to, and what it loses that no config declares.
     A connection that breaks on the way may have staged or not: look at the machine again, then stage again.
     """
     values = {
@@ -182,8 +189,10 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
         "WAY_BACK_WANTED": "yes" if request.rollback_after else "no",
         "OEM_CONFIG": base64.b64encode(request.oem_config.encode()).decode(),
         "KEEP": request.keep,
+        "DECLARED": request.declared,
     }
     drained, old_boot = False, ""
+    lost: tuple[str, ...] = ()
     for _ in range(3):
         state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
         if (state.stamp != request.config_id or state.unwiped) and not drained:
@@ -196,8 +205,9 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
             timeout=request.timeout,
             on_error_line=progress.say,
         )
+        lost = _lost(finished) or lost  # the connection may have broken right after the reboot was ordered
         if finished.code == 0 and (staged := finished.value("staged")):
-            return state, staged == "yes", way_back.last_good(finished)
+            return state, staged == "yes", way_back.last_good(finished), lost
         if finished.code == GOING_BACK:
             old_boot = state.boot_id
             continue
@@ -213,6 +223,11 @@ def _stage_when_reached(request: Request, progress: Progress) -> tuple[MachineSt
         "staging can be repeated: mend what its last line complains about and run 'pulumi up' again",
         goes_back=False,
     )
+
+
+def _lost(finished: Finished) -> tuple[str, ...]:
+    """What the preview says of files that no config declares. It comes from the machine: bounded, and printable."""
+    return tuple(printable(line)[:LONGEST_LINE] for line in finished.values("lost")[:MOST_LINES])
 
 
 def diagnose(request: Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -90,6 +91,12 @@ class Request:
         """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
         return hashlib.sha512(self.content.encode()).hexdigest()
 
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """What the wanted config declares, as `scripts/preview.sh` has it: `p PATH` and `n NAME` (units, drop-ins)."""
+        found = re.findall(r'"(path|name)": ?"([^"]+)"', self.content)
+        return tuple(dict.fromkeys(f"{kind[0]} {name}" for kind, name in found))
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Request:
         """The request in a decoded JSON document, where the content is packed (`packing`).
@@ -113,7 +120,11 @@ def _place(fields: Mapping[str, str] | None) -> ObjectPlace | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outputs:
-    """What stdout holds at the end. `downtime_seconds` is 0 when the machine did not have to reboot."""
+    """What stdout holds at the end. `downtime_seconds` is 0 when the machine did not have to reboot.
+
+    `lost` are the preview's lines about what was deleted and no config declares, shortened; `ended_at` is when the run
+    ended (seconds since 1970, 0: not known), which tells one run's from what the state has of an earlier one.
+    """
 
     config_id: str
     boot_id: str
@@ -121,6 +132,8 @@ class Outputs:
     host_key: str
     downtime_seconds: float
     failed_units: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+    ended_at: float = 0.0
 
 
 class NotProvenError(Exception):

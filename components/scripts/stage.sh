@@ -2,7 +2,8 @@
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
 # Put in front of this text, quoted, by components/commands/reprovision.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
-#   where that is the config itself), and the array KEEP (egrep expressions over whole paths); then staging.sh and preview.sh
+#   where that is the config itself), the array KEEP (egrep expressions over whole paths), and
+#   what preview.sh may be given; then staging.sh and preview.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
 # machine is rebooting, or on its way back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.

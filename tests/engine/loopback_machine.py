@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PARTS = Path(__file__).parent / "loopback"
 WIPED = ("etc", "home", "opt", "root", "srv", "var")
-"""The folders of ROOT's own; the others are file systems of their own, or this stand-in's, as its programs in /run/bin."""
+"""The folders of ROOT's own; the others are other file systems, or this stand-in's: its programs are in /run/bin."""
 
 
 @dataclass

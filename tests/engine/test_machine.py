@@ -5,8 +5,11 @@ The machine is a loopback machine (see `loopback_machine`) behind a platform of 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import pty
 import re
 import shlex
 import subprocess
@@ -183,6 +186,40 @@ def test_create_change_and_nothing_to_do(lab: Lab) -> None:
     assert lab.stack.outputs()["downtime"] > 0
     assert changes(lab.stack.up()) == {}
     assert lab.machine.boots == 2
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_a_change_deleted_stays_on_the_screen(lab: Lab, *, terminal: bool) -> None:
+    def diagnostics() -> str:
+        if not terminal:
+            return lab.stack.up().output.partition("Diagnostics:")[2]
+        return on_a_terminal(lab.stack).rpartition("Diagnostics:")[2].replace("\r", "")
+
+    lab.stack.up()
+    for name in ("a", "b"):
+        lab.machine.path(f"/srv/mydata-{name}").write_text("mine")
+        lab.edit("first line", f"first line, {name}")
+        told = [line.strip() for line in diagnostics().splitlines()]
+        first = told.index("warning: deleted: 1 file that no config declares, 4.0 KiB")
+        assert told[first + 1] == f"/srv/mydata-{name}  4.0 KiB"
+        assert not any("will be deleted" in line for line in told), "the Command's own lines are gone by now"
+        assert "that no config declares" not in diagnostics(), "it is told by the run that did it"
+
+
+def on_a_terminal(stack: Pulumi) -> str:
+    """All that an interactive `pulumi up` writes."""
+    main, side = pty.openpty()
+    argv = [word for word in stack.argv("up", "--yes", "--skip-preview") if word != "--non-interactive"]
+    env = {**stack.environment(), "TERM": "xterm"}
+    with subprocess.Popen(argv, cwd=stack.directory, env=env, stdin=side, stdout=side, stderr=side) as process:
+        os.close(side)
+        written = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while part := os.read(main, 65536):
+                written += part
+    os.close(main)
+    assert process.returncode == 0, written.decode()
+    return written.decode()
 
 
 def test_a_secret_reaches_the_machine_and_nothing_else(lab: Lab) -> None:
