@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.ignition_object import Agent, IgnitionObject, MachineConfig, config_name, machine_config
-from components.lifecycle import DEFAULT_KEEP, Lifecycle, kept_paths
+from components.keep import DEFAULT_KEEP, kept_paths
+from components.lifecycle import Lifecycle
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.waits import all_of
 from components.wanted_config import Variables, wanted_config

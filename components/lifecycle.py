@@ -14,20 +14,15 @@ lifecycle, it keeps that address, and another config is written there.
 
 `reformat` keeps the host keys by way of the OEM partition: `scripts/staging.sh` puts them there, and the unit that
 `with_lifecycle` adds brings them back before sshd starts, so that no private key leaves the machine.
-The rules for kept paths are those of flatcar-reset (github.com/flatcar/init, bin/flatcar-reset), and stricter where
-its preview would hand a quote to a shell.
+What is kept, and how paths are matched: `keep`.
 """
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cl.transpiler.lint import ROOT_DEVICES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 IgnitionConfig = dict[str, Any]
 """A decoded Ignition config of spec 3: JSON, checked by the transpiler."""
@@ -48,18 +43,6 @@ class Lifecycle(StrEnum):
         return self in (Lifecycle.RESET, Lifecycle.REFORMAT, Lifecycle.FLAG)
 
 
-HOST_KEYS = "/etc/ssh/ssh_host_.*"
-KEEP_PRESETS: Mapping[str, tuple[str, ...]] = {
-    "logs": ("/var/log",),
-    "docker": ("/var/lib/docker",),
-    "containerd": ("/var/lib/containerd",),
-    "extensions": ("/opt/extensions", "/etc/extensions", r"/etc/sysupdate\..*"),
-    "hostname": ("/etc/hostname",),
-    "home": ("/home",),
-}
-DEFAULT_KEEP = ("logs",)
-
-_FIRST_CHARACTERS = "/\\({[$^"
 _RESTORE_UNIT = """\
 [Unit]
 Description=Bring back the SSH host keys that waited on the OEM partition
@@ -78,43 +61,6 @@ ExecStart=/bin/sh -c 'cp -p /oem/.flatcar-host-keys/* /etc/ssh/ && sync && rm -r
 WantedBy=multi-user.target
 RequiredBy=sshd-keygen.service
 """
-
-
-def keep_problem(entry: str) -> str | None:
-    """What is wrong with one `keep` entry (a preset's name or an egrep expression over a whole path), or None."""
-    if entry in KEEP_PRESETS:
-        return None
-    if not entry:
-        return "is empty"
-    if any(bad in entry for bad in ("'", '"', "\n", "\r", "\0")):
-        return "holds a quote, a newline or a NUL"
-    if entry[0] not in _FIRST_CHARACTERS:
-        return f"is no preset ({', '.join(KEEP_PRESETS)}) and does not start with one of {' '.join(_FIRST_CHARACTERS)}"
-    if entry.startswith("/etc/machine-id"):
-        return "can't be kept as a path: the machine id is kept anyway, by the kernel command line"
-    try:
-        re.compile(entry)
-    except re.error as error:
-        return f"is not a regular expression: {error}"
-    return None
-
-
-def kept_paths(entries: Sequence[str]) -> tuple[str, ...]:
-    """The expressions for flatcar-reset: the host keys, then `entries` with presets resolved, each once."""
-    expanded = [HOST_KEYS]
-    for entry in entries:
-        expanded.extend(KEEP_PRESETS.get(entry, (entry,)))
-    return tuple(dict.fromkeys(expanded))
-
-
-def is_kept(path: str, expressions: Sequence[str]) -> bool:
-    """Whether a whole path survives a reset; by flatcar-reset's rules, a plain entry keeps what is under it too."""
-    for expression in expressions:
-        entry = expression.removesuffix("/") or expression
-        contents = entry.startswith("/") and entry[-1] not in "$)*]?"
-        if re.fullmatch(entry, path) or (contents and re.fullmatch(entry + "/.*", path, re.DOTALL)):
-            return True
-    return False
 
 
 def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:

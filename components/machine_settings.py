@@ -13,7 +13,8 @@ from components.droplet_settings import DropletSettings, droplet_settings
 from components.ec2_settings import AwsSettings, InstanceSettings, instance_settings
 from components.health_settings import health_checks
 from components.host_settings import HostSettings, host_settings
-from components.lifecycle import DEFAULT_KEEP, Lifecycle, keep_problem
+from components.keep import DEFAULT_KEEP, keep_problem
+from components.lifecycle import Lifecycle
 from components.pull_settings import PullSettings, pull_settings
 from components.store_settings import StoreSettings
 

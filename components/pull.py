@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 FOLDER = "/etc/flatcar/pull"
 INTERVAL = f"{FOLDER}/interval"
 """Written before the config id is taken: that a machine pulls, and how often, is part of its config."""
-PARTS = ("pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "preview.sh", "stage.sh", "confirm.sh", "health.sh")
+PARTS = (
+    "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "keep.sh", "preview.sh", "stage.sh", "confirm.sh",
+    "health.sh",
+)  # fmt: skip
 ADDRESS = "@flatcar-object-address@"
 """Stands for the object's address until that is known."""
 _SUM = "flatcar-object-sha256-"

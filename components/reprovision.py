@@ -11,7 +11,8 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.packing import packed
-from components.lifecycle import Lifecycle, kept_paths
+from components.keep import kept_paths
+from components.lifecycle import Lifecycle
 from components.waits import json_text
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from cl.transpiler.lint import Rule, Situation, lint
-from components.lifecycle import Lifecycle, is_kept
+from components.keep import is_kept
+from components.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.audit.seen import read_seen
 from components.commands.ssh_session import answers, run_script
+from components.path_expressions import expression_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -165,15 +165,16 @@ def main(arguments: Sequence[str]) -> int:
         help="whole paths under /etc that may be undeclared",
     )
     options = parser.parse_args(arguments)
+    for expression in options.ignore:
+        if (problem := expression_problem(expression)) is not None:
+            parser.error(f"--ignore {expression!r} {problem}")
     try:
-        for expression in options.ignore:
-            re.compile(expression)
         if options.export:
             text = sys.stdin.read() if options.export == "-" else Path(options.export).read_text(encoding="utf-8")
         else:
             text = export_state(options.stack)
         records, unproven = read_records(text, options.machines)
-    except (NoRecordsError, OSError, UnicodeDecodeError, re.error) as error:
+    except (NoRecordsError, OSError, UnicodeDecodeError) as error:
         print(f"audit: {error}", file=sys.stderr)
         return 2
     reports = [

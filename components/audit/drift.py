@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from components.audit.declared import Declared
 from components.audit.os_made import OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
 from components.commands.pulling import read_report
-from components.lifecycle import is_kept
+from components.keep import is_kept
 from components.pull import FOLDER
 
 if TYPE_CHECKING:

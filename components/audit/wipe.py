@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.commands.request import printable
 from components.commands.ssh_session import run_script
-from components.lifecycle import keep_problem, kept_paths
+from components.keep import keep_problems, kept_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ def show(record: Record, keep: Sequence[str], *, every: bool) -> bool:
     print(f"{record.name}, lifecycle {request.lifecycle}:", flush=True)
     finished = run_script(
         request.target,
-        ("staging.sh", "preview.sh", "wipe.sh"),
+        ("staging.sh", "keep.sh", "preview.sh", "wipe.sh"),
         {
             "LIFECYCLE": request.lifecycle,
             "KEEP": kept_paths(keep) if keep else request.keep,
@@ -55,9 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", action="append", default=[], metavar="ENTRY", help="keep this instead (repeatable)")
     parser.add_argument("--all", action="store_true", dest="every", help="each file, not the largest in short")
     options = parser.parse_args(arguments)
-    for entry in options.keep:
-        if (problem := keep_problem(entry)) is not None:
-            parser.error(f"--keep {entry!r} {problem}")
+    for problem in keep_problems(options.keep):
+        parser.error(f"--keep {problem}")
     try:
         text = Path(options.export).read_text(encoding="utf-8") if options.export else export_state(options.stack)
         records, unproven = read_records(text, options.machines)

@@ -200,7 +200,7 @@ def _stage_when_reached(
             drained = True
         finished = run_script(
             request.target,
-            ("staging.sh", "preview.sh", "stage.sh"),
+            ("staging.sh", "keep.sh", "preview.sh", "stage.sh"),
             values,
             timeout=request.timeout,
             on_error_line=progress.say,

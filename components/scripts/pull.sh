@@ -84,7 +84,7 @@ stage() {
   with_pointer
   # stdout has what the machine could go back to, secrets and all: for the deployer, not for the journal
   told=$(run BY CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED OEM_CONFIG KEEP -- \
-    staging.sh preview.sh stage.sh 2>"$RUN/said")
+    staging.sh keep.sh preview.sh stage.sh 2>"$RUN/said")
   cat "$RUN/said" >&2
   grep -qx 'staged=yes' <<<"$told"
 }

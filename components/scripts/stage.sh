@@ -3,7 +3,7 @@
 # Put in front of this text, quoted, by components/commands/reprovision.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
 #   where that is the config itself), the array KEEP (egrep expressions over whole paths), and
-#   what preview.sh may be given; then staging.sh and preview.sh
+#   what preview.sh may be given; then staging.sh, keep.sh and preview.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
 # machine is rebooting, or on its way back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
@@ -68,6 +68,16 @@ check_tools() {
   good=$(stat --format=%s "$WAY_BACK/$(last_good 2)/config.ign" 2>/dev/null || echo 0) # going back needs a copy of it
   [ "$free" -gt $((2 * OBJECT_BYTES + 2 * ${#OEM_CONFIG} + good + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
     "free some space on the OEM partition, or set rollback: false"
+}
+
+# The wipe asks find with these expressions in the initramfs, where one that it can't use would keep nothing, or everything.
+check_keep() {
+  [ "$LIFECYCLE" = reset ] || return 0
+  local entry
+  if entry=$(refused_keep); then
+    refuse "find on this machine can't use the entry $entry of keep" "write it in another way, then run 'pulumi up' again"
+  fi
+  tell_kept
 }
 
 # What Ignition will fetch at the next boot has to be what `pulumi up` just wrote: else the wipe would serve another config.
@@ -166,6 +176,7 @@ main() {
   check_shadows
   check_secure_boot
   check_tools
+  check_keep
   say "checking what the pointer serves"
   check_pointer
   preview

@@ -49,7 +49,7 @@ class Disk(Lab):
             "WAY_BACK_WANTED": "yes",
             "OEM_CONFIG": "",
         }
-        return self.do(values, "staging.sh", "preview.sh", "stage.sh")
+        return self.do(values, "staging.sh", "keep.sh", "preview.sh", "stage.sh")
 
     def confirm(self, config_id: str, content: str) -> str:
         """confirm.sh for the running config; `content` "" leaves the noted one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.lab import PROJECT, Lab
+from tests.engine.lab import KEEP, PROJECT, Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
@@ -142,6 +142,40 @@ def test_a_machine_without_flatcar_reset_is_refused(lab: Lab) -> None:
     code, _, progress = lab.run(lab.publish("b"))
     assert code == 1
     assert "there is no flatcar-reset" in progress
+
+
+def test_an_entry_that_find_cannot_use_is_refused_with_its_words(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    code, _, progress = lab.run(lab.publish("b"), keep=[*KEEP, "/var/lib/db[[:foo:]]"])
+    assert code == 1
+    assert "can't use the entry '/var/lib/db[[:foo:]]' (Invalid character class name) of keep" in progress
+    assert "staging lifecycle" not in progress
+    assert not lab.machine.path("/selective-os-reset").exists()
+    assert lab.machine.boots == 1
+
+
+def test_an_entry_that_keeps_less_than_it_looks_like_is_told(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    for path in ("/var/lib/database", "/var/lib/web1", "/home/one", "/home/two"):
+        lab.machine.path(path).mkdir(parents=True)
+    lab.machine.path("/home/two/file").touch()
+    keep = [
+        *KEEP,
+        "/var/lib/db?[0-9]+",
+        "/var/lib/data[0-9]+",
+        "/var/lib/we[a-z][0-9]",
+        "/srv/x[0-9]",
+        "(/home/one|/home/two)",
+    ]
+    code, _, progress = lab.run(lab.publish("b"), keep=keep)
+    assert code == 0
+    folders = "(/home/one|/home/two)"
+    wider = f"'{folders}/.*' keeps what is in it"
+    assert [line.partition("warning: ")[2] for line in progress.splitlines() if "warning: " in line] == [
+        "keep '/var/lib/db?[0-9]+' matches nothing, though there is /var/lib/database",
+        "keep '/var/lib/data[0-9]+' matches nothing, though there is /var/lib/database",
+        f"keep '{folders}' keeps the folder /home/two, but not /home/two/file in it; {wider}",
+    ]
 
 
 def test_a_failed_unit_fails_the_proof_until_it_is_allowed(lab: Lab) -> None:

@@ -11,7 +11,8 @@ from components.audit.records import Record
 from components.commands.request import Request
 from components.commands.ssh_session import SshTarget
 from components.ignition_object import MachineConfig, machine_config
-from components.lifecycle import Lifecycle, kept_paths
+from components.keep import kept_paths
+from components.lifecycle import Lifecycle
 from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]

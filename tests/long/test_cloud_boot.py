@@ -18,7 +18,8 @@ import pytest
 from components.commands import qemu_state
 from components.commands.packing import packed
 from components.ignition_object import MachineConfig, machine_config, pointer
-from components.lifecycle import Lifecycle, kept_paths
+from components.keep import kept_paths
+from components.lifecycle import Lifecycle
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
 from tests.fakes.metadata import HOST, Metadata, cloud_network
 from tests.vm.machines import VM, base_image, machine, needs_image

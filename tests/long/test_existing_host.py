@@ -17,7 +17,8 @@ from components.commands import qemu_state
 from components.commands.packing import packed
 from components.commands.ssh_session import script_text
 from components.ignition_object import MachineConfig, machine_config
-from components.lifecycle import Lifecycle, kept_paths
+from components.keep import kept_paths
+from components.lifecycle import Lifecycle
 from tests.vm.machines import POINTER, VM, login_config, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]

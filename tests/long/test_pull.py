@@ -17,7 +17,8 @@ from components.audit.__main__ import table
 from components.commands import qemu_state
 from components.commands.request import HealthCheck
 from components.ignition_object import Agent, MachineConfig, machine_config, pointer
-from components.lifecycle import Lifecycle, kept_paths
+from components.keep import kept_paths
+from components.lifecycle import Lifecycle
 from components.pull import text_at
 from components.pull_settings import PullSettings
 from tests.fakes.fleetlock import FleetLock

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from components.keep import composed
 from tests.conftest import missing
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "toolchain" / "image" / "machine" / "usr"
@@ -138,7 +139,7 @@ def test_stages_one_expression_of_all_entries(root: Path, reset: Sandbox, entrie
     done = reset(*(["--keep-paths", *entries] if entries else []))
     assert done.returncode == 0, done.stderr
     expected = f"({regex}/flatcar-backup|/flatcar-backup/.*|/selective-os-reset)\n"
-    assert (root / "selective-os-reset").read_text() == expected
+    assert (root / "selective-os-reset").read_text() == expected == composed(entries) + "\n"
     assert (root / "boot/flatcar/first_boot").exists()
     assert "Staged OS reset, you can reboot now" in done.stdout
 

@@ -1,74 +1,10 @@
-"""Lifecycles: what is kept, what a config needs for its next run, what is added to it."""
+"""Lifecycles: what they add to a config."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from components.lifecycle import (
-    HOST_KEYS,
-    KEEP_PRESETS,
-    Lifecycle,
-    is_kept,
-    keep_problem,
-    kept_paths,
-    with_lifecycle,
-)
-
-
-@pytest.mark.parametrize("entry", ["logs", "/var/log", "/srv/[ab].*", "(/a|/b)", r"\/x", "^/x$", *KEEP_PRESETS])
-def test_good_entries(entry: str) -> None:
-    assert keep_problem(entry) is None
-
-
-@pytest.mark.parametrize(
-    ("entry", "problem"),
-    [
-        ("", "is empty"),
-        ("/it's", "holds a quote"),
-        ('/a"b', "holds a quote"),
-        ("/a\nb", "a newline"),
-        ("/a\0b", "a NUL"),
-        ("log", "is no preset"),
-        ("./var", "is no preset"),
-        ("*/x", "is no preset"),
-        ("/etc/machine-id", "machine id is kept anyway"),
-        ("/var/(log", "is not a regular expression"),
-    ],
-)
-def test_bad_entries(entry: str, problem: str) -> None:
-    assert problem in (keep_problem(entry) or "")
-
-
-def test_host_keys_are_always_kept_and_presets_resolved() -> None:
-    assert kept_paths([]) == (HOST_KEYS,)
-    assert kept_paths(["logs", "/srv", "/var/log"]) == (HOST_KEYS, "/var/log", "/srv")
-
-
-@pytest.mark.parametrize(
-    ("path", "kept"),
-    [
-        ("/var/log", True),
-        ("/var/log/a/b", True),
-        ("/var/logs", False),
-        ("/var", False),
-        ("/etc/ssh/ssh_host_rsa_key", True),
-        ("/etc/ssh/sshd_config", False),
-        ("/srv/x", True),
-        ("/opt/a", True),
-        ("/opt/a/b", False),  # an entry that ends in ] is not taken for a folder
-    ],
-)
-def test_what_survives(path: str, kept: bool) -> None:
-    assert is_kept(path, [HOST_KEYS, "/var/log", "/srv/", "/opt/[ab]"]) is kept
-
-
-@given(st.from_regex(r"(/[a-z]{1,4}){1,3}", fullmatch=True), st.from_regex(r"(/[a-z]{1,4}){0,3}", fullmatch=True))
-def test_a_plain_folder_keeps_all_under_it(folder: str, below: str) -> None:
-    assert is_kept(folder + below, [folder])
-    assert not is_kept(folder + "x" + below, [folder])
-
+from components.lifecycle import Lifecycle, with_lifecycle
 
 FILES = {"storage": {"files": [{"path": "/var/log/x", "contents": {"source": "data:,"}}], "links": []}}
 

@@ -11,7 +11,8 @@ import pytest
 from cl.transpiler.lint import Rule
 from components import rerun
 from components.ignition_object import MachineConfig, machine_config
-from components.lifecycle import Lifecycle, kept_paths
+from components.keep import kept_paths
+from components.lifecycle import Lifecycle
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
 LOGIN = "passwd:\n  users:\n    - name: core\n      ssh_authorized_keys: [ssh-ed25519 AAAA]\n"

@@ -29,7 +29,7 @@ def test_an_untouched_system_loses_nothing_that_it_does_not_make_again(tmp_path:
 def lost(vm: VM) -> list[str]:
     """The preview's lines, up to what is deleted besides and what is kept."""
     values = "LIFECYCLE=reset KEEP=('/etc/ssh/ssh_host_.*' /var/log) DECLARED=('p /etc/declared')\n"
-    text = values + script_text("staging.sh", "preview.sh", "wipe.sh")
+    text = values + script_text("staging.sh", "keep.sh", "preview.sh", "wipe.sh")
     printed = vm.ssh(f"sudo bash -c {shlex.quote(text)} 2>&1 >/dev/null")
     print(printed)
     lines = printed.splitlines()
