@@ -91,6 +91,11 @@ class Section:
             return tuple(default)
         return tuple(value)
 
+    def optional_texts(self, name: str) -> tuple[str, ...] | None:
+        """A list of strings, None where it isn't set."""
+        texts = self.texts(name)
+        return None if self._values.get(name) is None else texts
+
     def choices(self, name: str, choices: Sequence[str]) -> tuple[str, ...]:
         """A list of some of `choices`."""
         values = self.texts(name)

@@ -108,6 +108,8 @@ def _image(section: Section) -> DropletImage:
     version = checked(section, "version", "", version_problem, required=not found)
     if found and (url or version):
         section.problem("id", "names an image that is there already; then there is nothing to import by version or url")
+    if found and "channel" in section.names():
+        section.problem("channel", "has no effect on an image that id names; take one of them out")
     if url and not _is_web_address(url):
         section.problem("url", f"{url!r} is not an http(s) address that DigitalOcean could fetch")
     section.finish()

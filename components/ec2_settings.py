@@ -132,5 +132,8 @@ def _ami(section: Section) -> Ami:
     )
     if found and ami.version:
         section.problem("id", "pins the image already; take the version out, or the id")
+    for name in ("channel", "architecture"):
+        if found and name in section.names():
+            section.problem(name, "has no effect on an image that id names; take one of them out")
     section.finish()
     return ami

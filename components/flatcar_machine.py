@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from components.exclusions import machine_problems
 from components.ignition_object import Agent, IgnitionObject, MachineConfig, config_name, machine_config
 from components.keep import DEFAULT_KEEP, kept_paths
 from components.lifecycle import Lifecycle
@@ -38,7 +39,7 @@ class FlatcarMachineArgs:
     `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
     of `secrets` are masked wherever they would be shown. All three may be Outputs (`wanted_config`): those that are
     secret are masked as well, and what a preview doesn't know yet shows as `<computed>`.
-    `keep` holds presets and egrep expressions (see `lifecycle`).
+    `keep` holds presets and expressions over whole paths (see the module `keep`); None is its default, the logs.
     `allow` takes back rules about configs that run again (see `rerun`).
     Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
     `host_key` is the machine's SSH host key (`TYPE BASE64`) where it is known beforehand; else its console tells it, or
@@ -62,7 +63,7 @@ class FlatcarMachineArgs:
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     strict: bool = True
     lifecycle: Lifecycle = Lifecycle.RESET
-    keep: Sequence[str] = DEFAULT_KEEP
+    keep: Sequence[str] | None = None
     allow: Collection[Rule] = ()
     generation: int = 0
     host_key: str = ""
@@ -95,7 +96,14 @@ class FlatcarMachine(pulumi.ComponentResource):
     """How long the last re-provisioning took the machine away; 0 when it did not reboot."""
 
     def __init__(self, name: str, args: FlatcarMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Declare the machine. Raises `pulumi.RunError` when its config can't be used, before any resource is made."""
+        """Declare the machine.
+
+        Raises `pulumi.RunError` when its config can't be used, or settings exclude each other, before any resource is
+        made.
+        """
+        if problems := [f"\n  {setting}: {problem}" for setting, problem in machine_problems(args)]:
+            raise pulumi.RunError(f"the machine {name!r} can't be used:{''.join(problems)}")
+
         # 1. The Ignition config and its id
         built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
         variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
@@ -104,7 +112,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             "config": config_name(args.config),
             "configId": config.config_id,
             "lifecycle": args.lifecycle.value,
-            "keep": list(args.keep),
+            "keep": list(DEFAULT_KEEP if args.keep is None else args.keep),
             **({"pull": args.pull.shown()} if args.pull is not None else {}),
             **config.summary,
         }

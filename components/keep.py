@@ -93,10 +93,13 @@ def keep_problems(entries: Sequence[str]) -> list[str]:
     return problems
 
 
-def kept_paths(entries: Sequence[str]) -> tuple[str, ...]:
-    """The expressions for flatcar-reset: the host keys, then `entries` with presets resolved, each once."""
+def kept_paths(entries: Sequence[str] | None) -> tuple[str, ...]:
+    """The expressions for flatcar-reset: the host keys, then `entries` with presets resolved, each once.
+
+    None, where nobody has set `keep`, is the default.
+    """
     expanded = [HOST_KEYS]
-    for entry in entries:
+    for entry in DEFAULT_KEEP if entries is None else entries:
         expanded.extend(KEEP_PRESETS.get(entry, (entry,)))
     return tuple(dict.fromkeys(expanded))
 

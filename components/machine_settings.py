@@ -11,9 +11,9 @@ from cl.transpiler.lint import Rule
 from components.config_section import Section
 from components.droplet_settings import DropletSettings, droplet_settings
 from components.ec2_settings import AwsSettings, InstanceSettings, instance_settings
+from components.exclusions import machine_problems
 from components.health_settings import health_checks
 from components.host_settings import HostSettings, host_settings
-from components.keep import DEFAULT_KEEP, keep_problem
 from components.lifecycle import Lifecycle
 from components.pull_settings import PullSettings, pull_settings
 from components.store_settings import StoreSettings
@@ -60,7 +60,8 @@ class MachineSettings:
     snippets: tuple[Path, ...]
     variables: Mapping[str, str]
     lifecycle: Lifecycle
-    keep: tuple[str, ...]
+    keep: tuple[str, ...] | None
+    """None: not set."""
     allow: tuple[Rule, ...]
     """Rules of `cl.transpiler.lint` that are taken back."""
     generation: int
@@ -108,10 +109,6 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
     config = section.text("config", required=True)
     if config and not (stack.root / config).is_file():
         section.problem("config", f"there is no file {config}")
-    keep = section.texts("keep", DEFAULT_KEEP)
-    for entry in keep:
-        if (problem := keep_problem(entry)) is not None:
-            section.problem("keep", f"{entry!r} {problem}")
     health = section.section("health")
     checks = health_checks(health)
     qemu, droplet, ec2, host = (section.section(kind) for kind in ("qemu", "droplet", "ec2", "host"))
@@ -124,7 +121,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
         snippets=(*stack.snippets, *existing_files(section, "snippets", stack.root)),
         variables=variables_of(section, "variables"),
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
-        keep=keep,
+        keep=section.optional_texts("keep"),
         allow=tuple(map(Rule, section.choices("allow", [rule.value for rule in Rule]))),
         generation=section.integer("generation", 0),
         host_key=_host_key(section),
@@ -135,7 +132,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
         group=section.text("group"),
         drain=section.text("drain"),
         restore=section.text("restore"),
-        pull=pull_settings(section.section("pull"), name, checks) if "pull" in section.names() else None,
+        pull=pull_settings(section.section("pull"), name) if "pull" in section.names() else None,
         qemu=QemuSettings(
             memory_mib=qemu.integer("memory_mib", 0, maximum=1 << 20) or None,
             cpus=qemu.integer("cpus", 2, minimum=1, maximum=256),
@@ -147,26 +144,15 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
         ec2=instance_settings(ec2, stack.aws) if stack.aws else InstanceSettings(),
         host=host_settings(host, stack.store.kind) if stack.platform == "host" else HostSettings(),
     )
+    for setting, problem in machine_problems(settings):
+        section.problem(setting, problem)
     if settings.lifecycle is Lifecycle.REPLACE:
         _check_replace(section, settings, stack.platform)
-    if settings.pull is not None:
-        _check_pull(section, settings, stack.platform)
+    if settings.pull is not None and stack.platform == "host" and settings.host.mode == "oem":
+        section.problem("pull", "needs an object that the host can ask: set host.mode to bucket")
     for inner in (qemu, health, section):
         inner.finish()
     return settings
-
-
-def _check_pull(section: Section, machine: MachineSettings, platform: str) -> None:
-    if machine.lifecycle is Lifecycle.REPLACE:
-        section.problem("lifecycle", "'replace' makes a new machine, and one that pulls changes itself; use reset")
-    if platform == "host" and machine.host.mode == "oem":
-        section.problem("pull", "needs an object that the host can ask: set host.mode to bucket")
-    for name in ("drain", "restore"):
-        if getattr(machine, name):
-            section.problem(
-                name,
-                "runs when the deployer stages a re-run, and this machine pulls; use the ExecStop of a unit",
-            )
 
 
 def _check_replace(section: Section, machine: MachineSettings, platform: str) -> None:
@@ -174,14 +160,10 @@ def _check_replace(section: Section, machine: MachineSettings, platform: str) ->
         section.problem("lifecycle", "'replace' is for clouds: a machine in QEMU is its disk; use reset or reformat")
     if platform == "host":
         section.problem("lifecycle", "'replace' is for clouds: a host can't be made anew; use reset or reformat")
-    if machine.protect:
+    if machine.ec2.termination_protection:
         section.problem(
-            "protect", "a protected machine can't be replaced; choose an in-place lifecycle, or unprotect it"
-        )
-    if machine.retain_on_delete:
-        section.problem(
-            "retain_on_delete",
-            "'replace' would leave a machine behind with each change, which nobody knows of; choose one of them",
+            "ec2.termination_protection",
+            "'replace' could not end the old machine; choose an in-place lifecycle, or switch it off",
         )
     if machine.droplet.volume or machine.ec2.volume:
         section.problem(
@@ -199,6 +181,8 @@ def _rollback_after(section: Section, health_seconds: int) -> int:
         section.problem(
             "rollback_after", f"has to be at least {health_seconds + 30}: the health checks may take so long"
         )
+    if not wanted and "rollback_after" in section.names():
+        section.problem("rollback_after", "has no effect with rollback: false; take one of them out")
     return seconds if wanted else 0
 
 

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from components.commands.request import HealthCheck
     from components.config_section import Section
 
 WAITS = ("no", "ssh", "report")
@@ -60,7 +57,7 @@ class PullSettings:
         }
 
 
-def pull_settings(section: Section, name: str, health: Sequence[HealthCheck]) -> PullSettings:
+def pull_settings(section: Section, name: str) -> PullSettings:
     """Read `pull` of the machine `name`; problems go to the section's list."""
     defaults = PullSettings()
     lock = section.section("lock")
@@ -77,12 +74,6 @@ def pull_settings(section: Section, name: str, health: Sequence[HealthCheck]) ->
         lock.problem("group", f"{settings.lock_group!r} is not a FleetLock group: letters, digits, '.' and '-'")
     if settings.wait == "report" and not settings.report:
         section.problem("wait", "'report' needs an address to read reports from: set report, or wait for ssh")
-    if settings.wait != "ssh":
-        for check in health:
-            if check.vantage != "machine":
-                section.problem(
-                    "wait", f"the health check {check.name!r} is asked from the operator's computer: wait for ssh"
-                )
     lock.finish()
     section.finish()
     return settings

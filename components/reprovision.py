@@ -39,7 +39,7 @@ class ReprovisionArgs:
     machine: PlatformMachine
     ssh: SshSettings
     lifecycle: Lifecycle
-    keep: Sequence[str]
+    keep: Sequence[str] | None
     host_key: str
     health: Sequence[HealthCheck]
     allow_degraded: bool

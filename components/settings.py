@@ -19,6 +19,7 @@ from components.droplet_settings import (
     digitalocean_settings,
 )
 from components.ec2_settings import AwsSettings, aws_settings
+from components.host_settings import HostSettings
 from components.machine_files import with_files
 from components.machine_settings import (
     PUBLIC_KEY,
@@ -127,6 +128,7 @@ def read_settings(
         ),
     )
     section.finish()
+    _check_stack(section, settings)
     try:
         plan(settings.rollout, _members(settings.machines))
     except ValueError as error:
@@ -136,6 +138,27 @@ def read_settings(
     if problems:
         return None, problems
     return settings, []
+
+
+def _check_stack(section: Section, settings: Settings) -> None:
+    """Settings of the stack, or of all its machines, of which one would switch the other off."""
+    if settings.image and settings.platform != "qemu":
+        section.problem("image", f"is for machines in QEMU; those on {settings.platform!r} have their own setting")
+    if settings.ssh.port and settings.platform == "qemu":
+        section.problem("ssh.port", "would be asked for every machine, and each one in QEMU has a port of its own")
+    for machine in settings.machines:
+        if settings.ssh.port and machine.host.port not in (HostSettings().port, settings.ssh.port):
+            section.problem(
+                f"machines.{machine.name}.host.port",
+                f"is {machine.host.port}, and flatcar:ssh.port, which counts for all machines, is {settings.ssh.port}; "
+                "take one of them out",
+            )
+        if machine.group and not settings.rollout.groups:
+            section.problem(
+                f"machines.{machine.name}.group", "is in no order: name the groups in flatcar:rollout.groups"
+            )
+    if settings.rollout != RolloutSettings() and settings.machines and all(one.pull for one in settings.machines):
+        section.problem("rollout", "lets nothing wait: every machine pulls; use pull.window, pull.jitter or pull.lock")
 
 
 def _members(machines: tuple[MachineSettings, ...]) -> list[Member]:

@@ -111,8 +111,8 @@ def stack_config(name: str, park: MachinePark) -> dict[str, Any]:
         "private_key_file": str(park.key),
     }
     config["flatcar:machines"] = {
-        # the login is the park's own, not of the config
-        name: {**machine, "timeout": 120, "health": {}, "allow": ["login"]}
+        # the login is the park's own, not of the config; keep as by default, so that any lifecycle may be chosen
+        name: {**machine, "keep": None, "timeout": 120, "health": {}, "allow": ["login"]}
         for name, machine in config["flatcar:machines"].items()
     }
     return config

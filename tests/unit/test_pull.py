@@ -13,7 +13,6 @@ import pulumi
 import pytest
 
 from components.commands.pulling import read_report
-from components.commands.request import HealthCheck
 from components.config_section import Section
 from components.ignition_object import Agent, MachineConfig, machine_config
 from components.lifecycle import Lifecycle
@@ -32,9 +31,9 @@ storage:
 ADDRESS = "https://configs.example/web.ign?a=1&b=%20"
 
 
-def read(values: dict[str, Any], health: list[HealthCheck] | None = None) -> tuple[PullSettings, list[str]]:
+def read(values: dict[str, Any]) -> tuple[PullSettings, list[str]]:
     problems: list[str] = []
-    return pull_settings(Section("flatcar:machines.web.pull", values, problems), "web", health or []), problems
+    return pull_settings(Section("flatcar:machines.web.pull", values, problems), "web"), problems
 
 
 def made(tmp_path: Path, settings: PullSettings | None, path: str = "/etc/a", **changes: Any) -> MachineConfig:
@@ -126,12 +125,6 @@ def test_windows_are_minutes_of_the_week(text: str, windows: tuple[tuple[int, in
 def test_wrong_settings_are_told_by_their_keys(values: dict[str, Any], message: str) -> None:
     _, problems = read(values)
     assert any(re.search(message.replace("?", r"\?"), problem) for problem in problems), problems
-
-
-def test_checks_from_the_operators_computer_need_somebody_who_waits_there() -> None:
-    outside = HealthCheck(name="seen", kind="tcp", subject="22", seconds=1, vantage="operator")
-    assert "wait for ssh" in read({}, [outside])[1][0]
-    assert read({"wait": "ssh"}, [outside])[1] == []
 
 
 def test_the_config_id_counts_the_interval_and_not_the_address_window_or_lock(tmp_path: Path) -> None:

@@ -37,14 +37,14 @@ def test_the_defaults(root: Path) -> None:
     assert problems == []
     assert settings is not None
     (web,) = settings.machines
-    assert (web.name, web.lifecycle, web.keep, web.generation) == ("web", Lifecycle.RESET, ("logs",), 0)
+    assert (web.name, web.lifecycle, web.keep, web.generation) == ("web", Lifecycle.RESET, None, 0)
     assert (settings.platform, settings.strict, settings.ssh.user) == ("qemu", True, "core")
 
 
 def test_everything_given(root: Path) -> None:
     machine = {
         "config": "cl/web.yaml", "snippets": ["cl/snippet.yaml"], "variables": {"size": 3, "name": "x"},
-        "lifecycle": "reformat", "keep": ["/srv"], "allow": ["wipe"], "generation": 2, "timeout": 90,
+        "lifecycle": "flag", "keep": ["/srv"], "allow": ["wipe"], "generation": 2, "timeout": 90,
         "health": {"degraded": "allow", "commands": [{"name": "up", "command": "true", "seconds": 5}]},
         "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9},
     }  # fmt: skip

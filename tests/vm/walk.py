@@ -57,7 +57,7 @@ class Walk:
         self.stack = stack
         self.config = folder / "machine.yaml"
         self.machines = folder / "machines" / stack.stack
-        self.settings: dict[str, Any] = {"keep": ["logs"], "timeout": 1200, "qemu": {"cpus": CPUS}}
+        self.settings: dict[str, Any] = {"timeout": 1200, "qemu": {"cpus": CPUS}}
 
     def write(self, name: str, *, lifecycle: str, extra: str = "") -> None:
         self.config.write_text(CONFIG.replace("NAME", name) + extra)
