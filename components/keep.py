@@ -41,6 +41,7 @@ _UNWIPED = "/.flatcar-unwiped"  # `scripts/staging.sh`: a reset has to delete it
 _DOTS = re.compile(r"(?:^|/)(\.\.?)(?:/|$)")
 
 
+@functools.lru_cache(maxsize=4096)  # asked for a stack's settings, and for each machine again
 def keep_problem(entry: str) -> str | None:
     """What is wrong with one entry, and what to write instead, or None."""
     if entry in KEEP_PRESETS:

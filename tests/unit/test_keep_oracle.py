@@ -1,6 +1,7 @@
 """Expressions of `keep` against the real find: what is kept here is what `find -regextype egrep` matches on a machine.
 
-The expressions are wrapped as flatcar-reset wraps them, and put behind the literal path of the tree that find walks.
+The expressions are wrapped by the function of the stand-in's flatcar-reset, which does what the real one's does, and put
+behind the literal path of the tree that find walks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pytest
 from components.keep import composed, is_kept, keep_problem
 from tests.conftest import missing
 
+ROOT = Path(__file__).parents[2]
 SEED = int(os.environ.get("KEEP_SEED", "20261127"))
 PAIRS = 5000
 NAMES = (
@@ -50,6 +52,29 @@ def paths_in(tree: Path) -> list[str]:
     for folder, folders, files in os.walk(tree):
         found += [os.path.join(folder, name).removeprefix(str(tree)) for name in [*folders, *files]]
     return found
+
+
+# The stand-in's flatcar-reset, and the check on the machine, each say what they make of one entry after the other.
+WRAP = r"""
+say() { :; }
+eval "$(sed -n '/^keep_regex() {/,/^}/p' "$1")"
+source "$2"
+BACKUP_DIR=/flatcar-backup RESET_FILE=/selective-os-reset
+for entry in "${@:3}"; do
+  KEEP=("$entry")
+  printf '%s\0%s\0' "$(keep_regex)" "$(all_kept)"
+done
+"""
+
+
+def wrapped(entries: Sequence[str]) -> list[str]:
+    """What flatcar-reset makes of each entry; the same as the check on the machine, and as this program."""
+    scripts = ROOT / "toolchain/image/machine/usr/bin/flatcar-reset", ROOT / "components/scripts/keep.sh"
+    argv = ["bash", "-euc", WRAP, "bash", *map(str, scripts), *entries]
+    made = subprocess.run(argv, capture_output=True, check=True).stdout.decode().split("\0")[:-1]
+    by_reset, by_check = made[::2], made[1::2]
+    assert by_reset == by_check == [composed((entry,)) for entry in entries]
+    return by_reset
 
 
 def found_by(expressions: Sequence[str], tree: Path, locale: str) -> list[set[str]]:
@@ -137,8 +162,8 @@ def test_what_is_kept_is_what_find_matches(tree: Path) -> None:
     pairs = matched = odd = 0
     for start in range(0, len(entries), 100):
         batch = entries[start : start + 100]
-        wrapped = [composed((entry,)) for entry in batch]
-        results = zip(batch, found_by(wrapped, tree, "C"), found_by(wrapped, tree, "C.UTF-8"), strict=True)
+        whole = wrapped(batch)
+        results = zip(batch, found_by(whole, tree, "C"), found_by(whole, tree, "C.UTF-8"), strict=True)
         for entry, in_c, in_utf8 in results:
             some = set(chance.sample(paths, 4)) | set(
                 chance.sample(sorted(in_c | in_utf8), min(4, len(in_c | in_utf8)))
