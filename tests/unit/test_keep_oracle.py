@@ -1,7 +1,7 @@
 """Expressions of `keep` against the real find: what is kept here is what `find -regextype egrep` matches on a machine.
 
-The expressions are wrapped by the function of the stand-in's flatcar-reset, which does what the real one's does, and put
-behind the literal path of the tree that find walks.
+The expressions are wrapped by the function of the stand-in's flatcar-reset, which does what the real one's does, and
+put behind the literal path of the tree that find walks.
 """
 
 from __future__ import annotations
