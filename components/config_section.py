@@ -96,14 +96,6 @@ class Section:
         texts = self.texts(name)
         return None if self._values.get(name) is None else texts
 
-    def choices(self, name: str, choices: Sequence[str]) -> tuple[str, ...]:
-        """A list of some of `choices`."""
-        values = self.texts(name)
-        for value in values:
-            if value not in choices:
-                self.problem(name, f"{value!r} is none of {', '.join(choices)}{did_you_mean(value, choices)}")
-        return tuple(value for value in values if value in choices)
-
     def mapping_of_texts(self, name: str) -> dict[str, str]:
         """A mapping of names to strings; whole numbers are taken as they are written."""
         value = self._take(name)

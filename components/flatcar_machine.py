@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from cl.transpiler.butane import Butane
-    from cl.transpiler.lint import Rule
+    from cl.transpiler.lint import Allowed
     from components.commands.request import HealthCheck
     from components.platforms import Platform
     from components.pull_settings import PullSettings
@@ -64,7 +64,7 @@ class FlatcarMachineArgs:
     strict: bool = True
     lifecycle: Lifecycle = Lifecycle.RESET
     keep: Sequence[str] | None = None
-    allow: Collection[Rule] = ()
+    allow: Collection[Allowed] = ()
     generation: int = 0
     host_key: str = ""
     health: Sequence[HealthCheck] = ()

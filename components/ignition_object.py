@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from cl.transpiler.butane import Butane
-    from cl.transpiler.lint import Rule
+    from cl.transpiler.lint import Allowed
     from components.commands.request import HealthCheck
     from components.masking import Places
     from components.pull_settings import PullSettings
@@ -94,7 +94,7 @@ def machine_config(
     generation: int,
     rollback_after: int,
     login_user: str | None = None,
-    allow: Collection[Rule] = (),
+    allow: Collection[Allowed] = (),
     unknown: Collection[str] = (),
     agent: Agent | None = None,
 ) -> MachineConfig:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cl.transpiler.lint import Rule
-from components.config_section import Section
+from cl.transpiler.lint import OF_DEVICES, Allowed, OneDevice, Rule
+from components.config_section import Section, did_you_mean
 from components.droplet_settings import DropletSettings, droplet_settings
 from components.ec2_settings import AwsSettings, InstanceSettings, instance_settings
 from components.exclusions import machine_problems
@@ -62,8 +62,8 @@ class MachineSettings:
     lifecycle: Lifecycle
     keep: tuple[str, ...] | None
     """None: not set."""
-    allow: tuple[Rule, ...]
-    """Rules of `cl.transpiler.lint` that are taken back."""
+    allow: tuple[Allowed, ...]
+    """Rules of `cl.transpiler.lint` that are taken back, or are for one device."""
     generation: int
     host_key: str
     """The SSH host key, `TYPE BASE64`; "" where it is not known beforehand."""
@@ -122,7 +122,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
         variables=variables_of(section, "variables"),
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
         keep=section.optional_texts("keep"),
-        allow=tuple(map(Rule, section.choices("allow", [rule.value for rule in Rule]))),
+        allow=_allowed(section),
         generation=section.integer("generation", 0),
         host_key=_host_key(section),
         health=checks,
@@ -184,6 +184,24 @@ def _rollback_after(section: Section, health_seconds: int) -> int:
     if not wanted and "rollback_after" in section.names():
         section.problem("rollback_after", "has no effect with rollback: false; take one of them out")
     return seconds if wanted else 0
+
+
+def _allowed(section: Section) -> tuple[Allowed, ...]:
+    """Rules, alone or with the one device that they are taken back for: `wipe`, `wipe:/dev/vdb`."""
+    rules, allowed = [rule.value for rule in Rule], list[Allowed]()
+    for value in section.texts("allow"):
+        name, colon, device = value.partition(":")
+        if name not in rules:
+            section.problem("allow", f"{name!r} is none of {', '.join(rules)}{did_you_mean(name, rules)}")
+        elif not colon:
+            allowed.append(Rule(name))
+        elif name not in OF_DEVICES:
+            section.problem("allow", f"{value!r}: this rule is about no device; write {name} alone")
+        elif not device.startswith("/dev/"):
+            section.problem("allow", f"{value!r} names no device; write {name}:/dev/…, as the finding does")
+        else:
+            allowed.append(OneDevice(Rule(name), device))
+    return tuple(allowed)
 
 
 def variables_of(section: Section, name: str) -> dict[str, str]:

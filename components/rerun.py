@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from cl.transpiler.lint import Rule, Situation, lint
+from cl.transpiler.lint import Allowed, Rule, Situation, lint
 from components.keep import is_kept
 from components.lifecycle import Lifecycle
 
@@ -28,7 +28,7 @@ LIMIT = (64 << 20, "Pulumi's engine")
 """Where no platform sets one. Old and new content cross the engine in one message, of 400 MiB at most, as JSON
 (pulumi/pulumi, sdk/go/common/util/rpcutil), and both lie in the machine's memory while it boots."""
 
-_OF_A_NEXT_RUN = (Rule.KEPT, Rule.WIPE, Rule.REMOTE)
+_OF_A_NEXT_RUN = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
 """Rules about what is there already: a machine that is new each time, or left alone, does not meet them."""
 
 _told: set[str] = set()
@@ -45,7 +45,7 @@ def check_rerun(
     login_user: str | None,
     lifecycle: Lifecycle,
     keep: Sequence[str],
-    allow: Collection[Rule] = (),
+    allow: Collection[Allowed] = (),
 ) -> Report:
     """What would go wrong when the machine runs this config again and again.
 
@@ -63,7 +63,7 @@ def check_rerun(
         limit=limit,
         limit_of=limit_of,
     )
-    allowed = {*allow, *(() if lifecycle.is_in_place else _OF_A_NEXT_RUN)}
+    allowed: set[Allowed] = {*allow, *(() if lifecycle.is_in_place else _OF_A_NEXT_RUN)}
     return lint(config, situation, size=size, allow=allowed, sources=sources, variables=variables)
 
 

@@ -26,6 +26,13 @@ from cl.transpiler.yamlnode import Sequence as SequenceNode
 ROOT_DEVICES = ("/dev/disk/by-partlabel/ROOT", "/dev/disk/by-label/ROOT")
 """The file system that re-provisioning replaces, or deletes most of."""
 
+_INSTANCE_STORAGE = (
+    "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_",
+    "/dev/disk/by-id/google-local-",
+    "/dev/disk/azure/resource",
+    "/dev/disk/azure/local/",
+)
+"""How disks are called that a cloud gives empty and takes back: EC2, Google Compute Engine, Azure (udev rules)."""
 _UPDATE_CONF = ("/etc/flatcar/update.conf", "/etc/coreos/update.conf")
 _STRATEGY = re.compile(r"^\s*REBOOT_STRATEGY\s*=", re.MULTILINE)
 
@@ -35,11 +42,27 @@ class Rule(StrEnum):
 
     KEPT = "kept"
     WIPE = "wipe"
+    DISKS = "disks"
     REMOTE = "remote"
     REPLACE = "replace"
     LOGIN = "login"
     REBOOT = "reboot"
     SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True)
+class OneDevice:
+    """A rule for one device alone, for `allow`: `wipe:/dev/vdb`. The device is called as the finding calls it."""
+
+    rule: Rule
+    device: str
+
+
+Allowed = Rule | OneDevice
+"""What `allow` holds: a rule, or a rule for one device. One that nothing is found by does nothing."""
+
+OF_DEVICES = (Rule.WIPE, Rule.DISKS)
+"""The rules that can be taken back for one device."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +88,22 @@ def lint(
     situation: Situation,
     *,
     size: int = 0,
-    allow: Collection[Rule] = (),
+    allow: Collection[Allowed] = (),
     sources: Sequence[tuple[str, str]] = (),
     variables: Mapping[str, str] | None = None,
 ) -> Report:
     """Findings about a decoded Ignition 3 config that is `size` bytes long as it is stored.
 
-    Each has a hint with the way out, and names the rule. `allow` leaves rules out. Paths are those of the Ignition
-    config. `sources` are the valid configs that it was made from, as (file name, text), later ones over earlier ones,
-    with their `variables`: a finding about something that one of them names gets its line there. What sugar has
-    made stands in the first source, without a line.
+    Each has a hint with the way out, and says what would allow it. `allow` leaves rules out. Paths are those of the
+    Ignition config. `sources` are the valid configs that it was made from, as (file name, text), later ones over
+    earlier ones, with their `variables`: a finding about something that one of them names gets its line there. What
+    sugar has made stands in the first source, without a line.
     """
     roots: list[tuple[str, Node | None]] | None = None
     out = []
     for finding in _findings(config, situation, size):
-        if finding.rule in allow:
+        allowed = OneDevice(finding.rule, finding.device) if finding.device else finding.rule
+        if finding.rule in allow or allowed in allow:
             continue
         if roots is None:
             roots = [(name, _root(text, variables)) for name, text in reversed(sources)]
@@ -93,7 +117,7 @@ def lint(
                 message=finding.message,
                 line=node.line if node else None,
                 column=node.column if node else None,
-                hint=f"{finding.hint}; if it is meant so: allow: [{finding.rule}]",
+                hint=f"{finding.hint}; if it is meant so: allow: [{finding.allow}]",
                 filename=name or (sources[0][0] if sources else "<config>"),
             )
         )
@@ -101,7 +125,8 @@ def lint(
 
 
 Subject = tuple[str, str, str]
-"""What a finding is about, as its source names it: section, keys, value; ("storage", "path", "/etc/motd")."""
+"""What a finding is about, as its source names it: section, keys, value; ("storage", "path", "/etc/motd"). The
+section may be one of another: "storage.disks"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,13 @@ class Finding:
     message: str
     hint: str
     subject: Subject | None = None
+    device: str = ""
+    """What it can be taken back for alone."""
+
+    @property
+    def allow(self) -> str:
+        """What takes it back, as settings write it."""
+        return f'"{self.rule}:{self.device}"' if self.device else self.rule
 
 
 def _root(text: str, variables: Mapping[str, str] | None) -> Node | None:
@@ -126,8 +158,10 @@ def _named(root: Node | None, subject: Subject | None) -> Node | None:
     if subject is None or not isinstance(root, MappingNode):
         return None
     section, keys, value = subject
-    pair = root.child(section)
-    waiting = [pair[1]] if pair is not None else []
+    waiting: list[Node] = [root]
+    for name in section.split("."):
+        pair = waiting[0].child(name) if waiting and isinstance(waiting[0], MappingNode) else None
+        waiting = [pair[1]] if pair is not None else []
     while waiting:
         node = waiting.pop()
         if isinstance(node, MappingNode):
@@ -145,6 +179,7 @@ def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterat
     storage = config.get("storage", {})
     yield from _kept(storage, situation.is_kept)
     yield from _wipes(storage, situation.root_is_kept)
+    yield from _disks(storage)
     yield from _remote(storage, config.get("ignition", {}))
     yield from _login(config, situation.ssh_user)
     if situation.managed_rollouts:
@@ -173,30 +208,126 @@ def _kept(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iterator[F
 
 
 def _wipes(storage: dict[str, Any], root_is_kept: bool) -> Iterator[Finding]:
+    """What Ignition erases, whether or not something is on it. Swap has nothing to lose."""
+    ephemeral = _ephemeral(storage)
     for index, filesystem in enumerate(storage.get("filesystems", [])):
-        device = filesystem["device"]
-        if not filesystem.get("wipeFilesystem"):
+        device, label = filesystem["device"], filesystem.get("label")
+        if not filesystem.get("wipeFilesystem") or filesystem.get("format") == "swap" or ephemeral(device):
             continue
-        where, subject = f"storage.filesystems.{index}", ("storage", "device", device)
-        if device not in ROOT_DEVICES:
+        is_root = label == "ROOT" or device in ROOT_DEVICES
+        where, subject = f"storage.filesystems.{index}", ("storage.filesystems", "device", device)
+        if not is_root:
             message = f"the file system on {device} is erased each time the config runs again"
             hint = "without wipe_filesystem, one that fits (format, label, UUID) is used as it is"
-            yield Finding(Rule.WIPE, "error", where, message, hint, subject)
-        elif root_is_kept:
+            yield Finding(Rule.WIPE, "error", where, message, hint, subject, device)
+        elif root_is_kept and label in (None, "ROOT"):  # under another name it is where the root was once
             message = "ROOT is erased each time the config runs again, with all that was to be kept on it"
             hint = "leave wipe_filesystem to the lifecycle that formats ROOT"
-            yield Finding(Rule.WIPE, "error", where, message, hint, subject)
+            yield Finding(Rule.WIPE, "error", where, message, hint, subject, device)
     for index, disk in enumerate(storage.get("disks", [])):
-        if disk.get("wipeTable"):
-            message = f"the partition table of {disk['device']} is erased each time the config runs again"
-            hint = "without wipe_table, partitions that fit are used as they are"
-            subject = ("storage", "device", disk["device"])
-            yield Finding(Rule.WIPE, "error", f"storage.disks.{index}", message, hint, subject)
+        device = disk["device"]
+        if disk.get("wipeTable") and not ephemeral(device):
+            message = f"the partition table of {device} is erased each time the config runs again"
+            hint = "without wipe_table, partitions that have a number and fit are used as they are"
+            subject = ("storage.disks", "device", device)
+            yield Finding(Rule.WIPE, "error", f"storage.disks.{index}", message, hint, subject, device)
     for index, luks in enumerate(storage.get("luks", [])):
-        if luks.get("wipeVolume"):
+        if luks.get("wipeVolume") and not ephemeral(luks["device"]):
             message = f"the encrypted volume {luks['name']} is erased each time the config runs again"
-            subject = ("storage", "name", luks["name"])
-            yield Finding(Rule.WIPE, "error", f"storage.luks.{index}", message, "leave wipe_volume out", subject)
+            hint = "without wipe_volume, one that its key_file opens is used as it is (not so with clevis)"
+            subject = ("storage.luks", "name", luks["name"])
+            yield Finding(Rule.WIPE, "error", f"storage.luks.{index}", message, hint, subject, luks["device"])
+
+
+def _ephemeral(storage: dict[str, Any]) -> Callable[[str], bool]:
+    """Whether a device is one of a cloud's that comes empty, or made of such ones by this config."""
+    made: set[str] = set()
+
+    def is_ephemeral(device: str) -> bool:
+        return device.startswith(_INSTANCE_STORAGE) or device in made
+
+    for disk in filter(lambda disk: is_ephemeral(disk["device"]), storage.get("disks", [])):
+        labels = filter(None, (partition.get("label") for partition in disk.get("partitions", [])))
+        made.update(f"/dev/disk/by-partlabel/{label}" for label in labels)
+    for array in storage.get("raid", []):
+        if all(map(is_ephemeral, array["devices"])):
+            made.add(_array(array))
+    for luks in storage.get("luks", []):
+        if is_ephemeral(luks["device"]):
+            made.update((f"/dev/mapper/{luks['name']}", f"/dev/disk/by-id/dm-name-{luks['name']}"))
+    return is_ephemeral
+
+
+def _array(array: dict[str, Any]) -> str:
+    """Where an array appears (raid.go)."""
+    name: str = array["name"]
+    return name if name.startswith("/dev") else f"/dev/md/{name}"
+
+
+def _disks(storage: dict[str, Any]) -> Iterator[Finding]:
+    """What Ignition's disks stage, which comes before the wipe, makes once more or refuses when it is there already
+    (coreos/ignition 2.24, internal/exec/stages/disks; `tests/vm/test_disks.py` runs each case twice).
+
+    The last good config stops at the same place: a machine doesn't go back from there by itself.
+    """
+    for index, disk in enumerate(storage.get("disks", [])):
+        device, partitions = disk["device"], disk.get("partitions", [])
+        taken = {partition.get("number", 0) for partition in partitions}
+        free = (number for number in range(1, 1 << 16) if number not in taken)
+        for part, partition in enumerate(partitions):
+            if partition.get("number") or disk.get("wipeTable"):
+                continue
+            label = partition["label"]  # Ignition's validation asks for a number or a label
+            message = (
+                f"partition {label!r} of {device} has no number: each run makes another one, and fails once none fits"
+            )
+            hint = f"set its number, {next(free)} if `lsblk` on the machine shows no other"
+            subject = ("storage.disks", "label", label)
+            where = f"storage.disks.{index}.partitions.{part}"
+            yield Finding(Rule.DISKS, "error", where, message, hint, subject, device)
+    for index, array in enumerate(storage.get("raid", [])):
+        message = f"the array {array['name']} is created anew by each run: that fails, or takes old data for new ones"
+        hint = (
+            "mdadm finds it busy where it is assembled, and else copies the first member, be it the one that failed; "
+            f"make it by a unit: `mdadm --assemble {_array(array)} DEVICE… || mdadm --create …`"
+        )
+        subject = ("storage.raid", "name", array["name"])
+        yield Finding(Rule.DISKS, "error", f"storage.raid.{index}", message, hint, subject, _array(array))
+    for index, luks in enumerate(storage.get("luks", [])):
+        problem = None if luks.get("wipeVolume") else _refused_volume(luks)
+        if problem is not None:
+            message, hint = problem
+            subject = ("storage.luks", "name", luks["name"])
+            text = f"the encrypted volume {luks['name']} {message}"
+            yield Finding(Rule.DISKS, "error", f"storage.luks.{index}", text, hint, subject, luks["device"])
+    for index, filesystem in enumerate(storage.get("filesystems", [])):
+        device = filesystem["device"]
+        if filesystem.get("format") == "none" and not filesystem.get("wipeFilesystem"):
+            message = f"{device} has the format none: once a file system is on it, the next run fails"
+            hint = "leave this entry out: Ignition makes nothing on a device that it isn't told of"
+            subject = ("storage.filesystems", "device", device)
+            yield Finding(Rule.DISKS, "error", f"storage.filesystems.{index}", message, hint, subject, device)
+
+
+def _refused_volume(luks: dict[str, Any]) -> tuple[str, str] | None:
+    """Why `reuseLuksDevice` refuses a volume that an earlier run made, and what to do."""
+    clevis = luks.get("clevis", {})
+    if clevis.get("tang") or clevis.get("tpm2") or clevis.get("custom", {}).get("pin"):
+        return (
+            "is bound by clevis: Ignition refuses such a volume when it is there already",
+            "give it a key_file instead, and bind it by a unit (`clevis luks bind`)",
+        )
+    if not luks.get("keyFile", {}).get("source"):
+        return (
+            "has no key_file: each run makes a new key, and Ignition refuses the volume that the last one made",
+            "give it a key_file",
+        )
+    if (luks.get("uuid") or "") != (luks.get("uuid") or "").lower():
+        return (
+            "has a UUID in capitals: cryptsetup gives it in small letters, and Ignition refuses the volume as another",
+            "write the UUID in small letters",
+        )
+    return None
 
 
 def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Finding]:

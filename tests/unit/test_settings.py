@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cl.transpiler.lint import Rule
+from cl.transpiler.lint import OneDevice, Rule
 from components.lifecycle import Lifecycle
 from components.settings import Settings, read_settings
 
@@ -44,7 +44,7 @@ def test_the_defaults(root: Path) -> None:
 def test_everything_given(root: Path) -> None:
     machine = {
         "config": "cl/web.yaml", "snippets": ["cl/snippet.yaml"], "variables": {"size": 3, "name": "x"},
-        "lifecycle": "flag", "keep": ["/srv"], "allow": ["wipe"], "generation": 2, "timeout": 90,
+        "lifecycle": "flag", "keep": ["/srv"], "allow": ["wipe:/dev/vdb", "kept"], "generation": 2, "timeout": 90,
         "health": {"degraded": "allow", "commands": [{"name": "up", "command": "true", "seconds": 5}]},
         "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9},
     }  # fmt: skip
@@ -55,7 +55,7 @@ def test_everything_given(root: Path) -> None:
     assert web.variables == {"size": "3", "name": "x"}
     assert (web.generation, web.timeout, web.allow_degraded, web.qemu.memory_mib) == (2, 90, True, 2048)
     assert web.health[0].seconds == 5
-    assert web.allow == (Rule.WIPE,)
+    assert web.allow == (OneDevice(Rule.WIPE, "/dev/vdb"), Rule.KEPT)
     assert settings.strict is False
 
 
@@ -89,8 +89,13 @@ def test_snippets_for_all_machines_come_before_a_machines_own(root: Path) -> Non
         ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),
         (
             {**WEB, "allow": ["wipes"]},
-            "web.allow: 'wipes' is none of kept, wipe, remote, replace, login, reboot, size; did you mean 'wipe'?",
+            "allow: 'wipes' is none of kept, wipe, disks, remote, replace, login, reboot, size; did you mean 'wipe'",
         ),
+        ({**WEB, "allow": ["disk:/dev/vdb"]}, "web.allow: 'disk' is none of kept, wipe, disks,"),
+        ({**WEB, "allow": ["disk:/dev/vdb"]}, "reboot, size; did you mean 'disks'?"),
+        ({**WEB, "allow": ["wipe:"]}, "web.allow: 'wipe:' names no device; write wipe:/dev/…, as the finding does"),
+        ({**WEB, "allow": ["disks:data"]}, "web.allow: 'disks:data' names no device; write disks:/dev/…"),
+        ({**WEB, "allow": ["login:/dev/a"]}, "allow: 'login:/dev/a': this rule is about no device; write login alone"),
         ({**WEB, "generation": "x"}, "flatcar:machines.web.generation: has to be a whole number, not a string"),
         ({**WEB, "host_key": "SHA256:abc"}, "flatcar:machines.web.host_key: is not an SSH host key of one line"),
         ({**WEB, "generation": -1}, "flatcar:machines.web.generation: has to be at least 0"),

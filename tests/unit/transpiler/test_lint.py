@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cl.transpiler import transpile
-from cl.transpiler.lint import Rule, Situation, lint
+from cl.transpiler.lint import OneDevice, Rule, Situation, lint
 
 HEAD = "variant: flatcar\nversion: 1.1.0\n"
 KEY = "passwd: {users: [{name: core, ssh_authorized_keys: [k]}]}\n"
@@ -23,6 +23,7 @@ def found(text: str, situation: Situation | None = None, **more: Any) -> list[tu
     return [(entry.severity, entry.path) for entry in lint(config(text), situation or Situation(), **more)]
 
 
+STORE = "/dev/disk/by-id/nvme-Amazon_EC2_NVMe_Instance_Storage_AWS"
 KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
 
 
@@ -59,9 +60,91 @@ KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
             Situation(root_is_kept=True),
             [("error", "$.storage.filesystems.0")],
         ),
-        ("storage: {luks: [{name: a, device: /dev/b}], disks: [{device: /dev/vdb}]}", None, []),
+        ("storage: {luks: [{name: a, device: /dev/b, key_file: {inline: k}}], disks: [{device: /dev/vdb}]}", None, []),
         ("storage: {disks: [{device: /dev/vdb, wipe_table: true}]}", None, [("error", "$.storage.disks.0")]),
         ("storage: {luks: [{name: a, device: /dev/b, wipe_volume: true}]}", None, [("error", "$.storage.luks.0")]),
+        ("storage: {filesystems: [{device: /dev/vdb, format: swap, wipe_filesystem: true}]}", None, []),
+        (
+            "storage: {filesystems: [{device: /dev/vdb, format: ext4, label: ROOT, wipe_filesystem: true}]}",
+            Situation(root_is_kept=True),
+            [("error", "$.storage.filesystems.0")],
+        ),
+        ("storage: {filesystems: [{device: /dev/vdb, format: ext4, label: ROOT, wipe_filesystem: true}]}", None, []),
+        (  # the root has moved to another disk
+            (
+                "storage: {filesystems: [{device: /dev/disk/by-partlabel/ROOT, format: ext4, label: OLD, "
+                "wipe_filesystem: true}, {device: /dev/vdb, format: ext4, label: ROOT}]}"
+            ),
+            Situation(root_is_kept=True),
+            [],
+        ),
+        (
+            (
+                f"storage: {{disks: [{{device: {STORE}1, wipe_table: true, partitions: [{{number: 1, label: fast}}, "
+                "{number: 2}]}, {device: /dev/vdb, partitions: [{number: 1, label: slow}]}], "
+                f"luks: [{{name: a, device: {STORE}2, wipe_volume: true}}, "
+                "{name: b, device: /dev/vdc, key_file: {inline: k}}], filesystems: ["
+                "{device: /dev/disk/by-partlabel/fast, format: ext4, wipe_filesystem: true}, "
+                "{device: /dev/mapper/a, format: ext4, wipe_filesystem: true}, "
+                f"{{device: {STORE}3, format: ext4, wipe_filesystem: true}}]}}"
+            ),
+            None,
+            [],
+        ),
+        (
+            (
+                "storage: {filesystems: [{device: /dev/disk/by-partlabel/slow, format: ext4, wipe_filesystem: true}], "
+                "disks: [{device: /dev/vdb, partitions: [{number: 1, label: slow}]}]}"
+            ),
+            None,
+            [("error", "$.storage.filesystems.0")],
+        ),
+        (
+            (
+                f"storage: {{raid: [{{name: a, level: raid0, devices: [{STORE}1, {STORE}2]}}, "
+                f"{{name: /dev/md/b, level: raid1, devices: [{STORE}3, /dev/vdb]}}], filesystems: ["
+                "{device: /dev/md/a, format: ext4, wipe_filesystem: true}, "
+                "{device: /dev/md/b, format: ext4, wipe_filesystem: true}]}"
+            ),
+            None,
+            [
+                ("error", "$.storage.filesystems.1"),
+                ("error", "$.storage.raid.0"),
+                ("error", "$.storage.raid.1"),
+            ],
+        ),
+        (
+            "storage: {disks: [{device: /dev/vdb, partitions: [{label: a}, {number: 1}, {number: 0, label: b}]}]}",
+            None,
+            [("error", "$.storage.disks.0.partitions.0"), ("error", "$.storage.disks.0.partitions.2")],
+        ),
+        (
+            "storage: {disks: [{device: /dev/vdb, wipe_table: true, partitions: [{label: a}]}]}",
+            None,
+            [("error", "$.storage.disks.0")],
+        ),
+        ("storage: {luks: [{name: a, device: /dev/b}]}", None, [("error", "$.storage.luks.0")]),
+        (
+            (
+                "storage: {luks: [{name: a, device: /dev/b, uuid: AAAAAAAA-2222-3333-4444-555555555555, "
+                "key_file: {inline: k}}]}"
+            ),
+            None,
+            [("error", "$.storage.luks.0")],
+        ),
+        (
+            (
+                "storage: {luks: [{name: a, device: /dev/b, uuid: aaaaaaaa-2222-3333-4444-555555555555, "
+                "key_file: {inline: k}}]}"
+            ),
+            None,
+            [],
+        ),
+        (
+            "storage: {filesystems: [{device: /dev/vdb, format: none}]}",
+            None,
+            [("error", "$.storage.filesystems.0")],
+        ),
         (
             "storage: {files: [{path: /a, contents: {source: 'https://u:p@h/x?y'}, append: [{source: s3://b/k}]}]}",
             None,
@@ -130,6 +213,91 @@ def test_a_rule_can_be_taken_back() -> None:
     text = "storage: {disks: [{device: /dev/vdb, wipe_table: true}]}"
     assert found(text, allow={Rule.WIPE}) == []
     assert found(text, allow=set(Rule) - {Rule.WIPE}) != []
+
+
+def test_a_rule_can_be_taken_back_for_one_device() -> None:
+    text = "storage: {disks: [{device: /dev/vdb, wipe_table: true, partitions: [{number: 1}]}, {device: /dev/vdc, "
+    text += "wipe_table: true}, {device: /dev/vdd, partitions: [{label: a}]}]}"
+    disks = [("error", f"$.storage.disks.{place}") for place in ("0", "1", "2.partitions.0")]
+    assert found(text) == disks
+    assert found(text, allow=[OneDevice(Rule.WIPE, "/dev/vdb")]) == disks[1:]
+    assert found(text, allow=[OneDevice(Rule.WIPE, "/dev/vdb"), OneDevice(Rule.DISKS, "/dev/vdd")]) == [disks[1]]
+    assert found(text, allow=[OneDevice(Rule.WIPE, "/dev/vdd"), OneDevice(Rule.DISKS, "/dev/vdb")]) == disks
+    assert found(text, allow=[Rule.WIPE, OneDevice(Rule.DISKS, "/dev/vdd")]) == []
+
+
+@pytest.mark.parametrize(
+    ("storage", "line", "message", "hint", "allow"),
+    [
+        (
+            "  disks:\n    - device: /dev/vdb\n      partitions:\n        - number: 1\n        - label: data\n",
+            8,
+            "partition 'data' of /dev/vdb has no number: each run makes another one",
+            "set its number, 2 if",
+            "disks:/dev/vdb",
+        ),
+        (
+            "  disks:\n    - device: /dev/vdb\n      wipe_table: true\n",
+            5,
+            "the partition table of /dev/vdb is erased",
+            "partitions that have a number and fit",
+            "wipe:/dev/vdb",
+        ),
+        (
+            "  luks:\n    - name: data\n      device: /dev/vdb\n      wipe_volume: true\n",
+            5,
+            "the encrypted volume data is erased",
+            "one that its key_file opens is used as it is",
+            "wipe:/dev/vdb",
+        ),
+        (
+            "  luks:\n    - device: /dev/vdb\n      name: data\n",
+            6,
+            "data has no key_file",
+            "give it a key_file",
+            "disks:/dev/vdb",
+        ),
+        (
+            "  raid:\n    - devices: [/dev/vdb, /dev/vdc]\n      name: data\n      level: raid1\n",
+            6,
+            "the array data is created anew by each run",
+            "`mdadm --assemble /dev/md/data",
+            "disks:/dev/md/data",
+        ),
+        (
+            "  filesystems:\n    - format: none\n      device: /dev/vdb\n",
+            6,
+            "/dev/vdb has the format none",
+            "leave this entry out",
+            "disks:/dev/vdb",
+        ),
+        (
+            "  filesystems:\n    - format: ext4\n      device: /dev/vdb\n      wipe_filesystem: true\n",
+            6,
+            "the file system on /dev/vdb is erased",
+            "without wipe_filesystem, one that fits",
+            "wipe:/dev/vdb",
+        ),
+    ],
+)
+def test_a_finding_about_a_disk_has_its_line_and_a_way_out(
+    storage: str, line: int, message: str, hint: str, allow: str
+) -> None:
+    source = HEAD + "storage:\n" + storage
+    (entry,) = lint(config("storage:\n" + storage), Situation(), sources=[("web.yaml", source)])
+    assert (entry.severity, entry.line) == ("error", line)
+    assert message in entry.message
+    assert hint in (entry.hint or "")
+    assert (entry.hint or "").endswith(f'; if it is meant so: allow: ["{allow}"]')
+
+
+@pytest.mark.parametrize(
+    ("clevis", "refused"), [({"tpm2": True}, True), ({"tang": [{"url": "http://t"}]}, True), ({}, False)]
+)
+def test_a_volume_that_clevis_binds_is_refused_by_the_next_run(clevis: dict[str, object], refused: bool) -> None:
+    volume = {"name": "data", "device": "/dev/vdb", "clevis": clevis, "keyFile": {"source": "data:,k"}}
+    report = lint({"storage": {"luks": [volume]}}, Situation())
+    assert ["bound by clevis" in entry.message for entry in report] == [True] * refused
 
 
 def test_a_finding_stands_where_the_last_source_names_its_subject() -> None:
