@@ -127,6 +127,8 @@ class FlatcarMachine(pulumi.ComponentResource):
             text=config.text,
             store=args.store,
             pulls=args.pull is not None,
+            config_id=config.config_id,
+            signing_keys=args.pull.signing_keys if args.pull is not None else (),
             opts=pulumi.ResourceOptions(parent=self, replacement_trigger=made_for),
         )
 

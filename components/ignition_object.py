@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pulumi
+from pulumi_command import local
 
 from cl.transpiler import Diagnostic, Report, Snippet, transpile
 from cl.transpiler.detect import compose_source, is_ignition
 from cl.transpiler.yamlnode import YamlError
+from components.commands.sign import digest
 from components.exposure import sensitive_parts
 from components.lifecycle import IgnitionConfig, Lifecycle, with_lifecycle
 from components.masking import MASK, StandIns, is_guessable, told, with_shown
-from components.pull import ADDRESS, FOLDER, INTERVAL, text_at, with_pull
+from components.pull import ADDRESS, FOLDER, INTERVAL, SIGNERS, addressed, signers_file, text_at, with_pull
 from components.rerun import check_rerun, warn_once
+from components.waits import json_text
 from components.way_back import SCRIPT, repeatable, with_way_back
 
 if TYPE_CHECKING:
@@ -47,8 +50,9 @@ CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom",
 class MachineConfig:
     """What a machine should be, ready for its store.
 
-    `config_id` is the SHA-512 (hex) of the Ignition config with the generation and the agent's interval in it, before
-    lifecycle, way back, agent and stamp are added: another lifecycle, deadline or window alone is no other config.
+    `config_id` is the SHA-512 (hex) of the Ignition config with the generation, the agent's interval and its signers in
+    it, before lifecycle, way back, agent and stamp are added: another lifecycle, deadline or window alone is no other
+    config.
     `ignition` is the whole object, decoded; `text` its exact bytes, or what `pull.text_at` makes them from where the
     machine pulls. `secrets` names what in it others should not read: secret variables that it uses, files with private
     keys … `seen` is the same config with `stand_ins` for the values of its secret variables, which may be shown; None
@@ -249,13 +253,23 @@ class IgnitionObject:
         text: pulumi.Input[str],
         store: Store,
         pulls: bool = False,
+        config_id: pulumi.Input[str] = "",
+        signing_keys: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> IgnitionObject:
-        """Declare the object of the machine `name`, which holds `text`; see `MachineConfig` for `pulls`."""
+        """Declare the object of the machine `name`, which holds `text`; see `MachineConfig` for `pulls`.
+
+        With `signing_keys` one of them signs it (`commands.sign`) before it is written.
+        """
+        secret = pulumi.Output.secret(text)
+        signatures: list[pulumi.Output[str]] = []
 
         def content(source_url: pulumi.Output[str]) -> pulumi.Output[str]:
-            secret = pulumi.Output.secret(text)
-            return pulumi.Output.all(secret, source_url).apply(lambda both: text_at(*both)) if pulls else secret
+            if not pulls:
+                return secret
+            if signing_keys and not signatures:  # a store asks for the content, and `put` once more
+                signatures.append(_signature(name, secret, source_url, config_id, signing_keys, opts))
+            return pulumi.Output.all(secret, source_url, *signatures).apply(lambda parts: text_at(*parts))
 
         stored = store.put(name, content, opts)
         return cls(
@@ -266,6 +280,33 @@ class IgnitionObject:
             place=stored.place,
             resource=stored.resource,
         )
+
+
+def _signature(
+    name: str,
+    text: pulumi.Output[str],
+    source_url: pulumi.Output[str],
+    config_id: pulumi.Input[str],
+    keys: Sequence[str],
+    opts: pulumi.ResourceOptions | None,
+) -> pulumi.Output[str]:
+    """The object's signature: made anew when what is signed changes, and kept in the state until then."""
+    request = {
+        "machine": name,
+        "address": source_url,
+        "config_id": config_id,
+        "sha512": pulumi.Output.all(text, source_url).apply(lambda both: digest(addressed(*both))),
+        "keys": list(keys),
+    }
+    command = local.Command(
+        f"{name}-signature",
+        create="python3 -m components.commands.sign",
+        stdin=json_text(request),
+        logging=local.Logging.NONE,
+        # whoever has a signature can try out what was signed: a short secret in the object is guessed by that
+        opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(additional_secret_outputs=["stdout"]), opts),
+    )
+    return command.stdout.apply(str.strip)
 
 
 @functools.lru_cache(maxsize=32)  # a fleet's machines share sources
@@ -307,10 +348,14 @@ def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
 
 
 def _numbered(ignition: IgnitionConfig, generation: int, agent: Agent | None) -> IgnitionConfig:
-    """With what else the config id counts: the generation, and the interval of a machine that pulls."""
+    """With what else the config id counts: the generation, and interval and signers of a machine that pulls."""
     if generation:
         ignition = _with_file(ignition, GENERATION, str(generation))
-    return ignition if agent is None else _with_file(ignition, INTERVAL, str(agent.settings.interval))
+    if agent is not None:
+        ignition = _with_file(ignition, INTERVAL, str(agent.settings.interval))
+        if agent.settings.signers:
+            ignition = _with_file(ignition, SIGNERS, signers_file(agent.settings))
+    return ignition
 
 
 def _with_file(ignition: IgnitionConfig, path: str, line: str) -> IgnitionConfig:

@@ -16,6 +16,7 @@ from components.health_settings import health_checks
 from components.host_settings import HostSettings, host_settings
 from components.lifecycle import Lifecycle
 from components.pull_settings import PullSettings, pull_settings
+from components.ssh import PUBLIC_KEY
 from components.store_settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from components.commands.request import HealthCheck
 
 RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
-PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\r\n]*)?")
-"""An SSH public key on one line."""
-
 _MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 

@@ -14,6 +14,7 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
 from components.commands.ssh_session import script_text
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ PARTS = (
     "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "keep.sh", "preview.sh", "stage.sh", "confirm.sh",
     "health.sh",
 )  # fmt: skip
+SIGNERS = f"{FOLDER}/signers"
+"""Who may sign this machine's next config, as ssh-keygen reads it. Written before the config id is taken, too: signers
+count once a machine runs the config that names them."""
 ADDRESS = "@flatcar-object-address@"
 """Stands for the object's address until that is known."""
-_SUM = "flatcar-object-sha256-"
-_NO_SUM = _SUM + "0" * 64
+_SUM = NO_SUM.rstrip("0")
 _LOOK_SERVICE = f"""\
 [Unit]
 Description=Ask the object of this machine for another config, and take it
@@ -90,7 +93,7 @@ def with_pull(
     timeout: int,
     login_user: str,
 ) -> IgnitionConfig:
-    """The config with an agent, without its address and checksum (`text_at`).
+    """The config with an agent, without its address, signature and checksum (`text_at`).
 
     `pointer` is what a host without user data has in /oem/config.ign, a function of `ADDRESS`; "" for other machines.
     """
@@ -116,11 +119,12 @@ def with_pull(
             "SECONDS_EACH": [str(check.seconds) for check in inside],
         }
     )
+    known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if settings.signing_keys else [])]
     files = [
         *(_file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
         # the agent reads it out of an object by this very form
         _file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
-        _file(f"{FOLDER}/object", {"source": "data:," + quote(f"{ADDRESS}\n{_NO_SUM}\n")}, 0o644),
+        _file(f"{FOLDER}/object", {"source": "data:," + quote("\n".join(known) + "\n")}, 0o644),
     ]
     timer = _LOOK_TIMER.format(
         first=min(60, settings.interval), pause=settings.interval * 9 // 10, random=settings.interval // 10
@@ -154,10 +158,25 @@ def with_pull(
     }
 
 
-def text_at(text: str, source_url: str) -> str:
-    """The object's text with its own address in it, and the checksum that the agent looks for."""
-    addressed = text.replace(quote(ADDRESS), quote(source_url))
-    return addressed.replace(_NO_SUM, _SUM + hashlib.sha256(addressed.encode()).hexdigest())
+def signers_file(settings: PullSettings) -> str:
+    """What `SIGNERS` holds, without the last newline; "" for a machine that takes unsigned configs."""
+    return allowed_signers(settings.signers).rstrip("\n")
+
+
+def addressed(text: str, source_url: str) -> str:
+    """The object's text with its own address in it: what is signed."""
+    return text.replace(quote(ADDRESS), quote(source_url))
+
+
+def text_at(text: str, source_url: str, signature: str = "") -> str:
+    """The object's text with its own address in it, its signature where it has one, and a checksum over all of that.
+
+    The checksum is the last one made and the first one checked; it is not part of what is signed.
+    """
+    whole = addressed(text, source_url)
+    if signature:
+        whole = whole.replace(NO_SIGNATURE, signature)
+    return whole.replace(NO_SUM, _SUM + hashlib.sha256(whole.encode()).hexdigest())
 
 
 def _file(path: str, contents: Mapping[str, str], mode: int) -> dict[str, object]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from components.ssh import PUBLIC_KEY
+
 if TYPE_CHECKING:
     from components.config_section import Section
 
@@ -29,6 +31,8 @@ class PullSettings:
     Monday 00:00 UTC, first and end; none: always), after up to `jitter` seconds at random, and holding the FleetLock at
     `lock` in `lock_group` ("" for none). It puts its reports to the address `report` ("" for none). `wait` says what
     `pulumi up` waits for: "no", "ssh" or "report".
+    `signers` are public keys (`TYPE BASE64`); a machine whose running config names some takes a config only if one of
+    them signed it. `signed_by` is the one that signs; "" for the first of them whose private half is found.
     """
 
     interval: int = 300
@@ -38,6 +42,13 @@ class PullSettings:
     lock_group: str = "default"
     report: str = ""
     wait: str = "no"
+    signers: tuple[str, ...] = ()
+    signed_by: str = ""
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        """The keys of which one signs the object; () for one that is not signed."""
+        return (self.signed_by,) if self.signed_by else self.signers
 
     @property
     def sensitive(self) -> tuple[str, ...]:
@@ -54,6 +65,8 @@ class PullSettings:
             "lock": f"{_without_secrets(self.lock)} ({self.lock_group})" if self.lock else "",
             "report": _without_secrets(self.report),
             "wait": self.wait,
+            **({"signers": list(self.signers)} if self.signers else {}),
+            **({"signedBy": self.signed_by} if self.signed_by else {}),
         }
 
 
@@ -69,7 +82,11 @@ def pull_settings(section: Section, name: str) -> PullSettings:
         lock_group=lock.text("group", defaults.lock_group),
         report=_address(section, "report").replace("{machine}", name),
         wait=section.choice("wait", WAITS, defaults.wait),
+        signers=tuple(_public_key(section, "signers", key) for key in section.texts("signers")),
+        signed_by=_public_key(section, "signed_by", section.text("signed_by")),
     )
+    if settings.signers and settings.signed_by not in ("", *settings.signers):
+        section.problem("signed_by", "is none of signers: the machine could not prove a config that it then refuses")
     if not _GROUP.fullmatch(settings.lock_group):
         lock.problem("group", f"{settings.lock_group!r} is not a FleetLock group: letters, digits, '.' and '-'")
     if settings.wait == "report" and not settings.report:
@@ -77,6 +94,13 @@ def pull_settings(section: Section, name: str) -> PullSettings:
     lock.finish()
     section.finish()
     return settings
+
+
+def _public_key(section: Section, name: str, key: str) -> str:
+    """`TYPE BASE64`: another comment makes no other config."""
+    if key and not PUBLIC_KEY.fullmatch(key):
+        section.problem(name, f"{key!r} is not an SSH public key of one line (ssh-ed25519 AAAA…), as in id_ed25519.pub")
+    return " ".join(key.split()[:2])
 
 
 def _address(section: Section, name: str, *, required: bool = False) -> str:

@@ -96,6 +96,7 @@ class Reprovision(local.Command):
                 "user_data": args.ignition_object.user_data,
                 "pull": args.pull.wait if args.pull else "",
                 "report": args.pull.report if args.pull else "",
+                **({"signers": list(args.pull.signing_keys)} if args.pull and args.pull.signing_keys else {}),
             }
         )
         super().__init__(

@@ -22,7 +22,6 @@ from components.ec2_settings import AwsSettings, aws_settings
 from components.host_settings import HostSettings
 from components.machine_files import with_files
 from components.machine_settings import (
-    PUBLIC_KEY,
     MachineSettings,
     StackWide,
     existing_files,
@@ -30,7 +29,7 @@ from components.machine_settings import (
     variables_of,
 )
 from components.rollout import Member, Place, RolloutSettings, plan, rollout_settings
-from components.ssh import SshSettings
+from components.ssh import PUBLIC_KEY, SshSettings
 from components.store_settings import StoreSettings, store_settings
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +11,9 @@ import pulumi
 
 from components.commands.environment import for_child
 from components.places import machines_dir
+
+PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\r\n]*)?")
+"""An SSH public key on one line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

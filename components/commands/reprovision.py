@@ -30,7 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from components.commands import pulling, service, way_back
+from components.commands import pulling, service, sign, way_back
 from components.commands.health import check_health
 from components.commands.host_key import pin_given
 from components.commands.object_place import NoAccessError
@@ -63,6 +63,7 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         if state.stamp != request.config_id:
             return _pending(request, progress, state)
+    _check_signature(request)
     _write_object_again(request, progress)
     state, rebooted, good, lost = _stage_when_reached(request, progress)
     try:
@@ -156,6 +157,25 @@ def _pending(request: Request, progress: Progress, state: MachineState) -> Outpu
         "replace it by name (pulumi up --replace URN; pulumi stack --show-urns), or choose the lifecycle 'reset'",
         goes_back=False,
     )
+
+
+def _check_signature(request: Request) -> None:
+    """What a machine that takes signed configs would check itself, for one that is pushed to."""
+    if request.signers:
+        why = sign.problem(
+            request.content,
+            machine=request.machine,
+            address=request.source,
+            config_id=request.config_id,
+            keys=request.signers,
+        )
+        if why:
+            raise NotProvenError(
+                f"the object is none to stage: {why}",
+                f"nothing was staged; see who else writes this stack's state, and run "
+                f"'pulumi up --replace' for {request.machine}-signature",
+                goes_back=False,
+            )
 
 
 def _write_object_again(request: Request, progress: Progress) -> None:

@@ -54,6 +54,7 @@ class Request:
     where user data leads to the object.
     `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
     lies at the address `report`.
+    `signers` are public keys of which one has signed the object (`sign`); none where it is not signed.
     `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
     """
 
@@ -80,6 +81,7 @@ class Request:
     report: str = ""
     host_key: str = ""
     version: str = ""
+    signers: tuple[str, ...] = ()
 
     @property
     def oem_config(self) -> str:
@@ -109,6 +111,7 @@ class Request:
         fields["place"] = _place(fields["place"])
         fields["keep"] = tuple(fields["keep"])
         fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])
+        fields["signers"] = tuple(fields.get("signers", ()))
         return cls(**fields)
 
 

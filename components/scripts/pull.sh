@@ -19,6 +19,8 @@ HERE=/etc/flatcar/pull
 #   object, etag   what was fetched last; two lines: its ETag, and when it was written (Unix time), as far as the store says
 #   proven         two lines: the config id that this machine last proved, and when its object was written
 #   went-back      the config id that this machine went back from: it is not taken again
+#   counter        of the newest signed object that was seen here; none older is taken
+#   own            the SHA-512 of what this agent wrote to /oem/config.ign, until that is gone
 #   locks          the reboot locks that this machine holds, or may hold (pull-lock.sh)
 STATE=/oem/.flatcar-pull
 RUN=/run/flatcar-pull
@@ -76,17 +78,39 @@ run() {
 }
 SHELL_FOR_RUN=(bash -s)
 
-with_pointer() { OEM=${POINTER:+pointer} OEM_CONFIG=$(printf %s "${POINTER/@flatcar-object-address@/$SOURCE}" | base64 -w0); }
+with_pointer() { OEM=${POINTER:+pointer} OEM_CONFIG=$(printf %s "${POINTER/@flatcar-object-address@/"$SOURCE"}" | base64 -w0); }
 
+# Where configs are signed, the very bytes that were checked go to the OEM partition: Ignition fetches nothing again, so that
+# nobody can put another object in their place meanwhile.
 stage() {
-  local told OBJECT_SHA512 OBJECT_BYTES BY=pull CONFIG_ID=$OBJECT_ID OEM OEM_CONFIG
+  local told OBJECT_SHA512 OBJECT_BYTES BY=pull CONFIG_ID=$OBJECT_ID OEM OEM_CONFIG SOURCE=$SOURCE
   OBJECT_SHA512=$(sha512sum <"$STATE/object" | cut -d' ' -f1) OBJECT_BYTES=$(stat --format=%s "$STATE/object")
   with_pointer
+  if [ -s "$HERE/signers" ] && [ "$OBJECT_ID" != "$(running)" ]; then
+    if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && ! cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then
+      echo "refused, nothing was staged: $OWN_CONFIG shadows the pointer in the user data" >"$RUN/said"
+      return 1
+    fi
+    echo "$OBJECT_SHA512" | put own || { echo "refused, nothing was staged: /oem can't be written" >"$RUN/said" && return 1; }
+    OEM_CONFIG=$(base64 -w0 "$STATE/object") SOURCE=''
+  fi
   # stdout has what the machine could go back to, secrets and all: for the deployer, not for the journal
   told=$(run BY CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED OEM_CONFIG KEEP -- \
     staging.sh keep.sh preview.sh stage.sh 2>"$RUN/said")
   cat "$RUN/said" >&2
   grep -qx 'staged=yes' <<<"$told"
+}
+
+# Takes what `stage` wrote away from the OEM partition: the pointer leads to the object again.
+unpin() {
+  local OEM OEM_CONFIG
+  [ -e "$STATE/own" ] || return 0
+  if [ "$(sha512sum <"$OWN_CONFIG" 2>/dev/null | cut -d' ' -f1)" = "$(cat "$STATE/own")" ]; then
+    with_pointer
+    if [ -n "$OEM" ]; then install_own_config && rm -f "$OWN_CONFIG.previous"; else rm -f "$OWN_CONFIG"; fi || return 1
+    sync --file-system /oem
+  fi
+  rm -f "$STATE/own"
 }
 
 # The running config is the last good one from now on.
@@ -178,6 +202,7 @@ look() {
     say "a re-run is staged already"
     return
   fi
+  unpin || say "$OWN_CONFIG could not be taken away"
   [ "$(line proven 1)" != "$(running)" ] || give_locks_back
   is_wanted || return 0
   if [ "$JITTER" -gt 0 ] && [ "$OBJECT_ID" != "$(cat "$RUN/waited" 2>/dev/null)" ]; then
@@ -193,6 +218,7 @@ look() {
     WHY=$(sed -n 's/^refused, nothing was staged: //p' "$RUN/said" | head -n 1)
     WHY=${WHY:-staging failed: $(tail -n 1 "$RUN/said")}
     take_back
+    unpin
     refuse "$WHY"
     give_locks_back
   fi
@@ -244,7 +270,7 @@ proved() {
     have_running || return 1
     content=$(base64 -w0 "$STATE/object")
   fi
-  confirm "$content" && return
+  confirm "$content" && unpin && return
   WHY="the machine could not note it as its last good config, or was going back already"
   return 1
 }

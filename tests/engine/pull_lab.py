@@ -6,13 +6,15 @@ Where the tests of the agent start. Object, reports and lock are servers of the 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.commands.request import HealthCheck
+from components.commands.sign import Statement, digest, sign
 from components.ignition_object import Agent, MachineConfig, machine_config
 from components.lifecycle import Lifecycle
-from components.pull import text_at
+from components.pull import addressed, text_at
 from components.pull_settings import PullSettings
 from tests.engine.loopback_machine import LoopbackMachine, wait_until
 from tests.fakes.fleetlock import FleetLock
@@ -29,6 +31,8 @@ storage:
   files:
     - path: /etc/only-NAME
       contents: {inline: x}
+    - path: /etc/passwd   # ssh-keygen wants to know who runs it
+      contents: {inline: "root:x:0:0:root:/root:/bin/bash"}
     - path: /etc/flatcar/update.conf
       contents: {inline: REBOOT_STRATEGY=off}
 """
@@ -42,6 +46,7 @@ class Pulled:
         self.folder, self.store, self.lock, self.address = folder, store, lock, address
         self.settings = PullSettings(jitter=0, report=f"{address}/status/web", lock=lock_url)
         self.source = f"{address}/web.ign"
+        self.counter = 0
         self.machine: LoopbackMachine
 
     def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
@@ -65,8 +70,18 @@ class Pulled:
     def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
         """Make the object a config of this name; its config id."""
         config = self.config(name, generation, **changes)
-        self.store.put(text_at(config.text, self.source))  # the same text where there is no agent in it
+        self.store.put(self.object_of(config, changes.get("settings", self.settings)))
         return config.config_id
+
+    def object_of(self, config: MachineConfig, settings: PullSettings) -> str:
+        """The object's text, signed where the settings say so: the config's own text where there is no agent in it."""
+        keys, signature = settings.signing_keys, ""
+        if keys:
+            sum_of_it = digest(addressed(config.text, self.source))
+            statement = Statement(machine="web", address=self.source, config_id=config.config_id, sha512=sum_of_it)
+            self.counter = (made := sign(statement, keys, last=self.counter)).counter
+            signature = made.text
+        return text_at(config.text, self.source, signature)
 
     def look(self) -> str:
         """What the timer does, when no agent is at work any more; the agent's words."""
@@ -93,12 +108,15 @@ class Pulled:
 
 
 @contextlib.contextmanager
-def pulled_machine(folder: Path, *, address: str = "127.0.0.1", agent: bool = True, **changes: Any) -> Iterator[Pulled]:
+def pulled_machine(
+    folder: Path, *, address: str = "127.0.0.1", agent: bool = True, signers: tuple[str, ...] = (), **changes: Any
+) -> Iterator[Pulled]:
     """A machine after its first boot, which it has proven and reported, unless it has no agent yet."""
     store, lock = ObjectAndReports(), FleetLock()
     (folder / "machine").mkdir()
     with store.running(address) as place, lock.running() as lock_url:
         made = Pulled(folder, store, lock, place, lock_url)
+        made.settings = replace(made.settings, signers=signers)
         first = made.publish("a", **changes) if agent else made.publish("a", agent=None)
         with LoopbackMachine(folder / "machine", made.source) as machine:
             made.machine = machine

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pulumi
 import pytest
 
 from components.commands.pulling import read_report
+from components.commands.sign import NO_SIGNATURE, digest
 from components.config_section import Section
 from components.ignition_object import Agent, MachineConfig, machine_config
 from components.lifecycle import Lifecycle
-from components.pull import FOLDER, PARTS, text_at
+from components.pull import FOLDER, PARTS, addressed, text_at
 from components.pull_settings import PullSettings, pull_settings
 from components.summary import decode_data_url
 
@@ -28,6 +30,8 @@ storage:
     - path: PATH
       contents: {inline: "x"}
 """
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB"
 ADDRESS = "https://configs.example/web.ign?a=1&b=%20"
 
 
@@ -118,6 +122,8 @@ def test_windows_are_minutes_of_the_week(text: str, windows: tuple[tuple[int, in
         ({"report": "http://[::1/"}, "pull.report: has to be an http or https address"),
         ({"report": "http://a b/"}, "pull.report: has to be an http or https address"),
         ({"report": "ftp://me:hunter2@x/"}, "an http or https address, not 'ftp://x/'"),
+        ({"signers": ["ops"]}, "pull.signers: 'ops' is not an SSH public key of one line"),
+        ({"signers": [KEY], "signed_by": OTHER}, "pull.signed_by: is none of signers"),
         ({"wait": "sssh"}, "did you mean 'ssh'?"),
         ({"wait": "report"}, "pull.wait: 'report' needs an address"),
     ],
@@ -135,6 +141,36 @@ def test_the_config_id_counts_the_interval_and_not_the_address_window_or_lock(tm
     assert made(tmp_path, other).config_id == pulls.config_id
     assert made(tmp_path, other).text != pulls.text
     assert FOLDER not in plain.text
+
+
+def test_signers_are_another_config_and_their_comments_are_not(tmp_path: Path) -> None:
+    plain, settings = made(tmp_path, PullSettings()), read({"signers": [f"{KEY} ops"]})[0]
+    assert settings.signers == (KEY,)
+    assert settings.shown()["signers"] == [KEY]
+    assert "signers" not in PullSettings().shown()
+    signed = made(tmp_path, settings)
+    assert signed.config_id != plain.config_id
+    assert made(tmp_path, replace(settings, signed_by=KEY)).config_id == signed.config_id
+    assert files(signed.text)[f"{FOLDER}/signers"] == f'operator namespaces="flatcar-config" {KEY}\n'
+    assert f"{FOLDER}/signers" not in files(plain.text)
+    assert NO_SIGNATURE not in plain.text
+    ends = made(tmp_path, PullSettings(signed_by=KEY))
+    assert ends.config_id == plain.config_id, "it is signed, and asks for no signature"
+    assert NO_SIGNATURE in ends.text
+
+
+def test_what_is_signed_is_the_object_without_signature_and_checksum(tmp_path: Path) -> None:
+    text = made(tmp_path, PullSettings(signers=(KEY,))).text
+    whole = text_at(text, ADDRESS, "flatcar-object-signature-17-AAAA+/==")
+    assert (
+        digest(whole)
+        == digest(addressed(text, ADDRESS))
+        == hashlib.sha512(addressed(text, ADDRESS).encode()).hexdigest()
+    )
+    address, line, signature = files(whole)[f"{FOLDER}/object"].splitlines()
+    assert (address, signature) == (ADDRESS, "flatcar-object-signature-17-AAAA+/==")
+    sha256 = line.removeprefix("flatcar-object-sha256-")
+    assert hashlib.sha256(whole.replace(sha256, "0" * 64).encode()).hexdigest() == sha256, "the signature is in the sum"
 
 
 def test_a_login_or_a_signature_in_an_address_is_told_to_the_store(tmp_path: Path) -> None:
