@@ -289,7 +289,7 @@ def _disks(storage: dict[str, Any]) -> Iterator[Finding]:
         message = f"the array {array['name']} is created anew by each run: that fails, or takes old data for new ones"
         hint = (
             "mdadm finds it busy where it is assembled, and else copies the first member, be it the one that failed; "
-            f"make it by a unit: `mdadm --assemble {_array(array)} DEVICE… || mdadm --create …`"
+            f"make it once, by a unit: `blkid -p {array['devices'][0]} || mdadm --create {_array(array)} …`"
         )
         subject = ("storage.raid", "name", array["name"])
         yield Finding(Rule.DISKS, "error", f"storage.raid.{index}", message, hint, subject, _array(array))

@@ -261,7 +261,7 @@ def test_a_rule_can_be_taken_back_for_one_device() -> None:
             "  raid:\n    - devices: [/dev/vdb, /dev/vdc]\n      name: data\n      level: raid1\n",
             6,
             "the array data is created anew by each run",
-            "`mdadm --assemble /dev/md/data",
+            "make it once, by a unit: `blkid -p /dev/vdb || mdadm --create /dev/md/data …`",
             "disks:/dev/md/data",
         ),
         (
