@@ -3,7 +3,7 @@ r"""What the operating system itself puts into /etc, so that nobody needs to dec
 After Flatcar's ways, tried on the stand-in alone: baselayout and sysusers (accounts), Ignition (its result and
 presets are elsewhere), ca-certificates, afterburn (hostname), open-iscsi and nvme (identities made at the first
 boot), docker (key.json), systemd (machine-id, adjtime, ld.so.cache, .updated). Files of accounts are compared as
-accounts.
+accounts. `scripts/preview.sh` leaves out the same, and more of other folders.
 """
 
 from __future__ import annotations

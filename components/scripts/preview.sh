@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a re-run would delete and keep, in a few lines on stderr; changes nothing. Functions, put in front of stage.sh; with a
 # call of `preview` behind them (components/audit/wipe.py) they are a script of their own. Runs as root.
-# Needs LIFECYCLE, the array KEEP, and staging.sh. May be given: the array DECLARED (what the wanted config declares, as
+# Needs LIFECYCLE, the array KEEP, staging.sh and keep.sh. May be given: the array DECLARED (what the wanted config declares, as
 # `declared_by` has it), ALL=yes (each file that goes, not folded), PREVIEW_SECONDS.
 # Sizes are what files take on the disk. What no config declares comes on stdout too, as lost=LINE for each line.
 # Flatcar brings bash, coreutils, find, grep, sed and an awk.
@@ -12,20 +12,6 @@ VIEW=/run/flatcar-preview
 # What configs declare: "p PATH", "n NAME" (units, and their drop-ins). They are JSON that components/ignition_object.py
 # wrote, so a pattern is enough; commands/request.py has the same one.
 declared_by() { grep -aohsE '"(path|name)": ?"[^"]+"' -- "$@" | sed -E 's/^"([pn])[a-z]*": ?"(.*)"$/\1 \2/'; }
-
-# One expression over whole paths, as flatcar-reset makes it of KEEP: a plain path keeps its contents too.
-all_kept() {
-  local entry all=
-  for entry in "${KEEP[@]}"; do
-    entry=${entry%/}
-    case $entry in
-    *'$' | *')' | *'*' | *']' | *'?') ;;
-    /*) all+="$entry/.*|" ;;
-    esac
-    all+="$entry|"
-  done
-  printf '(%s/flatcar-backup|/flatcar-backup/.*|/selective-os-reset)' "$all"
-}
 
 # Each file and link on ROOT, but links into what the image brings: k (kept) or d (deleted), its blocks of 512 bytes, its path,
 # where control characters are question marks. At the end find's exit code. /usr and the like are file systems of their own.
@@ -77,16 +63,16 @@ BEGIN {
     "|(root|home/[^/]+)/[.](bash_logout|bash_profile|bashrc|profile|ssh/authorized_keys)$" \
     "|(root|home/[^/]+)/[.]ssh/authorized_keys[.]d/(ignition|afterburn|coreos-metadata|coreos-cloudinit)$" \
     "|var/([.]updated$|run$|lock$|mail$|spool/mail$|cache/ldconfig/|db/sudo/|lib/misc/" \
-    "|lib/(dbus|nfs|polkit-1|portage|private|selinux|sss|systemd|tpm2?|update_engine)/))"
-  BESIDES = "^/(var/(cache|log|spool|tmp)|(root|home/[^/]+)/([.]bash_history$|[.]cache))"
+    "|lib/(dbus|nfs|polkit-1|portage|selinux|sss|systemd|update_engine)/))"
+  BESIDES = "^/(var/(cache|log|spool|tmp)/|(root|home/[^/]+)/[.](bash_history$|cache/))"
 }
 $1 == "wanted" || $1 == "running" { declared[$1, $2, substr($0, length($1) + 4)]; next }
 $1 == "end" { code = $2; next }
 {
+  seen = 1
   path = substr($0, length($1) + length($2) + 3)
   class = $1 == "k" ? 3 : class_of(path)
   if (!class) next
-  found = 1
   files[class]++
   bytes[class] += $2 * 512
   if (ALL == "yes" && class < 3) {
@@ -105,11 +91,14 @@ $1 == "end" { code = $2; next }
   sum[key] += $2 * 512
 }
 END {
+  if (code == 124 || code == 137) print "0 0 0 0 late"
+  else if (code && !seen) {
+    print "0 0 0 0 failed"
+    exit
+  }
   for (key in file_count)
     printf "%d 1 %.0f %d %s\n", key, sum[key], file_count[key], file_count[key] == 1 ? sole[key] : substr(key, 3)
   for (class = 1; class <= 3; class++) printf "%d 0 %.0f %d %d\n", class, bytes[class], files[class], count[class]
-  if (code == 124 || code == 137) print "0 0 0 0 late"
-  else if (code && !found) print "0 0 0 0 failed"
 }'
 
 # Makes lines of it, the largest first; "lost|" in front of what no config declares, "|" in front of the rest.
@@ -121,12 +110,12 @@ function size(bytes,   unit, i) {
   for (i = 0; bytes >= 1023.95 && i < 5; i++) bytes /= 1024
   return sprintf("%.1f ", bytes) unit[i]
 }
-function files(number,   text) {
-  text = sprintf("%d", number)
+function number(text) {
   while (text ~ /[0-9][0-9][0-9][0-9]/) sub(/[0-9][0-9][0-9]([^0-9]|$)/, ",&", text)
-  return text (number == 1 ? " file" : " files")
+  return text
 }
-function end_class() { if (left > 0) print mark "    and " left " more" }
+function files(count) { return number(count) (count == 1 ? " file" : " files") }
+function end_class() { if (left > 0) print mark "    and " number(left) " more" }
 BEGIN {
   title[1] = "will be deleted"
   title[2] = "will be deleted besides"
@@ -175,6 +164,7 @@ preview() { # it only informs
   reset) show_wipe || true ;;
   reformat)
     say "will be deleted: everything on ROOT; kept: SSH host keys, machine id, other filesystems"
+    # shellcheck disable=SC2034 # for keep.sh
     local KEEP=('/etc/ssh/ssh_host_.*')
     show_wipe || true
     ;;
