@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 from tests.engine.loopback_machine import LoopbackMachine
 
 CURL = """#!/bin/bash
-# Stand-in for the names of the real clouds: the last argument's host is looked up at the fake one.
-arguments=("${{@:1:$#-1}}")
-exec /usr/bin/curl "${{arguments[@]}}" "$(sed -E {script} <<<"${{!#}}")"
+# Stand-in for the names of the real clouds: an address on stdin (`--config -`) is looked up at the fake one.
+[[ " $* " != *" --config - "* ]] || exec /usr/bin/curl "$@" < <(sed -E {script})
+exec /usr/bin/curl "$@"
 """
 
 
@@ -66,7 +66,7 @@ class MachinePark:
             (folder / name).write_bytes((self.folder / name).read_bytes())
             (folder / name).chmod(0o600)
         # BUCKET.REGION.digitaloceanspaces.com/KEY and BUCKET.s3.REGION.amazonaws.com/KEY
-        script = rf"s#^https?://([^./]+)\.[^/]*\.(digitaloceanspaces|amazonaws)\.com/#{self.objects}/\1/#"
+        script = rf"s#https?://([^./]+)\.[^/]*\.(digitaloceanspaces|amazonaws)\.com/#{self.objects}/\1/#"
         curl = machine.path("/run/bin/curl")
         curl.write_text(CURL.format(script=shlex.quote(script)))
         curl.chmod(0o755)
