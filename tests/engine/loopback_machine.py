@@ -320,6 +320,10 @@ class LoopbackMachine:
         self._sshd.kill()
         self._sshd.wait()
         self._sshd = None
+        self.end_timers()
+
+    def end_timers(self) -> None:
+        """What no process of the machine outlives: its power."""
         timers = self.path("/run/timers")
         for timer in timers.read_text().split() if timers.exists() else []:
             with contextlib.suppress(ProcessLookupError):

@@ -96,6 +96,7 @@ class Disk(Lab):
 
     def boot(self) -> None:
         """The next boot, which has to get to its end."""
+        self.machine.end_timers()
         assert self.machine.boot_from_disk(), self.machine.console.read_text()[-1000:]
 
     def text(self, path: str) -> str:
