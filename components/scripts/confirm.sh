@@ -18,6 +18,10 @@ main() {
     unstage
   fi
   mountpoint --quiet /oem || { say "/oem is not mounted" && exit 1; }
+  if [ -e "$LINKS_LEFT" ]; then # power was lost; running services may use them by now, so they are left alone
+    say "links to directories may be left from before the reset: raise the machine's generation to have them deleted"
+    rm -f "$LINKS_LEFT"
+  fi
   good=$(last_good 1)
   # it went back, or power was lost on the way; once another config is noted, nothing would know this one as ours
   if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then

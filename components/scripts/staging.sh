@@ -18,6 +18,8 @@ GOING_BACK=/run/flatcar-going-back
 LOCK=/run/flatcar-reprovision.lock
 # Where the SSH host keys wait while a reformat makes ROOT anew; flatcar-restore-host-keys.service brings them back.
 HELD_KEYS=/oem/.flatcar-host-keys
+# There from when a reset is staged until the links that it does not keep are deleted (delete_links): power lost before leaves it.
+LINKS_LEFT=/oem/.flatcar-links-left
 # A host without user data has its config, or the pointer, here. The old one stays beside it until the new one is proven.
 OWN_CONFIG=/oem/config.ign
 
@@ -64,7 +66,38 @@ install_own_config() {
 flush() { sync --file-system / /boot /oem; } # to the disks; no others, as a network file system may never answer
 
 unstage() { # a power cut leaves the re-run staged, or not
-  rm -f "$RESET" && flush && quietly flatcar-reset --stop && flush && rm -rf "$UNWIPED" "$HELD_KEYS" && flush
+  rm -f "$RESET" && flush && quietly flatcar-reset --stop && flush && rm -rf "$UNWIPED" "$HELD_KEYS" "$LINKS_LEFT" && flush
+}
+
+# Flatcar's initramfs takes a link that leads to a directory for one, fails to remove it, and leaves it in the new config's way
+# (flatcar/bootengine, initrd-setup-root). So links that a staged reset does not keep go when the machine shuts down, after
+# all services have ended. ROOT is seen alone here, without what is mounted in it: no kept link is met by another path, and
+# /etc has no overlay. What the rest of the shutdown needs stays; the OS makes it again in any case.
+# shellcheck disable=SC2016 # for the inner shell
+delete_links() {
+  if [ ! -s /selective-os-reset ] || [ "$(systemctl is-system-running)" != stopping ]; then return 0; fi
+  echo "deleting the links that are not kept, before the reset"
+  mkdir -p /run/flatcar-root
+  unshare --mount --propagation private bash -euc '
+    mount --bind / /run/flatcar-root
+    mount --bind -o ro /usr /run/flatcar-root/usr
+    exec chroot /run/flatcar-root find / -xdev -regextype egrep -path /usr -prune -o -type l ! -regex "$1" \
+      ! -regex "/(s?bin|lib(32|64|x32)?|var/run|var/lock)" -exec rm -f {} +
+  ' - "$(cat /selective-os-reset)" && rm -f /oem/.flatcar-links-left
+}
+
+# Once for each boot: it looks by itself what is staged when the machine shuts down, so that unstaging needs no more. What it
+# runs lies in /run: nothing of it is left behind.
+delete_links_at_shutdown() {
+  local script=/run/flatcar-reset-links.sh
+  touch "$LINKS_LEFT" || true # it only tells
+  ! systemctl is-active flatcar-reset-links.service >/dev/null || return 0
+  { declare -f delete_links && echo delete_links; } >"$script" || return 1
+  # What starts between local-fs.target and sysinit.target ends between them: after all other services, with /oem mounted.
+  quietly systemd-run --quiet --unit=flatcar-reset-links --property=Type=oneshot --property=RemainAfterExit=yes \
+    --property=DefaultDependencies=no --property=Conflicts=shutdown.target --property=After=local-fs.target \
+    --property="Before=sysinit.target shutdown.target" --property=TimeoutStopSec=300 \
+    --property="ExecStop=/usr/bin/bash $script" true
 }
 
 # Every step says itself when it fails: callers may have switched `set -e` off.
@@ -74,11 +107,12 @@ stage_lifecycle() { # LIFECYCLE, then the expressions to keep
   say "staging lifecycle $lifecycle"
   case $lifecycle in
   reset)
-    { touch "$UNWIPED" && flush && touch "$FLAG" && flush &&
-      quietly flatcar-reset --keep-machine-id --keep-paths "$@"; } || return 1
+    { touch "$UNWIPED" && flush && touch "$FLAG" && flush; } || return 1
+    delete_links_at_shutdown || say "links to directories may be left behind"
+    { flush && quietly flatcar-reset --keep-machine-id --keep-paths "$@"; } || return 1
     ;;
   reformat)
-    { rm -rf "$HELD_KEYS.new" &&
+    { rm -rf "$HELD_KEYS.new" "$LINKS_LEFT" &&
       install -d -m 700 "$HELD_KEYS.new" &&
       cp -p /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub "$HELD_KEYS.new/" &&
       rm -rf "$HELD_KEYS" &&

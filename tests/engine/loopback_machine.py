@@ -87,7 +87,7 @@ class LoopbackMachine:
         shutil.copytree(PARTS / "bin", self.root / "run/bin")
         awk = shutil.which("awk")
         assert awk is not None
-        (self.root / "run/bin/awk").symlink_to(Path(awk).resolve())  # on Debian the way leads through /etc
+        shutil.copy(Path(awk).resolve(), self.root / "run/bin/awk")  # on Debian the way leads through /etc
         (self.root / "boot/flatcar/first_boot").touch()
         (self.root / "run/cmdline").write_text("BOOT_IMAGE=/flatcar/vmlinuz-a\n")
         for name in ("failed-units", "jobs", "active-units"):
@@ -130,6 +130,8 @@ class LoopbackMachine:
                 self.path("/run/reboot-requested").unlink()
                 self._stop.wait(self.hangs_on_shutdown)
                 self._power_off()
+                if self.is_plugged_in:
+                    self.end_transient_units()
                 self.went_down.append(time.time())
                 self._stop.wait(self.seconds_down)
                 if self.is_plugged_in:
@@ -162,6 +164,7 @@ class LoopbackMachine:
 
         What is to be deleted goes in any boot, whether Ignition runs in it or not.
         """
+        shutil.rmtree(self.path("/run/transient"), ignore_errors=True)
         boot_id = str(uuid.uuid4())
         self._log(f"boot {self.boots} {boot_id}")
         config = None
@@ -321,6 +324,12 @@ class LoopbackMachine:
         self._sshd.wait()
         self._sshd = None
         self.end_timers()
+
+    def end_transient_units(self) -> None:
+        """The late part of a shutdown: units that systemd-run made for it run their ExecStop."""
+        for unit in self.path("/run/transient").glob("*.service"):
+            done = self.inside(unit.read_text())
+            self._log(done.stdout + done.stderr)
 
     def end_timers(self) -> None:
         """What no process of the machine outlives: its power."""

@@ -30,9 +30,12 @@ PLACES = {"root": ("selective-os-reset", ".flatcar-unwiped"), "boot": ("boot",),
 """File systems, and what on them the scripts write."""
 LEFTOVERS = (
     "/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign",
-    "/oem/.flatcar-host-keys", "/oem/.flatcar-host-keys.new",
+    "/oem/.flatcar-host-keys", "/oem/.flatcar-host-keys.new", "/oem/.flatcar-links-left",
 )  # fmt: skip
 """What no re-run may leave behind once it is proven."""
+
+LINKS = ("/etc/link-1", "/etc/link-2", "/etc/link-3")
+"""To a directory: a wipe alone leaves them, the shutdown before it takes them."""
 
 
 class Disk(Lab):
@@ -49,7 +52,9 @@ class Disk(Lab):
             "WAY_BACK_WANTED": "yes",
             "OEM_CONFIG": "",
         }
-        return self.do(values, "staging.sh", "keep.sh", "preview.sh", "stage.sh")
+        printed = self.do(values, "staging.sh", "keep.sh", "preview.sh", "stage.sh")
+        self.machine.end_timers()  # the reboot: nothing happens by itself here
+        return printed
 
     def confirm(self, config_id: str, content: str) -> str:
         """confirm.sh for the running config; `content` "" leaves the noted one."""
@@ -96,8 +101,13 @@ class Disk(Lab):
 
     def boot(self) -> None:
         """The next boot, which has to get to its end."""
-        self.machine.end_timers()
         assert self.machine.boot_from_disk(), self.machine.console.read_text()[-1000:]
+
+    def restart(self) -> None:
+        """A shutdown to its end, and the next boot."""
+        self.machine.path("/run/system-state").write_text("stopping\n")
+        self.machine.end_transient_units()
+        self.boot()
 
     def text(self, path: str) -> str:
         file = self.machine.path(path)
@@ -163,6 +173,8 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Disk]:
         disk.machine.path("/var/log").mkdir(exist_ok=True)
         disk.machine.path("/var/log/kept").write_text("kept")
         disk.machine.path("/etc/drift").write_text("drift")
+        for link in LINKS:
+            disk.machine.path(link).symlink_to("flatcar")
         yield disk
 
 
@@ -173,7 +185,7 @@ def converges(disk: Disk, wanted: str) -> None:
     for config_id in (wanted, disk.publish("next")):
         disk.write(disk.contents[config_id])
         if "staged=yes" in disk.stage(config_id):
-            disk.boot()
+            disk.restart()
         assert disk.text("/etc/flatcar/config-id") == config_id
         disk.confirm(config_id, disk.contents[config_id])
         if disk.lifecycle is Lifecycle.RESET:
@@ -184,6 +196,7 @@ def converges(disk: Disk, wanted: str) -> None:
         if config_id != disk.good:
             assert not disk.machine.path("/etc/drift").exists(), "the reset was made up for"
             assert not disk.machine.path("/etc/only-good").exists()
+    assert [link for link in LINKS if disk.machine.path(link).is_symlink()] == [], "one shutdown came to its end"
 
 
 def every_cut_converges(disk: Disk, folder: Path, wanted: str) -> None:
@@ -212,6 +225,29 @@ def test_power_lost_while_unstaging(disk: Disk, tmp_path: Path) -> None:
     disk.watch()
     assert "staged=no" in disk.stage(disk.good)
     every_cut_converges(disk, tmp_path, disk.good)
+
+
+@pytest.mark.parametrize("deleted", range(len(LINKS) + 1))
+def test_power_lost_while_links_are_deleted(disk: Disk, deleted: int) -> None:
+    wanted = disk.publish("new")
+    assert "staged=yes" in disk.stage(wanted)
+    for link in LINKS[:deleted]:
+        disk.machine.path(link).unlink()
+    converges(disk, wanted)
+
+
+def test_a_reset_that_is_unstaged_deletes_no_link(disk: Disk) -> None:
+    disk.stage(disk.publish("new"))
+    disk.write(disk.contents[disk.good])
+    assert "staged=no" in disk.stage(disk.good)
+    disk.restart()
+    assert [link for link in LINKS if not disk.machine.path(link).is_symlink()] == []
+
+
+def test_no_link_is_deleted_before_the_shutdown(disk: Disk) -> None:
+    disk.stage(disk.publish("new"))
+    disk.machine.end_transient_units()  # as `systemctl stop` by hand would
+    assert [link for link in LINKS if not disk.machine.path(link).is_symlink()] == []
 
 
 def test_power_lost_while_confirming(disk: Disk, tmp_path: Path) -> None:

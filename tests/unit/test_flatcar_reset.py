@@ -208,9 +208,26 @@ def test_the_wipe_keeps_what_the_expression_says(root: Path, reset: Sandbox, wip
     assert wiped.returncode == 0, wiped.stderr
     assert "selective OS reset: " in wiped.stdout
     left = {str(path.relative_to(root)) for path in root.rglob("*")}
-    mount_points = {"usr", "dev", "proc"}
+    stays = {"usr", "dev", "proc", "bin", "sbin", "lib", "lib64"}  # mount points, and links to directories
     kept = {"var", "var/log", "var/log/journal", "var/log/journal/a", "etc", "etc/ssh", "etc/ssh/ssh_host_ed25519_key"}
-    assert left - mount_points == kept, "machine-id goes even when it is to be kept"
+    assert left - stays == kept, "machine-id goes even when it is to be kept"
+
+
+def test_the_wipe_leaves_links_to_what_is_a_directory_in_the_initramfs(
+    root: Path, reset: Sandbox, wipe: Sandbox
+) -> None:
+    links = {
+        "relative": "var/log",
+        "absolute": "/usr/bin",
+        "machine-s": "/var/log",
+        "file": "usr/bin/find",
+        "broken": "x",
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    assert reset("-K", "/var/log").returncode == 0
+    assert wipe().returncode == 0
+    assert {name for name in links if (root / name).is_symlink()} == {"relative", "absolute"}
 
 
 def test_without_the_file_nothing_is_wiped(root: Path, wipe: Sandbox) -> None:

@@ -155,6 +155,7 @@ def test_flatcar_reset_shows_backs_up_and_restores(vm: VM) -> None:
 
 def test_a_config_that_fails_in_fetch_leaves_root_alone_and_a_repaired_one_heals(vm: VM, tmp_path: Path) -> None:
     before = identity(vm)
+    vm.ssh("sudo ln -s ../usr/bin /srv/to-a-directory && sudo ln -s ../usr/bin/env /srv/to-a-file")
     vm.ssh("echo 'set emergency_wait=\"15\"' | sudo tee -a /oem/grub.cfg")
     vm.ssh(f"sudo flatcar-reset --keep-machine-id --keep-paths '{KEPT}'")
     vm.stop()
@@ -179,6 +180,7 @@ def test_the_reset_removed_the_old_and_enabled_the_new(vm: VM) -> None:
     for gone in ("/etc/only-one", "/etc/only-two", "/etc/handmade", "/srv/old", "/etc/systemd/system/one.service"):
         assert not exists(vm, gone), gone
     assert exists(vm, "/srv/kept/a")
+    assert vm.ssh("ls /srv").split() == ["kept", "to-a-directory"], "links to directories stay, as on Flatcar"
     assert not exists(vm, "/selective-os-reset") and not exists(vm, "/boot/flatcar/first_boot")
     assert "selective OS reset: keeping" in vm.ssh("sudo journalctl -b -u initrd-setup-root -o cat --no-pager")
     assert vm.ssh("systemctl is-system-running").strip() == "running"

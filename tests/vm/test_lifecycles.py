@@ -6,12 +6,33 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from components.keep import kept_paths
+from tests.support.left_over import left_over
 from tests.vm.walk import IN_PLACE, steps
 
 if TYPE_CHECKING:
     from tests.vm.walk import Walk
 
 UNFETCHABLE = 'ignition:\n  config:\n    merge:\n      - source: "tftp://10.0.2.2/there-is-no-such-file"\n'
+FOLDERS = """\
+storage:
+  directories:
+    - path: /srv/to-be-a-folder
+  files:
+    - path: /srv/above-a-file/file
+      contents: {inline: below}
+"""
+LINKS = {
+    "/srv/absolute": "/usr/bin",
+    "/srv/relative": "../var/lib",
+    "/srv/to-a-kept-one": "../var/log",
+    "/srv/to-be-a-folder": "/usr/share",
+    "/srv/above-a-file": "../var/log",
+    "/etc/in-etc": "../var/lib",
+    "/etc/dangling-afterwards": "../srv/mine",
+    "/var/lib/another-file-system": "../../oem",
+}
+"""What Flatcar's initramfs takes for directories, and leaves."""
 
 
 def test_creation_flag_reset_and_a_broken_config(walk: Walk) -> None:
@@ -48,8 +69,21 @@ def test_creation_flag_reset_and_a_broken_config(walk: Walk) -> None:
     assert walk.identity() == identity
 
     # reset: nothing old is left, the new unit is enabled; host key, machine id and kept path survive.
+    made = "; ".join(f"sudo ln -s {target} {path}" for path, target in LINKS.items())
+    walk.on_machine(f"set -e; sudo mkdir -p /srv/mine /srv/bound; {made}; sudo ln -s /usr/bin /var/log/kept-link")
+    walk.on_machine("sudo mount --bind /var/log /srv/bound")  # a kept link, by a path that is not
+    before = walk.root_files()
+    assert not LINKS.keys() - before.keys()
     walk.write("c", lifecycle="reset")
+    walk.config.write_text(walk.config.read_text().replace("storage:\n  files:\n", FOLDERS))
     stack.up()
+    left = left_over(before, walk.root_files(), kept_paths(["logs"]))
+    print(f"undeclared paths left after a reset in QEMU: {len(left)} of {len(before)}")
+    assert left == []
+    assert walk.on_machine("stat -c %F /srv/to-be-a-folder /srv/above-a-file") == "directory\ndirectory"
+    assert walk.on_machine("cat /srv/above-a-file/file") == "below"
+    assert not walk.exists("/var/log/file")
+    assert walk.on_machine("readlink /var/log/kept-link") == "/usr/bin"
     assert stack.outputs()["web"]["downtimeSeconds"] > 0
     assert walk.on_machine("cat /etc/only-c") == "c"
     for gone in ("/etc/only-a", "/etc/only-b", "/etc/by-hand", "/var/not-kept", "/etc/systemd/system/unit-a.service"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.commands.qemu_state import RECORD
 from components.commands.ssh_session import SshTarget, answers
+from tests.support.left_over import listing, read_listing
 from tests.vm.machines import CPUS
 
 if TYPE_CHECKING:
@@ -98,6 +99,11 @@ class Walk:
     def identity(self) -> tuple[str, str]:
         """Machine id and SSH host key."""
         return self.on_machine("cat /etc/machine-id"), self.on_machine("cat /etc/ssh/ssh_host_ed25519_key.pub")
+
+    def root_files(self) -> dict[str, str]:
+        """Every path of ROOT itself, without what is mounted in it, for `left_over`."""
+        alone = "mkdir -p /run/root; mount --bind / /run/root; cd /run/root"
+        return read_listing(self.on_machine(f"sudo unshare --mount bash -euc '{alone}; {listing('.')}'"))
 
     def drift(self) -> None:
         self.on_machine("echo mine | sudo tee /etc/by-hand /var/log/kept /var/not-kept >/dev/null")
