@@ -38,6 +38,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         for path, target in {**LINKS, "/var/log/kept-link": "/etc/flatcar"}.items():
             lab.machine.path(path).parent.mkdir(parents=True, exist_ok=True)
             lab.machine.path(path).symlink_to(target)
+        lab.machine.path("/run/lock").mkdir()
         for path, target in {"/var/run": "../run", "/var/lock": "../run/lock"}.items():  # the OS's
             lab.machine.path(path).symlink_to(target)
         yield lab
