@@ -28,8 +28,8 @@ FOLDER = "/etc/flatcar/pull"
 INTERVAL = f"{FOLDER}/interval"
 """Written before the config id is taken: that a machine pulls, and how often, is part of its config."""
 PARTS = (
-    "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "keep.sh", "preview.sh", "stage.sh", "confirm.sh",
-    "health.sh",
+    "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "ran.sh", "keep.sh", "preview.sh", "stage.sh",
+    "confirm.sh", "health.sh",
 )  # fmt: skip
 SIGNERS = f"{FOLDER}/signers"
 """Who may sign this machine's next config, as ssh-keygen reads it. Written before the config id is taken, too: signers

@@ -1,8 +1,8 @@
 """What proves that a machine runs the wanted config, and what each missing proof means. Standard library only.
 
 The proofs (see docs in `reprovision`): a boot id that is not the old one, the stamp, Ignition's result file of a boot
-since the staging, and a system that has finished starting without failed units. Pure functions over what
-`scripts/state.sh` printed.
+since the staging, the object's SHA-512 in Ignition's messages, and a system that has finished starting without failed
+units. Pure functions over what `scripts/state.sh` printed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ class MachineState:
 
     `system` is `systemctl is-system-running`'s word; "" where it was not asked. `pulls` says whether the machine has an
     agent, `pull_report` what that reported last in this boot. `unwiped`: Ignition ran, but not the reset before it.
+    `fetched` is the SHA-512 (hex) of what Ignition fetched from the object's address when it last ran, "" for nothing;
+    `parsed` those of the configs that came with the machine; both are empty when its messages are gone, and where the
+    machine has another stamp. `staged_object` is that of the object which was staged for this stamp and not confirmed.
     """
 
     boot_id: str
@@ -38,6 +41,9 @@ class MachineState:
     pulls: bool = False
     pull_report: str = ""
     unwiped: bool = False
+    fetched: str = ""
+    parsed: tuple[str, ...] = ()
+    staged_object: str = ""
 
     @property
     def is_settled(self) -> bool:
@@ -71,17 +77,21 @@ def read_state(finished: Finished) -> MachineState | None:
         pulls=finished.value("pulls") == "yes",
         pull_report=finished.value("pull_report"),
         unwiped=finished.value("unwiped") == "yes",
+        fetched=finished.value("fetched"),
+        parsed=finished.values("parsed"),
+        staged_object=finished.value("staged_object"),
     )
 
 
 def missing_proof(
-    state: MachineState, config_id: str, *, before: MachineState | None, allow_degraded: bool
+    state: MachineState, config_id: str, *, object_sha512: str, before: MachineState | None, allow_degraded: bool
 ) -> MissingProof | None:
     """The first proof that a settled machine lacks, or None when all hold.
 
     `before` is the machine as it was when it was staged: since then Ignition has to have run, in the first boot that
     came, or in a later one where the machine lost its power or was restarted on the way. None where nothing was staged:
-    then the stamp alone speaks for the config.
+    then the stamp speaks for the config, with the hash of the object that was staged for it before, if that was never
+    confirmed. `object_sha512` is that of the wanted object.
     """
     rebooted = before is not None
     ran_now = before is not None and _ran_since(state, before)
@@ -105,6 +115,13 @@ def missing_proof(
             message="the stamp is right, but by its result file Ignition has not run since the re-run was staged",
             advice="look at /etc/.ignition-result.json; it should name a newer boot's id as provisioningBootID",
         )
+    wanted = object_sha512 if rebooted else state.staged_object
+    if wanted and ran_object(state, wanted) is False:
+        ran = state.fetched or ", ".join(state.parsed)
+        return MissingProof(
+            message=f"the stamp is right, but Ignition ran another object: SHA-512 {ran}, wanted {wanted}",
+            advice="look for who else can write the object, or /oem/config.ign: it was changed after it was checked",
+        )
     if state.unwiped:
         return MissingProof(
             message="the config was applied over the old files: the machine lost its power while the reset was staged",
@@ -116,6 +133,17 @@ def missing_proof(
             advice="mend them in the config, or set health.degraded to 'allow' for this machine",
         )
     return None
+
+
+def ran_object(state: MachineState, object_sha512: str) -> bool | None:
+    """Whether Ignition ran this object, by its own messages; None where they are gone, or not whole any more.
+
+    Those of the present boot are whole. Those of an earlier one may have lost their end with the machine's power.
+    """
+    if object_sha512 in (state.fetched, *state.parsed):
+        return True
+    of_this_boot = _bare(state.provisioning_boot_id) == _bare(state.boot_id)
+    return False if state.fetched or (state.parsed and of_this_boot) else None
 
 
 def short(config_id: str) -> str:

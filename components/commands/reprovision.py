@@ -34,7 +34,7 @@ from components.commands import pulling, service, sign, way_back
 from components.commands.health import check_health
 from components.commands.host_key import pin_given
 from components.commands.object_place import NoAccessError
-from components.commands.proof import MachineState, missing_proof, short
+from components.commands.proof import MachineState, missing_proof, ran_object, short
 from components.commands.record import Record
 from components.commands.request import NotProvenError, Outputs, Progress, Request, printable
 from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, answers, run_script
@@ -118,9 +118,17 @@ def _prove(request: Request, progress: Progress, state: MachineState, *, reboote
 
 def _check(request: Request, progress: Progress, state: MachineState, before: MachineState | None) -> None:
     """The proofs of a machine that has settled, then its health. Raises `NotProvenError`."""
-    missing = missing_proof(state, request.config_id, before=before, allow_degraded=request.allow_degraded)
+    missing = missing_proof(
+        state,
+        request.config_id,
+        object_sha512=request.object_sha512,
+        before=before,
+        allow_degraded=request.allow_degraded,
+    )
     if missing is not None:
         raise NotProvenError(missing.message, missing.advice)
+    if (before or state.staged_object) and ran_object(state, request.object_sha512) is None:
+        progress.say("warning: the stamp alone says what runs: Ignition's messages, with the object's hash, are gone")
     if state.failed_units:
         progress.say("warning: degraded, failed units: " + ", ".join(state.failed_units))
     check_health(request, progress)
@@ -203,7 +211,7 @@ def _stage_when_reached(
     values = {
         "CONFIG_ID": request.config_id,
         "LIFECYCLE": request.lifecycle,
-        "SOURCE": request.source if request.oem != "config" else "",
+        "SOURCE": request.fetched_from,
         "OBJECT_SHA512": request.object_sha512,
         "OBJECT_BYTES": str(len(request.content.encode())),
         "WAY_BACK_WANTED": "yes" if request.rollback_after else "no",

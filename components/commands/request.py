@@ -89,6 +89,11 @@ class Request:
         return {"config": self.content, "pointer": self.user_data}.get(self.oem, "")
 
     @property
+    def fetched_from(self) -> str:
+        """Where Ignition fetches the object; "" where /oem/config.ign holds it."""
+        return "" if self.oem == "config" else self.source
+
+    @property
     def object_sha512(self) -> str:
         """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
         return hashlib.sha512(self.content.encode()).hexdigest()

@@ -116,8 +116,13 @@ def await_boot(
             request.target.connection.renew()  # the one before may lead to a boot that is gone
             finished = run_script(
                 request.target,
-                "state.sh",
-                {"OLD_BOOT": old_boot, "CONFIG_ID": config_id, "SETTLE": str(max(1, int(min(remaining, 120))))},
+                ("ran.sh", "state.sh"),
+                {
+                    "OLD_BOOT": old_boot,
+                    "CONFIG_ID": config_id,
+                    "SETTLE": str(max(1, int(min(remaining, 120)))),
+                    "SOURCE": request.fetched_from,
+                },
                 timeout=min(remaining, 150),
             )
             state = read_state(finished)

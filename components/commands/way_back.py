@@ -69,7 +69,7 @@ def go_back(request: Request, progress: Progress, good: LastGood, failure: NotPr
             f"{failure}; and the machine did not come back on its last good {short(good.config_id)}: {second}",
             f"{second.advice}; {object_text}",
         ) from None
-    missing = missing_proof(state, good.config_id, before=None, allow_degraded=True)
+    missing = missing_proof(state, good.config_id, object_sha512="", before=None, allow_degraded=True)
     if missing is not None:
         raise NotProvenError(f"{failure}; back on {short(good.config_id)}, but {missing.message}", missing.advice)
     _confirm(request, progress, good.config_id, "")

@@ -46,7 +46,7 @@ main() {
   fi
   install_own_config # a host that went back by itself has the last good config there, in the pointer's place
   [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
-  rm -rf "$WAY_BACK/went-back" "$WAY_BACK/staged.keep" "$HELD_KEYS" "$HELD_KEYS.new"
+  rm -rf "$WAY_BACK/went-back" "$WAY_BACK/staged.keep" "$WAY_BACK/staged.object" "$HELD_KEYS" "$HELD_KEYS.new"
   note "${BY-push}" "$CONFIG_ID" proven
   flush
   echo "confirmed=$CONFIG_ID"

@@ -27,6 +27,8 @@ RUN=/run/flatcar-pull
 SKEW=300 # seconds that this machine's clock may be away from the store's where a window is to be kept
 # shellcheck source=components/scripts/staging.sh
 . "$HERE/staging.sh"
+# shellcheck source=components/scripts/ran.sh
+. "$HERE/ran.sh"
 # shellcheck source=components/scripts/pull-object.sh
 . "$HERE/pull-object.sh"
 # shellcheck source=components/scripts/pull-lock.sh
@@ -263,9 +265,25 @@ have_running() {
   done
 }
 
+# Whether Ignition ran the object that was staged here, by its bytes. 1: another one, and WHY says which.
+ran_staged() {
+  local staged told fetched
+  staged=$(staged_object "$(running)")
+  [ -n "$staged" ] || return 0
+  told=$(ran "$SOURCE")
+  fetched=$(sed -n 's/^fetched=//p' <<<"$told")
+  [ "$fetched" != "$staged" ] || return 0
+  if [ -z "$fetched" ] && { [ -z "$told" ] || [ "$(provisioning_boot)" != "$(tr -d - </proc/sys/kernel/random/boot_id)" ]; }; then
+    say "Ignition's messages are gone: what it fetched can't be compared with what was staged"
+    return 0
+  fi
+  WHY="Ignition ran another object than the one that was staged: ${fetched:-nothing from its address}, not $staged"
+  return 1
+}
+
 proved() {
   local content=''
-  settled && healthy || return 1
+  ran_staged && settled && healthy || return 1
   if [ "$WAY_BACK_WANTED" = yes ] && [ "$(last_good 1)" != "$(running)" ]; then
     have_running || return 1
     content=$(base64 -w0 "$STATE/object")

@@ -12,6 +12,7 @@ UNWIPED=/.flatcar-unwiped
 #   last-good      two lines: the config id that was last proven, and the folder beside it that has its
 #                  config.ign, lifecycle and keep
 #   staged.keep    the paths that the re-run under way keeps: going back keeps them as well
+#   staged.object  the config id of the re-run under way, and the SHA-512 of its object, until it is confirmed
 #   went-back      the config id that the machine went back from, until the deployer has seen it
 WAY_BACK=/oem/.flatcar-reprovision
 GOING_BACK=/run/flatcar-going-back

@@ -4,6 +4,7 @@
 #   OLD_BOOT   the boot id to get away from ('' for none): while the machine still runs it, nothing more is asked
 #   CONFIG_ID  the wanted stamp; only a machine that has it is given time to finish booting
 #   SETTLE     that time, in seconds
+#   SOURCE     where Ignition fetches the object ('' where the config itself is on the OEM partition); then ran.sh
 set -u
 
 main() {
@@ -26,6 +27,8 @@ main() {
   if [ "$stamp" = "$CONFIG_ID" ]; then
     # returns the moment the last start-up job is done, so that nobody has to ask again and again
     timeout "$SETTLE" systemctl is-system-running --wait >/dev/null 2>&1
+    echo "staged_object=$(staged_object "$stamp")"
+    ran "$SOURCE"
   fi
   echo "system=$(systemctl is-system-running 2>/dev/null)"
   systemctl list-units --failed --plain --no-legend 2>/dev/null | sed -n 's/^\([^ ]\{1,\}\).*/failed_unit=\1/p'

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import getpass
+import hashlib
 import http.server
 import json
 import os
@@ -52,6 +53,9 @@ class LoopbackMachine:
     emergency_seconds: float = 1
     hangs_on_shutdown: float = 0
     restarts_at_once: int = 0
+    journal_lasts: bool = True
+    serves: str = ""
+    """Where what `source` names is really had, if Ignition has a client of its own for that (s3://)."""
     is_plugged_in: bool = True
     login: Path | None = None
     went_down: list[float] = field(default_factory=list)
@@ -167,6 +171,9 @@ class LoopbackMachine:
         shutil.rmtree(self.path("/run/transient"), ignore_errors=True)
         boot_id = str(uuid.uuid4())
         self._log(f"boot {self.boots} {boot_id}")
+        self._messages: list[str] = []
+        if not self.journal_lasts:
+            shutil.rmtree(self.path("/var/log/journal"), ignore_errors=True)
         config = None
         if self.path("/boot/flatcar/first_boot").exists() and not self.ignores_flag:
             config = self._fetched()
@@ -259,17 +266,26 @@ class LoopbackMachine:
         own = self.path("/oem/config.ign")
         try:
             user_data = {"ignition": {"config": {"replace": {"source": self.source}}}}
-            config: dict[str, Any] = json.loads(own.read_text()) if own.exists() else user_data
+            text = own.read_bytes() if own.exists() else json.dumps(user_data).encode()
+            self._messages.append(f"parsing config with SHA512: {hashlib.sha512(text).hexdigest()}")
+            config: dict[str, Any] = json.loads(text)
             replace = config.get("ignition", {}).get("config", {}).get("replace")
             if replace is not None:
-                with urllib.request.urlopen(replace["source"], timeout=5) as response:
-                    config = json.loads(response.read())
+                source = replace["source"]
+                with urllib.request.urlopen(self.serves or source, timeout=5) as response:
+                    text = response.read()
+                sha512 = hashlib.sha512(text).hexdigest()
+                self._messages.append(f"fetched referenced config at {source} with SHA512: {sha512}")
+                config = json.loads(text)
         except (urllib.error.URLError, ValueError, OSError) as error:
             self._log(f"ignition (stand-in): failed to fetch config: {error}")
             return None
         return config
 
     def _ignition(self, config: dict[str, Any], boot_id: str) -> bool:
+        journal = self.path("/var/log/journal")
+        journal.mkdir(parents=True, exist_ok=True)
+        (journal / boot_id.replace("-", "")).write_text("".join(f"{message}\n" for message in self._messages))
         for file in config.get("storage", {}).get("files", []):
             target = self.path(file["path"])
             if target.is_dir() or (target.exists() and not file.get("overwrite")):

@@ -5,6 +5,7 @@ Each is in a row of docs/faults.md, by name. Those that need Ignition or a whole
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -109,6 +110,91 @@ def test_a_failed_files_stage_is_replaced_by_the_last_good_config(lab: Lab) -> N
     assert "failed to write /etc" in progress, "the console's last lines"
     is_back(lab, progress, wanted)
     converges(lab)
+
+
+def tampered(lab: Lab, config_id: str) -> str:
+    """Another object with the stamp of this one."""
+    return lab.contents[config_id].replace("/etc/only-", "/etc/other-")
+
+
+@pytest.mark.parametrize("source", ["", "s3://bucket/web.ign"])
+def test_an_object_that_is_swapped_after_the_check_is_not_proven(lab: Lab, source: str) -> None:
+    if source:
+        lab.machine.serves, lab.machine.source = lab.machine.source, source
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith("rebooting"):
+            lab.write(tampered(lab, wanted))
+            swapped = time.time()
+            break
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "not proven: " in line:
+            print(
+                f"time to refuse a tampered object: {time.time() - lab.machine.came_up[-1]:.1f} s after its boot, ",
+                end="",
+            )
+            print(f"{time.time() - swapped:.1f} s after it was swapped ({source or 'http'})")
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    ran, expected = (
+        hashlib.sha512(text.encode()).hexdigest() for text in (tampered(lab, wanted), lab.contents[wanted])
+    )
+    assert f"the stamp is right, but Ignition ran another object: SHA-512 {ran}, wanted {expected}" in said
+    is_back(lab, said, wanted)
+    converges(lab)
+
+
+def test_an_object_that_is_swapped_is_not_proven_by_a_later_run_either(lab: Lab) -> None:
+    lab.rollback_after = 60
+    wanted = lab.publish("new")
+    process = lab.start(wanted)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith("rebooting"):
+            lab.write(tampered(lab, wanted))
+            process.kill()
+            break
+    process.communicate(timeout=60)
+    wait_until(lambda: lab.machine.boots == 2 and lab.machine.path("/etc/other-new").exists())
+    code, _, progress = lab.run(wanted)
+    assert code == 1
+    assert "the stamp is right, but Ignition ran another object" in progress
+    is_back(lab, progress, wanted)
+
+
+def test_a_config_on_the_oem_partition_is_proven_by_its_own_hash(lab: Lab) -> None:
+    wanted = lab.publish("new")
+    code, _, progress = lab.run(wanted, oem="config")
+    assert code == 0, progress
+    assert "warning" not in progress
+    lab.machine.hangs_on_shutdown = 1
+    wanted = lab.publish("newer")
+    process = lab.start(wanted, oem="config")
+    wait_until(lambda: lab.machine.path("/run/timers").exists())
+    lab.machine.path("/oem/config.ign").write_text(tampered(lab, wanted))
+    _, progress = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the stamp is right, but Ignition ran another object" in progress
+
+
+def test_hashes_that_are_gone_after_a_second_restart_are_told(lab: Lab) -> None:
+    lab.machine.restarts_at_once = 1
+    lab.machine.journal_lasts = False
+    wanted = lab.publish("new")
+    code, _, progress = lab.run(wanted)
+    assert code == 0, progress
+    assert "warning: the stamp alone says what runs" in progress
+
+
+def test_hashes_that_last_are_compared_after_a_second_restart(lab: Lab) -> None:
+    lab.machine.restarts_at_once = 1
+    code, _, progress = lab.run(lab.publish("new"))
+    assert code == 0, progress
+    assert "warning" not in progress
 
 
 def test_a_reformat_that_fails_after_its_wipe_ends_with_the_same_host_keys(lab: Lab) -> None:

@@ -486,6 +486,17 @@ def test_a_host_that_pulls_goes_back_and_has_its_pointer_again(tmp_path: Path) -
         assert own.stat().st_mode & 0o777 == 0o600
 
 
+def test_an_object_that_is_swapped_after_it_was_staged_is_not_proven(pulled: Pulled) -> None:
+    good, wanted = pulled.stamp(), pulled.publish("b")
+    pulled.machine.hangs_on_shutdown = 1
+    pulled.look()
+    pulled.store.put(pulled.store.content.replace("/etc/only-b", "/etc/only-x"))
+    pulled.wait_for("went-back", wanted)
+    assert pulled.stamp() == good
+    why = [report["why"] for report in pulled.store.reports if report["state"] == "not-proven"]
+    assert why[0].startswith("Ignition ran another object than the one that was staged: ")
+
+
 def test_a_machine_that_goes_down_while_it_proves_itself_goes_on_in_the_next_boot(pulled: Pulled) -> None:
     machine, wanted = pulled.machine, pulled.stamp()
     machine.path(f"{RUN}/tried").unlink()

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from components.commands.proof import MachineState, missing_proof, read_state
+from components.commands.proof import MachineState, missing_proof, ran_object, read_state
 from components.commands.ssh_session import Finished
 
 WANTED = "c" * 128
+OBJECT, OTHER = "a" * 128, "b" * 128
 GOOD = MachineState(
     boot_id="b-2",
     stamp=WANTED,
@@ -23,6 +24,8 @@ GOOD = MachineState(
     system="running",
     failed_units=(),
     running_jobs=(),
+    fetched=OBJECT,
+    parsed=("p" * 128,),
 )
 
 
@@ -30,7 +33,7 @@ BEFORE = replace(GOOD, boot_id="b-1", provisioning_boot_id="b-0", stamp="old")
 
 
 def missing(state: MachineState, *, before: MachineState | None = BEFORE, allow_degraded: bool = False) -> str:
-    found = missing_proof(state, WANTED, before=before, allow_degraded=allow_degraded)
+    found = missing_proof(state, WANTED, object_sha512=OBJECT, before=before, allow_degraded=allow_degraded)
     return "" if found is None else f"{found.message}; {found.advice}"
 
 
@@ -47,6 +50,9 @@ def test_all_proofs_hold() -> None:
         (replace(GOOD, provisioning_boot_id="b-1"), "Ignition has not run since"),
         (replace(GOOD, provisioning_boot_id="b-0"), "Ignition has not run since"),
         (replace(GOOD, provisioning_boot_id=""), "Ignition has not run since"),
+        (replace(GOOD, fetched=OTHER), f"Ignition ran another object: SHA-512 {OTHER}, wanted {OBJECT}"),
+        (replace(GOOD, fetched=""), f"Ignition ran another object: SHA-512 {'p' * 128}, wanted {OBJECT}"),
+        (replace(GOOD, fetched=OTHER, boot_id="b-3"), "Ignition ran another object"),
         (replace(GOOD, unwiped=True), "applied over the old files"),
         (replace(GOOD, stamp="other", went_back_from=WANTED), "was not confirmed on config id cccccccccccc in time"),
         (replace(GOOD, system="degraded", failed_units=("a.service",)), "units failed: a.service"),
@@ -62,6 +68,26 @@ def test_without_a_reboot_an_older_result_is_fine() -> None:
 
 def test_a_second_restart_on_the_way_is_no_failure() -> None:
     assert missing(replace(GOOD, boot_id="b-3")) == ""
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        replace(GOOD, fetched="", parsed=(OTHER, OBJECT)),  # /oem/config.ign has it
+        replace(GOOD, fetched="", parsed=()),  # no message is left
+        replace(GOOD, fetched="", boot_id="b-3"),  # not all are left, after a power cut
+    ],
+)
+def test_what_is_no_sign_of_another_object(state: MachineState) -> None:
+    assert missing(state) == ""
+    assert ran_object(state, OBJECT) is (True if OBJECT in state.parsed else None)
+
+
+def test_what_was_staged_and_never_confirmed_is_compared_by_a_later_run() -> None:
+    later = replace(GOOD, staged_object=OTHER)
+    assert "Ignition ran another object" in missing(later, before=None)
+    assert missing(replace(later, fetched=OTHER), before=None) == ""
+    assert missing(replace(GOOD, fetched=OTHER), before=None) == "", "an upgrade may have changed the object since"
 
 
 def test_ignition_may_never_have_run_before() -> None:
@@ -87,6 +113,7 @@ def test_reading_what_the_machine_printed() -> None:
         "os_version=1",
         "system=degraded",
     )
+    lines += (f"fetched={OBJECT}", "parsed=" + "p" * 128, "staged_object=")
     lines += ("failed_unit=a.service", "failed_unit=b.service", "host_key=ssh-ed25519 AAAA", "complete=1")
     state = read_state(Finished(code=0, lines=lines, stderr=""))
     assert state == replace(GOOD, system="degraded", failed_units=("a.service", "b.service"))
