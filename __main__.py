@@ -49,6 +49,8 @@ with plain_errors():
                 after=[made[name] for name in turn.after],
                 pause=turn.pause,
                 pull=machine.pull,
+                os_update=machine.os_update,
+                take_over=machine.take_over,
             ),
         )
         pulumi.export(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pulumi
 
@@ -49,6 +49,8 @@ class FlatcarMachineArgs:
     `rollback_after` (seconds after a boot) is when a machine that was not proven goes back to its last good config by
     itself; 0 switches that off. `drain` and `restore` are shell commands for the operator's computer. `after` names the
     machines that have to be proven before this one is re-provisioned, and `pause` the seconds to wait then (`rollout`).
+    `os_update` says what to do where an update of the OS waits for the reboot that a re-run needs: "allow" or "refuse".
+    `take_over`: also a machine that belongs to another stack, or to this one by another name, is changed.
     With `pull` the machine takes its configs by itself: nothing drains it or lets it wait from here.
     """
 
@@ -78,6 +80,8 @@ class FlatcarMachineArgs:
     after: Sequence[FlatcarMachine] = ()
     pause: int = 0
     pull: PullSettings | None = None
+    os_update: Literal["allow", "refuse"] = "allow"
+    take_over: bool = False
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -164,6 +168,9 @@ class FlatcarMachine(pulumi.ComponentResource):
                 drain=args.drain,
                 restore=args.restore,
                 pull=args.pull,
+                os_update=args.os_update,
+                owner=_owner(name),
+                take_over=args.take_over,
             ),
             pulumi.ResourceOptions(
                 parent=self,
@@ -195,6 +202,11 @@ class FlatcarMachine(pulumi.ComponentResource):
                 "another lifecycle applies it",
                 self,
             )
+
+
+def _owner(name: str) -> str:
+    """Whom the machine belongs to, as it notes it itself."""
+    return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
 
 
 def _machine_config(
@@ -229,6 +241,8 @@ def _machine_config(
             allow_degraded=args.allow_degraded,
             timeout=args.timeout,
             login_user=args.ssh.user,
+            os_update=args.os_update,
+            owner=_owner(name),
         )
         if args.pull is not None
         else None,

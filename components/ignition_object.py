@@ -77,6 +77,8 @@ class Agent:
     allow_degraded: bool
     timeout: int
     login_user: str
+    os_update: str = "allow"
+    owner: str = ""
 
 
 class NotYetKnownError(Exception):
@@ -164,6 +166,8 @@ def machine_config(
                 allow_degraded=agent.allow_degraded,
                 timeout=agent.timeout,
                 login_user=agent.login_user,
+                os_update=agent.os_update,
+                owner=agent.owner,
             )
         return _with_file(config, STAMP, config_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cl.transpiler.lint import OF_DEVICES, Allowed, OneDevice, Rule
 from components.config_section import Section, did_you_mean
@@ -75,6 +75,8 @@ class MachineSettings:
     group: str
     drain: str
     restore: str
+    os_update: Literal["allow", "refuse"]
+    take_over: bool
     pull: PullSettings | None
     """None: the deployer pushes."""
     qemu: QemuSettings
@@ -130,6 +132,8 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
         group=section.text("group"),
         drain=section.text("drain"),
         restore=section.text("restore"),
+        os_update="refuse" if section.choice("os_update", ("allow", "refuse"), "allow") == "refuse" else "allow",
+        take_over=section.flag("take_over", False),
         pull=pull_settings(section.section("pull"), name) if "pull" in section.names() else None,
         qemu=QemuSettings(
             memory_mib=qemu.integer("memory_mib", 0, maximum=1 << 20) or None,

@@ -92,6 +92,8 @@ def with_pull(
     allow_degraded: bool,
     timeout: int,
     login_user: str,
+    os_update: str,
+    owner: str,
 ) -> IgnitionConfig:
     """The config with an agent, without its address, signature and checksum (`text_at`).
 
@@ -108,6 +110,8 @@ def with_pull(
             "ALLOW_DEGRADED": "yes" if allow_degraded else "no",
             "TIMEOUT": str(timeout),
             "LOGIN_USER": login_user,
+            "OS_UPDATE": os_update,
+            "OWNER": owner,
             "WINDOWS": [f"{first}-{end}" for first, end in settings.windows],
             "JITTER": str(settings.jitter),
             "LOCK_URL": settings.lock,

@@ -49,6 +49,9 @@ class ReprovisionArgs:
     drain: str
     restore: str
     pull: PullSettings | None
+    os_update: str
+    owner: str
+    take_over: bool
 
 
 class Reprovision(local.Command):
@@ -97,6 +100,9 @@ class Reprovision(local.Command):
                 "pull": args.pull.wait if args.pull else "",
                 "report": args.pull.report if args.pull else "",
                 **({"signers": list(args.pull.signing_keys)} if args.pull and args.pull.signing_keys else {}),
+                "os_update": args.os_update,
+                "owner": args.owner,
+                "take_over": args.take_over,
             }
         )
         super().__init__(

@@ -79,6 +79,11 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
     service.restore(request, progress)
     progress.say(
         f"proven: {request.config_id[:12]} on {outputs.os_version}"
+        + (
+            f" (the reboot updated it from {state.os_version})"
+            if state.os_version not in ("", outputs.os_version)
+            else ""
+        )
         + (f", down for {outputs.downtime_seconds} s" if rebooted else "")
     )
     return replace(outputs, lost=lost)
@@ -218,6 +223,9 @@ def _stage_when_reached(
         "OEM_CONFIG": base64.b64encode(request.oem_config.encode()).decode(),
         "KEEP": request.keep,
         "DECLARED": request.declared,
+        "OS_UPDATE": request.os_update,
+        "OWNER": request.owner,
+        "TAKE_OVER": "yes" if request.take_over else "no",
     }
     drained, old_boot = False, ""
     lost: tuple[str, ...] = ()

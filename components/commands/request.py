@@ -55,6 +55,8 @@ class Request:
     `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
     lies at the address `report`.
     `signers` are public keys of which one has signed the object (`sign`); none where it is not signed.
+    `os_update` ("allow" or "refuse") is for an update of the OS that waits for the reboot. `owner` is whom the machine
+    is to belong to (`ORGANIZATION/PROJECT/STACK/MACHINE`); `take_over`: even if it belongs to another one.
     `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
     """
 
@@ -82,6 +84,9 @@ class Request:
     host_key: str = ""
     version: str = ""
     signers: tuple[str, ...] = ()
+    os_update: str = "allow"
+    owner: str = ""
+    take_over: bool = False
 
     @property
     def oem_config(self) -> str:

@@ -7,6 +7,7 @@
 # It does what the deployer does over SSH, with the same scripts: it puts their variables in front and runs them.
 # `settings` sets, quoted: MACHINE LIFECYCLE WAY_BACK_WANTED (yes or no) POINTER ('', or what a host without user data has
 #   in /oem/config.ign, with @flatcar-object-address@ in it) ALLOW_DEGRADED (yes or no) TIMEOUT (seconds that a boot may take)
+#   OS_UPDATE (allow or refuse) OWNER (see stage.sh: whoever writes the object is the owner)
 #   LOGIN_USER JITTER (seconds) LOCK_URL LOCK_GROUP REPORT (URLs, or ''), and the arrays KEEP, WINDOWS (minutes of the week
 #   since Monday 00:00 UTC, FIRST-END; none: always), KINDS SUBJECTS EXPECTED SECONDS_EACH (see health.sh).
 # A config is taken as the settings in it say, not as those of the running one do: a lock or window can be taken away.
@@ -33,6 +34,7 @@ SKEW=300 # seconds that this machine's clock may be away from the store's where 
 . "$HERE/pull-object.sh"
 # shellcheck source=components/scripts/pull-lock.sh
 . "$HERE/pull-lock.sh"
+OS_UPDATE=allow OWNER='' TAKE_OVER=yes # in a config of an older version
 # shellcheck source=/dev/null
 . "$HERE/settings"
 SOURCE=$(head -n 1 "$HERE/object")
@@ -97,8 +99,8 @@ stage() {
     OEM_CONFIG=$(base64 -w0 "$STATE/object") SOURCE=''
   fi
   # stdout has what the machine could go back to, secrets and all: for the deployer, not for the journal
-  told=$(run BY CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED OEM_CONFIG KEEP -- \
-    staging.sh keep.sh preview.sh stage.sh 2>"$RUN/said")
+  told=$(run BY CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED OEM_CONFIG KEEP \
+    OS_UPDATE OWNER TAKE_OVER -- staging.sh keep.sh preview.sh stage.sh 2>"$RUN/said")
   cat "$RUN/said" >&2
   grep -qx 'staged=yes' <<<"$told"
 }

@@ -2,8 +2,9 @@
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
 # Put in front of this text, quoted, by components/commands/reprovision.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
-#   where that is the config itself), the array KEEP (egrep expressions over whole paths), and
-#   what preview.sh may be given; then staging.sh, keep.sh and preview.sh
+#   where that is the config itself), the array KEEP (egrep expressions over whole paths), OS_UPDATE (refuse, or allow), OWNER
+#   (whose machine it is to be, '' to ask and note nothing), TAKE_OVER (yes, or no), and what preview.sh may be given; then
+#   staging.sh, keep.sh and preview.sh
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
 # machine is rebooting, or on its way back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
@@ -42,6 +43,38 @@ check_secure_boot() {
   state=$(od -An -tu1 -j4 "$variable") # behind four bytes of attributes
   [ "${state// /}" != 1 ] || refuse "Secure Boot is on: GRUB leaves /oem/grub.cfg alone, so the machine id would not be kept" \
     "switch Secure Boot off, or choose the lifecycle 'replace', or 'flag'"
+}
+
+# Which stack this machine belongs to: the first one that found or staged its config here. Two would undo each other's work.
+check_owner() {
+  local owner
+  owner=$(head -n 1 "$OWNER_FILE" 2>/dev/null | cut -c1-300) || true
+  if [ -z "${OWNER-}" ] || [ -z "$owner" ] || [ "$owner" = "$OWNER" ]; then return 0; fi
+  if [ "${TAKE_OVER-}" = yes ]; then
+    say "taking this machine over: it belonged to $owner"
+    return
+  fi
+  refuse "this machine belongs to $owner, not to $OWNER" \
+    "set take_over: true at the machine for one 'pulumi up', if the other one was renamed, or has let go of it"
+}
+
+note_owner() {
+  if [ -z "${OWNER-}" ] || [ "$(cat "$OWNER_FILE" 2>/dev/null)" = "$OWNER" ]; then return 0; fi
+  { echo "$OWNER" >"$OWNER_FILE.new" && sync "$OWNER_FILE.new" && mv -f "$OWNER_FILE.new" "$OWNER_FILE"; } ||
+    refuse "$OWNER_FILE could not be written" "look at the OEM partition"
+}
+
+# An update that update_engine has put into the other USR partition is booted by the same reboot.
+check_os_update() {
+  local status new
+  command -v update_engine_client >/dev/null || return 0
+  status=$(timeout 20 update_engine_client -status 2>/dev/null) || return 0
+  grep -qx 'CURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT' <<<"$status" || return 0
+  new=$(sed -n 's/^NEW_VERSION=//p' <<<"$status" | head -n 1)
+  if [ -z "$new" ] || [ "$new" = 0.0.0 ]; then new="a version that it does not name"; fi # as after its own restart
+  [ "${OS_UPDATE-}" != refuse ] || refuse "an update of the OS to $new waits for the reboot, and os_update is 'refuse'" \
+    "reboot the machine, so that the update is done for itself, then run 'pulumi up' again; or set os_update: allow"
+  say "an update of the OS waits: the reboot also brings $new, and going back does not take it away"
 }
 
 can_write() { # a block's worth: an empty file fits on a full disk
@@ -130,6 +163,7 @@ stage() {
     rm -rf "$WAY_BACK" # an older config must not come back by itself
   fi
   (umask 077 && mkdir -p "$WAY_BACK" && echo "$CONFIG_ID $OBJECT_SHA512" >"$WAY_BACK/staged.object")
+  note_owner
   note "${BY-push}" "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
   stage_lifecycle "$LIFECYCLE" "${KEEP[@]}" || {
@@ -163,6 +197,7 @@ main() {
     say "the machine is on its way back to its last good config"
     exit 5
   fi
+  check_owner
   if runs_wanted; then
     if [ -e "$FLAG" ] || [ -e "$RESET" ]; then
       call_off_reboot
@@ -170,6 +205,7 @@ main() {
       unstage
     fi
     install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
+    note_owner
     [ "$WAY_BACK_WANTED" != yes ] || tell_last_good
     echo "staged=no"
     return
@@ -178,6 +214,7 @@ main() {
   check_secure_boot
   check_tools
   check_keep
+  check_os_update
   say "checking what the pointer serves"
   check_pointer
   preview

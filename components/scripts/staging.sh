@@ -24,6 +24,9 @@ LINKS_LEFT=/oem/.flatcar-links-left
 # A host without user data has its config, or the pointer, here. The old one stays beside it until the new one is proven.
 OWN_CONFIG=/oem/config.ign
 
+# ORGANIZATION/PROJECT/STACK/MACHINE in Pulumi's words: what this machine belongs to.
+OWNER_FILE=/oem/.flatcar-owner
+
 # One line for each step of a re-run: time, who started it (push: the deployer; pull: the machine's agent; itself), config id,
 # result. It lies on the OEM partition as no lifecycle touches that; the last 200 lines are kept.
 HISTORY=/oem/.flatcar-history

@@ -54,6 +54,7 @@ class LoopbackMachine:
     hangs_on_shutdown: float = 0
     restarts_at_once: int = 0
     journal_lasts: bool = True
+    os_version: str = "0.0.1"
     serves: str = ""
     """Where what `source` names is really had, if Ignition has a client of its own for that (s3://)."""
     is_plugged_in: bool = True
@@ -300,7 +301,7 @@ class LoopbackMachine:
         result = {"provisioningBootID": boot_id, "userConfigProvided": True}
         self.path("/etc").mkdir(exist_ok=True)
         self.path("/etc/.ignition-result.json").write_text(json.dumps(result))
-        self.path("/etc/os-release").write_text('ID=loopback\nVERSION_ID="0.0.1"\n')
+        self.path("/etc/os-release").write_text(f'ID=loopback\nVERSION_ID="{self.os_version}"\n')
         self.path("/boot/flatcar/first_boot").unlink()
         self._log("ignition (stand-in): finished")
         return True

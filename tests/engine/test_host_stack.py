@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Project
+    from tests.support.pulumi import Pulumi
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = """\
@@ -43,32 +44,56 @@ def host(tmp_path: Path) -> Iterator[LoopbackMachine]:
         yield machine
 
 
-def test_a_host_is_adopted_audited_drifts_and_is_cleared(
-    tmp_path: Path, host: LoopbackMachine, pulumi: Project
-) -> None:
-    config = tmp_path / "web.yaml"
+def stack_with(host: LoopbackMachine, folder: Path, pulumi: Project) -> tuple[Pulumi, dict[str, Any]]:
+    """A stack of this project, and what `flatcar:machines` is to hold."""
+    config = folder / "web.yaml"
     config.write_text(CONFIG)
-    stack = pulumi((PROJECT / "__main__.py").read_text(), env={"MACHINES_DIR": str(tmp_path / "machines")})
+    stack = pulumi((PROJECT / "__main__.py").read_text(), env={"MACHINES_DIR": str(folder / "machines")})
     for package in ("cl", "components"):
         (stack.directory / package).symlink_to(PROJECT / package)
     key = Path(f"{host.key_file}.pub").read_text().strip()
-    settings: dict[str, Any] = {
-        "platform": "host",
-        "ssh": {"user": host.user, "private_key_file": str(host.key_file), "public_key": key},
-        "machines": {
-            "rack": {
-                "config": str(config),
-                "host": {"address": "127.0.0.1", "port": host.port},
-                "rollback": False,
-                "allow": ["login", "reboot"],  # the stand-in's Ignition writes files alone, no users
-                "timeout": 60,
-            }
-        },
+    stack.set("flatcar:platform", "host")
+    ssh = {"user": host.user, "private_key_file": str(host.key_file), "public_key": key}
+    stack.set("flatcar:ssh", json.dumps(ssh))
+    stack.set("flatcar:secrets", json.dumps({"token": "hunter2-hunter2"}), secret=True)
+    return stack, {
+        "rack": {
+            "config": str(config),
+            "host": {"address": "127.0.0.1", "port": host.port},
+            "rollback": False,
+            "allow": ["login", "reboot"],  # the stand-in's Ignition writes files alone, no users
+            "timeout": 60,
+        }
     }
 
+
+def test_a_host_of_another_stack_or_name_is_refused_until_it_is_taken_over(
+    tmp_path: Path, host: LoopbackMachine, pulumi: Project
+) -> None:
+    stack, settings = stack_with(host, tmp_path, pulumi)
+    stack.set("flatcar:machines", json.dumps(settings))
+    stack.up()
+    assert host.text("/oem/.flatcar-owner") == "organization/test/test/rack\n"
+    settings["shelf"] = settings.pop("rack")
+    stack.set("flatcar:machines", json.dumps(settings))
+    refused = stack.up(code=None)
+    assert refused.code != 0
+    assert "belongs to organization/test/test/rack, not to organization/test/test/shelf" in refused.output
+    settings["shelf"]["take_over"] = True
+    stack.set("flatcar:machines", json.dumps(settings))
+    stack.up()
+    assert host.text("/oem/.flatcar-owner") == "organization/test/test/shelf\n"
+    assert host.boots == 2, "the config runs already"
+    stack.destroy()
+
+
+def test_a_host_is_adopted_audited_drifts_and_is_cleared(
+    tmp_path: Path, host: LoopbackMachine, pulumi: Project
+) -> None:
+    stack, settings = stack_with(host, tmp_path, pulumi)
+
     def configure() -> None:
-        for name, value in settings.items():
-            stack.set(f"flatcar:{name}", value if isinstance(value, str) else json.dumps(value))
+        stack.set("flatcar:machines", json.dumps(settings))
 
     def audit(*arguments: str) -> tuple[int, dict[str, Any], str]:
         done = subprocess.run(
@@ -82,7 +107,6 @@ def test_a_host_is_adopted_audited_drifts_and_is_cleared(
         return done.returncode, json.loads(done.stdout)["machines"][0], done.stdout + done.stderr
 
     configure()
-    stack.set("flatcar:secrets", json.dumps({"token": "hunter2-hunter2"}), secret=True)
     stack.up()
     assert host.path("/etc/web/page").read_text() == "hunter2-hunter2"
     code, report, shown = audit()
@@ -103,7 +127,7 @@ def test_a_host_is_adopted_audited_drifts_and_is_cleared(
     assert "hunter2" not in shown
     assert audit("--ignore", "/etc/mine")[1]["findings"][0]["kind"] == "file"
 
-    settings["machines"]["rack"]["generation"] = 1
+    settings["rack"]["generation"] = 1
     configure()
     stack.up()
     code, report, shown = audit()

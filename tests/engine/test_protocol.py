@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.lifecycle import Lifecycle
 from tests.engine.lab import KEEP, PROJECT, Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
@@ -176,6 +177,79 @@ def test_an_entry_that_keeps_less_than_it_looks_like_is_told(lab: Lab) -> None:
         "keep '/var/lib/data[0-9]+' matches nothing, though there is /var/lib/database",
         f"keep '{folders}' keeps the folder /home/two, but not /home/two/file in it; {wider}",
     ]
+
+
+UPDATED = (
+    "LAST_CHECKED_TIME=1\nPROGRESS=1.0\nCURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT\nNEW_VERSION=0.0.2\nNEW_SIZE=1"
+)
+
+
+def updating(lab: Lab, status: str) -> None:
+    """The machine has an update_engine with this status."""
+    client = lab.machine.path("/run/bin/update_engine_client")
+    client.write_text(f"#!/bin/bash\n[ \"$*\" = -status ] && echo '{status}'\n")
+    client.chmod(0o755)
+
+
+def test_an_update_of_the_os_that_waits_is_told_before_and_after(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    updating(lab, UPDATED)
+    lab.machine.os_version = "0.0.2"
+    code, outputs, progress = lab.run(lab.publish("b"))
+    assert (code, outputs["os_version"]) == (0, "0.0.2"), progress
+    assert "an update of the OS waits: the reboot also brings 0.0.2" in progress
+    assert "on 0.0.2 (the reboot updated it from 0.0.1), down for" in progress
+
+
+def test_an_update_of_the_os_that_waits_may_be_refused(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    updating(lab, UPDATED)
+    wanted = lab.publish("b")
+    code, _, progress = lab.run(wanted, os_update="refuse")
+    assert code == 1
+    assert "an update of the OS to 0.0.2 waits for the reboot, and os_update is 'refuse'" in progress
+    assert lab.machine.boots == 1
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+    for status in ("CURRENT_OP=UPDATE_STATUS_IDLE\nNEW_VERSION=0.0.2", "CURRENT_OP=UPDATE_STATUS_DOWNLOADING"):
+        updating(lab, status)
+        code, _, progress = lab.run(wanted, os_update="refuse")
+        assert code == 0, progress
+        assert "update" not in progress
+
+
+OURS, THEIRS = "acme/flatcar/production/web", "acme/flatcar/staging/web"
+
+
+def test_a_machine_of_another_stack_is_refused_until_it_is_taken_over(lab: Lab) -> None:
+    first = lab.publish("a")
+    assert lab.run(first, owner=OURS)[0] == 0
+    assert lab.machine.text("/oem/.flatcar-owner") == f"{OURS}\n"
+    code, _, progress = lab.run(first, owner=THEIRS)
+    assert code == 1, "also where it runs the wanted config already"
+    assert f"this machine belongs to {OURS}, not to {THEIRS}" in progress
+    other = lab.publish("b")
+    code, _, progress = lab.run(other, owner=THEIRS)
+    assert code == 1
+    assert f"this machine belongs to {OURS}, not to {THEIRS}" in progress
+    assert "way out: set take_over: true" in progress
+    assert lab.machine.boots == 1
+    assert not lab.machine.path("/boot/flatcar/first_boot").exists()
+    code, _, progress = lab.run(other, owner=THEIRS, take_over=True)
+    assert code == 0, progress
+    assert f"taking this machine over: it belonged to {OURS}" in progress
+    assert lab.machine.text("/oem/.flatcar-owner") == f"{THEIRS}\n"
+    code, _, progress = lab.run(lab.publish("c"), owner=OURS)
+    assert code == 1
+    assert f"this machine belongs to {THEIRS}, not to {OURS}" in progress
+
+
+def test_a_machine_belongs_to_whoever_stages_first_and_keeps_that_through_a_reformat(lab: Lab) -> None:
+    lab.run(lab.publish("a"))
+    assert not lab.machine.path("/oem/.flatcar-owner").exists()
+    lab.lifecycle = Lifecycle.REFORMAT
+    code, _, progress = lab.run(lab.publish("b"), owner=OURS)
+    assert code == 0, progress
+    assert lab.machine.text("/oem/.flatcar-owner") == f"{OURS}\n"
 
 
 def test_a_failed_unit_fails_the_proof_until_it_is_allowed(lab: Lab) -> None:

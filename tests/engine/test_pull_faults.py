@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ignition_object import pointer
+from components.ignition_object import Agent, pointer
 from components.pull import text_at
 from tests.engine.loopback_machine import wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
@@ -484,6 +484,28 @@ def test_a_host_that_pulls_goes_back_and_has_its_pointer_again(tmp_path: Path) -
         takes(pulled, pulled.publish("b", platform="metal"))
         assert own.read_text() == pointer(pulled.source)
         assert own.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_machine_belongs_to_whoever_writes_its_object_and_no_waiting_update_of_the_os_is_taken(
+    pulled: Pulled,
+) -> None:
+    machine = pulled.machine
+    machine.path("/oem/.flatcar-owner").write_text("acme/flatcar/old/web\n")
+    client = machine.path("/run/bin/update_engine_client")
+    client.write_text("#!/bin/bash\necho CURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT\necho NEW_VERSION=0.0.2\n")
+    client.chmod(0o755)
+    agent = Agent(
+        machine="web", settings=pulled.settings, health=[], allow_degraded=False, timeout=20, login_user="core",
+        os_update="refuse", owner="acme/flatcar/new/web",
+    )  # fmt: skip
+    wanted = pulled.publish("b", agent=agent)
+    pulled.look()
+    assert pulled.reports("refused", wanted)
+    assert "an update of the OS to 0.0.2 waits for the reboot" in pulled.store.reports[-1]["why"]
+    assert is_untouched(pulled)
+    client.unlink()
+    takes(pulled, wanted)
+    assert machine.text("/oem/.flatcar-owner") == "acme/flatcar/new/web\n"
 
 
 def test_an_object_that_is_swapped_after_it_was_staged_is_not_proven(pulled: Pulled) -> None:

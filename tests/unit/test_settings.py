@@ -46,7 +46,7 @@ def test_everything_given(root: Path) -> None:
         "config": "cl/web.yaml", "snippets": ["cl/snippet.yaml"], "variables": {"size": 3, "name": "x"},
         "lifecycle": "flag", "keep": ["/srv"], "allow": ["wipe:/dev/vdb", "kept"], "generation": 2, "timeout": 90,
         "health": {"degraded": "allow", "commands": [{"name": "up", "command": "true", "seconds": 5}]},
-        "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9},
+        "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9}, "os_update": "refuse", "take_over": True,
     }  # fmt: skip
     settings, problems = read(root, {"web": machine}, secrets={"token": "t"}, variables={"zone": "a"}, strict="false")
     assert problems == []
@@ -54,6 +54,7 @@ def test_everything_given(root: Path) -> None:
     (web,) = settings.machines
     assert web.variables == {"size": "3", "name": "x"}
     assert (web.generation, web.timeout, web.allow_degraded, web.qemu.memory_mib) == (2, 90, True, 2048)
+    assert (web.os_update, web.take_over) == ("refuse", True)
     assert web.health[0].seconds == 5
     assert web.allow == (OneDevice(Rule.WIPE, "/dev/vdb"), Rule.KEPT)
     assert settings.strict is False
