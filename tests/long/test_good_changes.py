@@ -98,8 +98,9 @@ class VirtualChanging:
 
     def _restart(self) -> None:
         """By root on the machine, as soon as it can be reached."""
+        reboot = "sudo systemd-run --quiet --on-active=0.1s --timer-property=AccuracySec=100ms systemctl reboot"
         end = time.monotonic() + 300
-        while self._vm.ssh_try("sudo systemctl reboot", 30).returncode == 255 and time.monotonic() < end:
+        while self._vm.ssh_try(reboot, 30).returncode == 255 and time.monotonic() < end:
             time.sleep(0.5)
 
 
