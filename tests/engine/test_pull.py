@@ -45,7 +45,11 @@ def test_a_changed_object_is_taken_and_proven_and_the_lock_given_back_after_it(p
     pulled.machine.path("/var/log/kept").write_text("mine")
     pulled.machine.path("/etc/by-hand").write_text("drift")
     wanted = pulled.publish("b")
-    pulled.look()
+    told = pulled.look()
+    assert (
+        "will be deleted: 1 file that no config declares, 4.0 KiB\n    /etc/by-hand  4.0 KiB\n"
+        "will be deleted besides: 1 file, 4.0 KiB\n    /etc/only-a  4.0 KiB\n"
+    ) in told
     pulled.wait_for("proven", wanted)
     assert pulled.stamp() == wanted
     assert pulled.machine.boots == 2
