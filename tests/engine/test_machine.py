@@ -197,6 +197,7 @@ def test_what_a_change_deleted_stays_on_the_screen(lab: Lab, *, terminal: bool) 
 
     lab.stack.up()
     for name in ("a", "b"):
+        lab.machine.path("/srv").mkdir(exist_ok=True)  # a reset takes it away
         lab.machine.path(f"/srv/mydata-{name}").write_text("mine")
         lab.edit("first line", f"first line, {name}")
         told = [line.strip() for line in diagnostics().splitlines()]
