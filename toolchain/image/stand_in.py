@@ -24,9 +24,9 @@ MEMORY_MIB = 1024
 SUITE = "bookworm"
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 TREE_PACKAGES = (
-    "bash", "busybox-static", "ca-certificates", "curl", "dbus", "dosfstools", "e2fsprogs", "gdisk", "iproute2", "jq",
-    "kmod", "libnss-myhostname", "login", "mount", "openssh-server", "passwd", "procps", "rsync", "sudo", "systemd",
-    "systemd-sysv", "udev", "util-linux",
+    "bash", "busybox-static", "ca-certificates", "cryptsetup-bin", "curl", "dbus", "dosfstools", "e2fsprogs", "gdisk",
+    "iproute2", "jq", "kmod", "libnss-myhostname", "login", "mdadm", "mount", "openssh-server", "passwd", "procps",
+    "rsync", "sudo", "systemd", "systemd-sysv", "udev", "util-linux",
 )  # fmt: skip
 
 # program or file that the build needs -> Debian/Ubuntu package that brings it (`toolchain/packages.py` installs them)
