@@ -57,8 +57,9 @@ class Http:
         return None
 
     def put(self, name, content, opts=None):
-        stored = LocalFolder(directory=Path(fleet["objects"])).put(name, content, opts)
-        return dataclasses.replace(stored, source_url=known(f"{fleet['address']}/{name}/config.ign"))
+        address = known(f"{fleet['address']}/{name}/config.ign")
+        stored = LocalFolder(directory=Path(fleet["objects"])).put(name, lambda _: content(address), opts)
+        return dataclasses.replace(stored, source_url=address)
 
 ssh = SshSettings(**fleet["ssh"])
 groups = fleet["groups"]
