@@ -273,6 +273,7 @@ ran_staged() {
   staged=$(staged_object "$(running)")
   [ -n "$staged" ] || return 0
   told=$(ran "$SOURCE")
+  ! grep -qxF "parsed=$staged" <<<"$told" || return 0 # the object itself was on the OEM partition: see `stage`
   fetched=$(sed -n 's/^fetched=//p' <<<"$told")
   [ "$fetched" != "$staged" ] || return 0
   if [ -z "$fetched" ] && { [ -z "$told" ] || [ "$(provisioning_boot)" != "$(tr -d - </proc/sys/kernel/random/boot_id)" ]; }; then
