@@ -128,7 +128,7 @@ def with_pull(
         *(_file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
         # the agent reads it out of an object by this very form
         _file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
-        _file(f"{FOLDER}/object", {"source": "data:," + quote("\n".join(known) + "\n")}, 0o644),
+        _file(f"{FOLDER}/object", {"source": "data:," + quote("\n".join(known) + "\n")}, 0o600),
     ]
     timer = _LOOK_TIMER.format(
         first=min(60, settings.interval), pause=settings.interval * 9 // 10, random=settings.interval // 10

@@ -8,8 +8,7 @@ set -euo pipefail
 
 main() {
   local good folder
-  exec 9>"$LOCK"
-  if ! flock --wait 10 9 || [ -e "$GOING_BACK" ] || [ "$(cat /etc/flatcar/config-id)" != "$CONFIG_ID" ]; then
+  if ! lock --wait 10 || [ -e "$GOING_BACK" ] || [ "$(cat /etc/flatcar/config-id)" != "$CONFIG_ID" ]; then
     say "the machine is already going back to its last good config"
     exit 4
   fi
@@ -22,6 +21,7 @@ main() {
     say "links to directories may be left from before the reset: raise the machine's generation to have them deleted"
     rm -f "$LINKS_LEFT"
   fi
+  chmod --silent 600 "$HISTORY" /etc/flatcar/pull/object || true # an older version's were readable by others
   good=$(last_good 1)
   # it went back, or power was lost on the way; once another config is noted, nothing would know this one as ours
   if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then
@@ -30,7 +30,6 @@ main() {
     sync --file-system /oem
   fi
   if [ -n "$CONTENT" ]; then
-    umask 077
     folder=$(printf '%s\n' "$CONTENT" "$LIFECYCLE" "${KEEP[@]}" | sha256sum | cut -c1-16)
     if [ "$good" != "$CONFIG_ID" ] || [ "$(last_good 2)" != "$folder" ]; then
       rm -rf "${WAY_BACK:?}/$folder"

@@ -340,7 +340,6 @@ prove() {
 }
 
 main() {
-  umask 077
   OBJECT_ID='' WHY=''
   mkdir -p "$STATE" "$RUN"
   exec 8>"$RUN/agent"

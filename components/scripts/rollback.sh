@@ -5,8 +5,7 @@
 set -euo pipefail
 
 main() {
-  exec 9>"$LOCK"
-  flock 9
+  lock
   local stamp good folder lifecycle keep
   stamp=$(cat /etc/flatcar/config-id 2>/dev/null || true)
   good=$(last_good 1)

@@ -5,6 +5,7 @@
 #   where that is the config itself), the array KEEP (egrep expressions over whole paths), OS_UPDATE (refuse, or allow), OWNER
 #   (whose machine it is to be, '' to ask and note nothing), TAKE_OVER (yes, or no), and what preview.sh may be given; then
 #   staging.sh, keep.sh and preview.sh
+#   From the deployer also the array PROVEN (SHA-512 of objects that it has proven) and MOST_CONTENT (bytes of one that it takes).
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
 # machine is rebooting, or on its way back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
@@ -144,19 +145,27 @@ check_pointer() {
 
 # What this machine could go back to, for the deployer: it may have to put that into the object.
 tell_last_good() {
-  local good folder
+  local good folder sum known
   good=$(last_good 1) folder=$WAY_BACK/$(last_good 2)
   if [ -z "$good" ] || [ ! -s "$folder/config.ign" ]; then
     say "there is no last good config on this machine yet: it could not go back"
   elif [ "$good" != "$CONFIG_ID" ]; then
     echo "last_good=$good"
-    echo "last_good_content=$(base64 -w0 "$folder/config.ign")"
+    if [ "$(stat --format=%s "$folder/config.ign")" -gt "${MOST_CONTENT-0}" ]; then
+      echo "last_good_is_long=yes"
+      return
+    fi
+    sum=$(sha512sum <"$folder/config.ign")
+    for known in "${PROVEN[@]-}"; do # else the deployer would not take it, and it may hold secrets
+      [ "$known" != "${sum%% *}" ] || echo "last_good_content=$(base64 -w0 "$folder/config.ign")"
+    done
   fi
 }
 
 stage() {
   if [ "$WAY_BACK_WANTED" = yes ]; then
-    (umask 077 && mkdir -p "$WAY_BACK" && printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/staged.keep")
+    mkdir -p "$WAY_BACK"
+    printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/staged.keep"
     rm -f "$WAY_BACK/went-back"
     tell_last_good
   else
@@ -190,8 +199,7 @@ runs_wanted() {
 
 main() {
   echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
-  exec 9>"$LOCK"
-  flock --wait 60 9 || refuse "something else has been re-provisioning this machine for a minute" \
+  lock --wait 60 || refuse "something else has been re-provisioning this machine for a minute" \
     "look for another 'pulumi up', and at flatcar-rollback.service on the machine, then run 'pulumi up' again"
   if [ -e "$GOING_BACK" ]; then
     say "the machine is on its way back to its last good config"

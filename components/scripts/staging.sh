@@ -2,6 +2,9 @@
 # What stage.sh, confirm.sh and rollback.sh share: names and functions, put in front of each. Runs as root.
 # shellcheck disable=SC2034 # the names are for the scripts that follow
 
+# What these scripts write is root's alone: contents may be secret, and who can read a file can lock it.
+umask 077
+
 FLAG=/boot/flatcar/first_boot
 # The initramfs deletes what RESET does not keep in any boot, whether Ignition runs in it or not (flatcar/bootengine,
 # initrd-setup-root). Without the flag that would leave a machine without a config: the flag comes first, and goes last.
@@ -41,6 +44,13 @@ note() { # push, pull or itself, CONFIG_ID, the result in one word
   fi
 }
 
+# Takes the lock, by file descriptor 9. An older version left it readable, so that anyone may hold it: such a one is replaced.
+lock() { # flock's options
+  if [ -e "$LOCK" ] && [ "$(stat --format=%a "$LOCK")" != 600 ]; then rm -f "$LOCK"; fi
+  exec 9>"$LOCK"
+  flock "$@" 9
+}
+
 quietly() { # a command; what it prints is shown only when it fails
   local printed
   printed=$("$@" 2>&1) || { say "$printed" && return 1; }
@@ -52,7 +62,7 @@ last_good() { sed -n "$1p" "$WAY_BACK/last-good" 2>/dev/null || true; } # 1: con
 # old one or the new one, whole. Keeps the oldest that is not proven to be replaced.
 install_own_config() {
   [ -n "$OEM_CONFIG" ] || return 0
-  (umask 077 && base64 -d <<<"$OEM_CONFIG" >"$OWN_CONFIG.new") || return 1
+  base64 -d <<<"$OEM_CONFIG" >"$OWN_CONFIG.new" || return 1
   if cmp -s "$OWN_CONFIG.new" "$OWN_CONFIG"; then
     rm -f "$OWN_CONFIG.new"
     chmod 600 "$OWN_CONFIG"
@@ -61,7 +71,7 @@ install_own_config() {
   say "writing $OWN_CONFIG"
   sync "$OWN_CONFIG.new" || return 1
   if [ -e "$OWN_CONFIG" ] && [ ! -e "$OWN_CONFIG.previous" ]; then
-    cp -p "$OWN_CONFIG" "$OWN_CONFIG.previous.new" && sync "$OWN_CONFIG.previous.new" &&
+    cp "$OWN_CONFIG" "$OWN_CONFIG.previous.new" && sync "$OWN_CONFIG.previous.new" &&
       mv -f "$OWN_CONFIG.previous.new" "$OWN_CONFIG.previous" || return 1
   fi
   mv -f "$OWN_CONFIG.new" "$OWN_CONFIG" && sync --file-system /oem
