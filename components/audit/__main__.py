@@ -19,7 +19,10 @@ from components.audit.declared import read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.audit.seen import read_seen
+from components.commands.host_key import pin
+from components.commands.request import NotProvenError
 from components.commands.ssh_session import answers, run_script
+from components.commands.untrusted import printable, shortened
 from components.path_expressions import expression_problem
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 GREETING_SECONDS = 20
 SESSION_SECONDS = 300
+MOST_BYTES = 4_194_304
+"""What a machine may tell of itself; sixteen of them are looked at side by side."""
 SIDE_BY_SIDE = 16
 ADVICE = "To clear drift, raise the machine's generation and run `pulumi up`: the same config runs again."
 LAST = 3
@@ -65,6 +70,8 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
     target = record.request.target
     try:
         declared = read_declared(record.ignition)
+        Path(target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
+        pin(record.request, record.proven_host_keys)
         if not answers(target, timeout=GREETING_SECONDS):
             return Report(machine=record.name, trouble=f"no SSH server answers at {target.host} port {target.port}")
         finished = run_script(
@@ -76,17 +83,23 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
                 "UNITS": [unit.name for unit in declared.units],
             },
             timeout=SESSION_SECONDS,
+            most=MOST_BYTES,
         )
         seen = read_seen(finished)
         if seen is None:
             said = finished.stderr.strip().splitlines()
             return Report(
                 machine=record.name,
-                trouble=said[-1] if said else f"the session ended early (exit code {finished.code})",
+                trouble=shortened(said[-1], 400) if said else f"the session ended early (exit code {finished.code})",
             )
         findings = compare(record, declared, seen, ignored)
+    except NotProvenError as error:
+        return Report(machine=record.name, trouble=str(error))
     except (ValueError, KeyError, OSError) as error:
-        return Report(machine=record.name, trouble=f"{type(error).__name__}: {error}")
+        return Report(
+            machine=record.name,
+            trouble=f"what it says can't be read ({type(error).__name__}: {shortened(printable(str(error)), 200)})",
+        )
     return Report(
         machine=record.name,
         config_id=seen.stamp,

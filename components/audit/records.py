@@ -28,11 +28,15 @@ class NoRecordsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One machine: what was declared, and what was proven at the end of its last `Reprovision` ("" where unknown)."""
+    """One machine: what was declared, and what was proven at the end of its last `Reprovision` ("" where unknown).
+
+    `proven_host_keys` are those that it had then, as `TYPE BASE64`.
+    """
 
     request: Request
     proven_boot_id: str
     proven_os_version: str
+    proven_host_keys: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -110,6 +114,9 @@ def _record(resource: dict[str, Any]) -> Record | None:
         request=request,
         proven_boot_id=str(proven.get("boot_id", "")),
         proven_os_version=str(proven.get("os_version", "")),
+        proven_host_keys=tuple(
+            map(str, proven.get("record", {}).get("host_keys") or filter(None, [proven.get("host_key")]))
+        ),
     )
 
 

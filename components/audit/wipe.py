@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.audit.records import NoRecordsError, Record, export_state, read_records
-from components.commands.request import printable
+from components.commands.host_key import pin
+from components.commands.request import NotProvenError
 from components.commands.ssh_session import run_script
 from components.keep import keep_problems, kept_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MOST_BYTES = 33_554_432  # each file by its name
 SESSION_SECONDS = 180  # the machine lists its files for 120 s at most
 
 
@@ -28,6 +30,12 @@ def show(record: Record, keep: Sequence[str], *, every: bool) -> bool:
     """Print one machine's preview, of every file or in short; whether it answered. `keep` empty: the record's paths."""
     request = record.request
     print(f"{record.name}, lifecycle {request.lifecycle}:", flush=True)
+    Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pin(request, record.proven_host_keys)
+    except NotProvenError as error:
+        print(f"  not looked at: {error}\n  {error.advice}")
+        return False
     finished = run_script(
         request.target,
         ("staging.sh", "keep.sh", "preview.sh", "wipe.sh"),
@@ -38,9 +46,10 @@ def show(record: Record, keep: Sequence[str], *, every: bool) -> bool:
             "ALL": "yes" if every else "",
         },
         timeout=SESSION_SECONDS,
+        most_errors=MOST_BYTES,
     )
     for line in finished.stderr.splitlines():
-        print(f"  {printable(line)}")
+        print(f"  {line}")
     if finished.code != 0:
         print(f"  not looked at (exit code {finished.code}): see whether the machine answers to ssh")
     return finished.code == 0

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
 import time
-import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
 from components.commands.request import NotProvenError
 from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, run_again_and_again
+from components.commands.untrusted import number, printable, shortened
+from components.commands.web import NoAnswerError, get
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.commands.request import HealthCheck, Progress, Request
+    from components.commands.ssh_session import Finished
 
 POLL_SECONDS = 0.25
+HTTP_SECONDS = 10.0
+LONGEST_REASON = 400
 _ADVICE = {
     "command": "log in and run the command by hand; mend the config, or the check",
     "http": "see whether the service listens, and at that address; a container may still be pulling its image",
@@ -72,8 +75,25 @@ def _on_the_machine(
         raise NotProvenError(
             f"the health checks could not be run (exit code {finished.code})", "see what was said above"
         )
-    indexes = [int(index) for index in finished.values("failed")]
-    return [(checks[index], why) for index, why in zip(indexes, finished.values("why"), strict=True)]
+    return _failed(checks, finished)
+
+
+def _failed(checks: Sequence[HealthCheck], finished: Finished) -> list[tuple[HealthCheck, str]]:
+    """Each check that has not passed, by what the machine says of it: nothing is no pass."""
+    passed, failed = set[int](), dict[int, str]()
+    at: int | None = None
+    for name, _, value in (line.partition("=") for line in finished.lines):
+        if name in ("passed", "failed"):
+            at = number(value, below=len(checks))
+        if name == "passed" and at is not None:
+            passed.add(at)
+        elif name in ("failed", "why") and at is not None:
+            failed[at] = shortened(value, LONGEST_REASON) if name == "why" else "no reason was told"
+    return [
+        (check, failed.get(index, "the machine does not say that it passed"))
+        for index, check in enumerate(checks)
+        if index in failed or index not in passed
+    ]
 
 
 def _from_here(check: HealthCheck, address: str) -> str:
@@ -89,13 +109,11 @@ def _http(check: HealthCheck, address: str) -> str:
     host = f"[{address}]" if ":" in address else address
     try:
         # the scheme was checked with the settings
-        with urllib.request.urlopen(check.subject.replace("{address}", host), timeout=10) as response:  # noqa: S310
-            status = str(response.status)
-    except urllib.error.HTTPError as error:
-        status = str(error.code)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        return str(getattr(error, "reason", error))
-    return "" if status == check.expected else f"status {status}, wanted {check.expected}"
+        request = urllib.request.Request(check.subject.replace("{address}", host))  # noqa: S310
+        status, _ = get(request, seconds=HTTP_SECONDS)
+    except (NoAnswerError, ValueError) as error:
+        return shortened(printable(str(error)), LONGEST_REASON)
+    return "" if str(status) == check.expected else f"status {status}, wanted {check.expected}"
 
 
 def _tcp(check: HealthCheck, address: str) -> str:

@@ -1,8 +1,9 @@
 """Knowing a machine's SSH host key before the first connection, where its console or the stack's config tells it.
 
 Standard library only. Flatcar prints `SSH host key: SHA256:… (ED25519)` above its login prompt, and the console of a
-local machine is a file that nobody but QEMU writes. Elsewhere the first connection pins the key
-(`StrictHostKeyChecking=accept-new`), unless the stack's config has it.
+local machine is a file that nobody but QEMU writes. A machine that was proven is known from the record of that, on any
+computer. Elsewhere the first connection pins the key (`StrictHostKeyChecking=accept-new`), and says so, unless the
+stack's config has it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -17,29 +19,42 @@ from typing import TYPE_CHECKING
 
 from components.commands.environment import for_child
 from components.commands.request import NotProvenError
+from components.commands.untrusted import host_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from components.commands.request import Progress, Request
 
+CONSOLE_BYTES = 1_048_576  # a machine may write on its console without end
 _FINGERPRINT = re.compile(rb"SSH host key: (SHA256:[A-Za-z0-9+/]{43})")
 
 
-def pin_given(request: Request) -> None:
-    """Pin the key that the stack's config names, if any. Raises `NotProvenError` where another one is pinned."""
-    alias, pins = request.target.host_key_alias, Path(request.target.known_hosts)
-    if not request.host_key:
+def pin(request: Request, proven: Iterable[str]) -> None:
+    """Pin the key that the stack's config names; without one, `proven`: what the machine had at its last proof.
+
+    So a machine that was proven once is known on any computer. Raises `NotProvenError` where another key is pinned.
+    """
+    keys = {request.host_key} if request.host_key else {key for key in proven if host_key(key)}
+    target, pinned = request.target, request.target.pinned()
+    if not keys or keys & pinned:
         return
-    known = pinned(pins, alias)
-    if request.host_key in known:
-        return
-    if known:
+    if pinned and request.host_key:
         raise NotProvenError(
             f"host_key of {request.machine} in the stack's config is not the SSH host key that is pinned here",
-            f"compare both with the machine's console; remove the wrong one, there or in {pins}",
+            f"compare both with the machine's console; remove the wrong one, there or in {target.known_hosts}",
             goes_back=False,
         )
-    with pins.open("a", encoding="ascii") as file:
-        file.write(f"{alias} {request.host_key}\n")
+    if pinned:
+        raise NotProvenError(
+            f"the SSH host key that is pinned here for {request.machine}, {_fingerprints(pinned)}, "
+            f"is not that of its last proof, {_fingerprints(keys)}",
+            "compare both with the machine's console; name the right one as host_key of the machine in the stack's "
+            f"config, and remove the wrong one from {target.known_hosts}",
+            goes_back=False,
+        )
+    with Path(target.known_hosts).open("a", encoding="ascii") as file:
+        file.writelines(f"{target.host_key_alias} {key}\n" for key in sorted(keys))
 
 
 def pin_from_console(request: Request, progress: Progress) -> None:
@@ -68,9 +83,18 @@ def pin_from_console(request: Request, progress: Progress) -> None:
     progress.say(f"SSH host key {fingerprint(key)} known from the console")
 
 
+def say_first_contact(request: Request, progress: Progress) -> None:
+    """Tell which key the first connection has pinned: nothing but that connection speaks for it."""
+    if pinned := request.target.pinned():
+        progress.say(
+            f"first contact: trusting the SSH host key {_fingerprints(pinned)} of {request.machine}; "
+            "compare it with its console"
+        )
+
+
 def is_pinned(request: Request) -> bool:
     """Whether the machine has been met before: its key is pinned."""
-    return bool(pinned(Path(request.target.known_hosts), request.target.host_key_alias))
+    return bool(request.target.pinned())
 
 
 def unpin_machine_before(request: Request) -> bool:
@@ -81,7 +105,7 @@ def unpin_machine_before(request: Request) -> bool:
     pins, alias = Path(request.target.known_hosts), request.target.host_key_alias
     lines = _lines(pins)
     others = {" ".join(words[1:3]) for words in lines if words[:1] != [alias]}
-    if not pinned(pins, alias) & others:
+    if not request.target.pinned() & others:
         return False
     fresh = pins.with_name(f"{pins.name}.new")
     fresh.write_text("".join(" ".join(words) + "\n" for words in lines if words[:1] != [alias]), encoding="utf-8")
@@ -90,11 +114,17 @@ def unpin_machine_before(request: Request) -> bool:
 
 
 def console_fingerprints(console: Path) -> set[str]:
-    """The fingerprints that the console has named so far."""
+    """The fingerprints that the console has named, as far back as its last MiB."""
     try:
-        return {found.decode() for found in _FINGERPRINT.findall(console.read_bytes())}
+        with console.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - CONSOLE_BYTES))
+            return {found.decode() for found in _FINGERPRINT.findall(file.read(CONSOLE_BYTES))}
     except OSError:
         return set()
+
+
+def _fingerprints(keys: Iterable[str]) -> str:
+    return " and ".join(sorted(filter(None, map(fingerprint, keys)))) or "unreadable"
 
 
 def fingerprint(key: str) -> str:
@@ -104,11 +134,6 @@ def fingerprint(key: str) -> str:
     except (IndexError, binascii.Error):
         return ""
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
-def pinned(pins: Path, alias: str) -> set[str]:
-    """The keys that are pinned for `alias`, as `TYPE BASE64`."""
-    return {" ".join(words[1:3]) for words in _lines(pins) if words[:1] == [alias]}
 
 
 def _lines(pins: Path) -> list[list[str]]:
@@ -124,8 +149,9 @@ def _offered_key(host: str, port: int) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        errors="replace",
         check=False,
         env=for_child(),
     )
-    lines = [line.split(" ", 1)[1].strip() for line in scan.stdout.splitlines() if " ssh-ed25519 " in line]
-    return lines[0] if lines else ""
+    lines = [line.partition(" ")[2].strip() for line in scan.stdout.splitlines() if not line.startswith("#")]
+    return next((key for key in lines if key.startswith("ssh-ed25519 ") and host_key(key)), "")

@@ -8,13 +8,15 @@ units. Pure functions over what `scripts/state.sh` printed.
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from components.commands import untrusted
+
 if TYPE_CHECKING:
     from components.commands.ssh_session import Finished
+
+MOST_NAMES, LONGEST_NAME = 20, 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,20 +62,23 @@ class MissingProof:
 
 
 def read_state(finished: Finished) -> MachineState | None:
-    """The state that `state.sh` printed; None when it did not get to its end (the machine went down meanwhile)."""
-    if not (finished.value("complete") and finished.value("boot_id")):
+    """The state that `state.sh` printed; None when it did not get to its end (the machine went down meanwhile).
+
+    A value that can't be one is "".
+    """
+    if not (finished.value("complete") and untrusted.boot_id(finished.value("boot_id"))):
         return None
     return MachineState(
-        boot_id=finished.value("boot_id"),
-        stamp=finished.value("stamp").strip(),
-        last_good=finished.value("last_good").strip(),
-        went_back_from=finished.value("went_back_from").strip(),
+        boot_id=untrusted.boot_id(finished.value("boot_id")),
+        stamp=untrusted.config_id(finished.value("stamp")),
+        last_good=untrusted.config_id(finished.value("last_good")),
+        went_back_from=untrusted.config_id(finished.value("went_back_from")),
         provisioning_boot_id=provisioning_boot_id(finished.value("ignition_result")),
-        os_version=finished.value("os_version"),
-        host_key=finished.value("host_key"),
-        system=finished.value("system").split()[0] if finished.value("system").split() else "",
-        failed_units=finished.values("failed_unit"),
-        running_jobs=finished.values("running_job"),
+        os_version=untrusted.version(finished.value("os_version")),
+        host_key=untrusted.host_key(finished.value("host_key")),
+        system=untrusted.word(finished.value("system")),
+        failed_units=_names(finished.values("failed_unit")),
+        running_jobs=_names(finished.values("running_job")),
         pulls=finished.value("pulls") == "yes",
         pull_report=finished.value("pull_report"),
         unwiped=finished.value("unwiped") == "yes",
@@ -164,8 +169,12 @@ def _bare(boot_id: str) -> str:
 def provisioning_boot_id(encoded: str) -> str:
     """The boot that Ignition last ran in, by its result file (base64); "" when that is missing or broken."""
     try:
-        result = json.loads(base64.b64decode(encoded))
-    except (binascii.Error, ValueError):
+        result = untrusted.json_object(base64.b64decode(encoded))
+    except ValueError:
         return ""
-    boot_id = result.get("provisioningBootID") if isinstance(result, dict) else None
-    return boot_id.strip() if isinstance(boot_id, str) else ""
+    return untrusted.boot_id(str(result.get("provisioningBootID", "")))
+
+
+def _names(told: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of units, of which a machine may tell many: they go into messages, and into Pulumi's state."""
+    return tuple(untrusted.shortened(name, LONGEST_NAME) for name in told[:MOST_NAMES])

@@ -9,17 +9,16 @@ those only `went-back` ends the waiting, as such a config is not taken again.
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 import time
-import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from components.commands.proof import short
-from components.commands.request import NotProvenError, Outputs, printable
+from components.commands.request import NotProvenError, Outputs
+from components.commands.untrusted import boot_id, json_object, printable, shortened, version
 from components.commands.waiting import await_boot
+from components.commands.web import NoAnswerError, get
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 3
 LONGEST_REPORT = 65536
+LONGEST_FIELD = 400
+_FIELDS = ("state", "config_id", "running", "why", "boot_id", "os_version")
 _BAD_ENDS: Mapping[str, tuple[str, str]] = {
     "refused": ("the machine refused the object", "mend what it says, or look at who writes the object"),
     "went-back": ("the machine went back to its last good config", "mend the config, or raise the generation"),
@@ -49,11 +50,10 @@ def await_report(request: Request, progress: Progress) -> Outputs:
     while time.monotonic() < deadline:
         try:
             report = _fetch(request.report)
-        except urllib.error.HTTPError as error:
-            history.is_old({})  # nothing lies there: what comes is new
-            seen = f"no report (status {error.code})"
-        except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-            seen = f"no report ({getattr(error, 'reason', '') or str(error) or type(error).__name__})"
+        except (NoAnswerError, ValueError) as error:
+            if str(error).startswith("status "):
+                history.is_old({})  # nothing lies there: what comes is new
+            seen = f"no report ({error})"
         else:
             seen = _look(report, request, is_old=history.is_old(report))
             if report and report["state"] == "proven" and report["config_id"] == request.config_id:
@@ -85,13 +85,6 @@ class _Reports:
         return not self._has_changed
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """urllib would take the login along, to whatever host the answer names."""
-
-    def redirect_request(self, *_: object) -> None:
-        """None makes an error of the answer, with its status."""
-
-
 def _fetch(address: str) -> dict[str, str]:
     """The report that lies there. A name and a password in the address are for Basic authentication."""
     parts = urlsplit(address)
@@ -100,8 +93,10 @@ def _fetch(address: str) -> dict[str, str]:
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
-    with urllib.request.build_opener(_NoRedirect).open(request, timeout=20) as answer:
-        return read_report(answer.read(LONGEST_REPORT).decode("utf-8", "replace"))
+    status, text = get(request, seconds=20, most=LONGEST_REPORT)
+    if status != 200:
+        raise NoAnswerError(f"status {status}")
+    return read_report(text.decode("utf-8", "replace"))
 
 
 def await_stamp(request: Request, progress: Progress) -> MachineState | None:
@@ -127,14 +122,11 @@ def await_stamp(request: Request, progress: Progress) -> MachineState | None:
 
 def read_report(text: str) -> dict[str, str]:
     """A report's fields as texts; {} when it is none."""
-    try:
-        report: Any = json.loads(text)
-    except ValueError:
+    report = json_object(text)
+    if not isinstance(report.get("state"), str):
         return {}
-    names = ("state", "config_id", "running", "why", "boot_id", "os_version")
-    if not isinstance(report, dict) or not isinstance(report.get("state"), str):
-        return {}
-    return {name: printable(str(report.get(name, ""))) for name in names}
+    fields = {name: shortened(printable(str(report.get(name, ""))), LONGEST_FIELD) for name in _FIELDS}
+    return {**fields, "boot_id": boot_id(fields["boot_id"]), "os_version": version(fields["os_version"])}
 
 
 def _look(report: Mapping[str, str], request: Request, *, is_old: bool) -> str:

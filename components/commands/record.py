@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands.host_key import pinned
 from components.commands.request import Outputs
 
 if TYPE_CHECKING:
@@ -66,7 +64,7 @@ class Record:
         return cls(
             outputs=outputs,
             wanted=_asked(request),
-            host_keys=tuple(sorted(pinned(Path(request.target.known_hosts), request.target.host_key_alias))),
+            host_keys=tuple(sorted(request.target.pinned())),
             objects=objects,
         )
 

@@ -32,26 +32,33 @@ from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import pulling, service, sign, way_back
 from components.commands.health import check_health
-from components.commands.host_key import pin_given
+from components.commands.host_key import pin
 from components.commands.object_place import NoAccessError
 from components.commands.proof import MachineState, missing_proof, ran_object, short
 from components.commands.record import Record
-from components.commands.request import NotProvenError, Outputs, Progress, Request, printable
-from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, answers, run_script
+from components.commands.request import NotProvenError, Outputs, Progress, Request, within
+from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE, answers, run_script
+from components.commands.untrusted import printable, shortened
 from components.commands.waiting import Console, await_boot
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from components.commands.ssh_session import Finished
     from components.commands.way_back import LastGood
 
 REFUSED, GOING_BACK = 3, 5  # stage.sh's exit codes
+MOST_DIAGNOSED = 10_240  # bytes of a journal or a console: see `request.MOST_TOLD`
 RESTARTS = 3  # of a machine, while it is proven
 MOST_LINES, LONGEST_LINE = 12, 250  # of the preview, in the outputs
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
-def reprovision(request: Request, progress: Progress) -> Outputs:
-    """Walk the steps of the module's docstring. Raises `NotProvenError`."""
+def reprovision(request: Request, progress: Progress, proven: Collection[str] = ()) -> Outputs:
+    """Walk the steps of the module's docstring. Raises `NotProvenError`.
+
+    `proven` are the SHA-512 sums (hex) of the objects that were proven on this machine before.
+    """
     if request.pull == "no" or (request.pull and request.lifecycle in STAYS):
         return pulling.leave_alone(request, progress)
     progress.say(f"wanted {short(request.config_id)}")
@@ -65,7 +72,7 @@ def reprovision(request: Request, progress: Progress) -> Outputs:
             return _pending(request, progress, state)
     _check_signature(request)
     _write_object_again(request, progress)
-    state, rebooted, good, lost = _stage_when_reached(request, progress)
+    state, rebooted, good, lost = _stage_when_reached(request, progress, proven)
     try:
         outputs = _prove(request, progress, state, rebooted=rebooted, may_go_back=good is not None)
         way_back.confirm(request, progress)
@@ -206,7 +213,7 @@ def _write_object_again(request: Request, progress: Progress) -> None:
 
 
 def _stage_when_reached(
-    request: Request, progress: Progress
+    request: Request, progress: Progress, proven: Collection[str]
 ) -> tuple[MachineState, bool, LastGood | None, tuple[str, ...]]:
     """Wait for the machine and run stage.sh.
 
@@ -226,6 +233,8 @@ def _stage_when_reached(
         "OS_UPDATE": request.os_update,
         "OWNER": request.owner,
         "TAKE_OVER": "yes" if request.take_over else "no",
+        "PROVEN": tuple(proven),
+        "MOST_CONTENT": str(way_back.MOST_CONTENT),
     }
     drained, old_boot = False, ""
     lost: tuple[str, ...] = ()
@@ -239,11 +248,12 @@ def _stage_when_reached(
             ("staging.sh", "keep.sh", "preview.sh", "stage.sh"),
             values,
             timeout=request.timeout,
+            most=way_back.MOST_CONTENT // 3 * 4 + MOST_BYTES,
             on_error_line=progress.say,
         )
         lost = _lost(finished) or lost  # the connection may have broken right after the reboot was ordered
         if finished.code == 0 and (staged := finished.value("staged")):
-            return state, staged == "yes", way_back.last_good(finished), lost
+            return state, staged == "yes", way_back.last_good(finished, proven), lost
         if finished.code == GOING_BACK:
             old_boot = state.boot_id
             continue
@@ -271,15 +281,15 @@ def diagnose(request: Request) -> None:
     if answers(request.target):
         request.target.connection.renew()
         finished = run_script(request.target, "diagnose.sh", {}, timeout=30)
-        for line in finished.lines:
-            print(printable(line), file=sys.stderr)
+        for line in within(finished.lines, MOST_DIAGNOSED):
+            print(line, file=sys.stderr)
     tail = Console(request.console_log).tail()
     if not tail:
         if request.console_hint:
             print(f"its console: {request.console_hint}", file=sys.stderr)
         return
     print(f"last lines of its console, {request.console_log}:", file=sys.stderr)
-    for line in tail:
+    for line in within(tail, MOST_DIAGNOSED):
         print("    " + line, file=sys.stderr)
 
 
@@ -297,9 +307,9 @@ def main() -> int:
     progress = Progress(request.machine)
     Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
     try:
-        pin_given(request)
+        pin(request, before.host_keys if before is not None and before.is_of(request) else ())
         with request.target.connection.share():
-            outputs = reprovision(request, progress)
+            outputs = reprovision(request, progress, before.objects if before is not None else ())
     except NotProvenError as failure:
         if failure.goes_back:  # else there was nothing to look at, or that has been done
             diagnose(request)
@@ -311,6 +321,7 @@ def main() -> int:
 
 
 def _fail(request: Request, message: str, advice: str) -> NoReturn:
+    message, advice = shortened(message), shortened(advice)
     print(f"{request.machine}: {message}\n{request.machine}: {advice}", file=sys.stderr)
     raise SystemExit(1)
 

@@ -13,9 +13,10 @@ from components.commands.bucket_place import BucketPlace
 from components.commands.object_place import FolderPlace
 from components.commands.packing import unpacked
 from components.commands.ssh_session import SshTarget
+from components.commands.untrusted import printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from components.commands.object_place import ObjectPlace
 
@@ -161,22 +162,41 @@ class NotProvenError(Exception):
         self.goes_back = goes_back
 
 
+MOST_TOLD = 40_960
+"""Bytes of progress in one run. Pulumi keeps them and hands them to the next run in its environment, where Linux
+lets a variable be 128 KiB long: with what is told of a failure after them, they stay below 100 KiB."""
+LONGEST_TOLD = 1_000
+LEFT_OUT = "… more was left out"
+
+
+def within(lines: Iterable[str], most: int) -> Iterator[str]:
+    """The first lines of a machine's, `most` bytes of them at most, and a word where there were more."""
+    for line in lines:
+        line = shortened(printable(line), LONGEST_TOLD)
+        most -= len(line.encode()) + 1
+        yield line if most >= 0 else LEFT_OUT
+        if most < 0:
+            return
+
+
 class Progress:
-    """Lines on stderr with seconds since the start: one for each change of state, none for standing still."""
+    """Lines on stderr with seconds since the start: one for each change of state, none for standing still.
+
+    When more was said than `MOST_TOLD`, the rest is left out.
+    """
 
     def __init__(self, machine: str) -> None:
         self._machine = machine
         self._start = time.monotonic()
         self._last = ""
+        self._left = MOST_TOLD
 
     def say(self, text: str) -> None:
         """Print `text`, unless it is empty or was the last thing said."""
-        text = printable(text)
-        if text.strip() and text != self._last:
-            print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
-            self._last = text
-
-
-def printable(text: str) -> str:
-    """A line that a machine has sent, without what would steer the terminal that shows it."""
-    return "".join(character for character in text.expandtabs() if character.isprintable())
+        text = shortened(printable(text), LONGEST_TOLD)
+        if not text.strip() or text == self._last or self._left < 0:
+            return
+        self._last = text
+        self._left -= len(text.encode()) + len(self._machine) + 12
+        text = text if self._left >= 0 else LEFT_OUT
+        print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)

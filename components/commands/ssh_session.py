@@ -3,7 +3,8 @@
 May be imported by the programs beside it. A machine that is going down or coming up answers slowly, half or not at
 all, so every call has an end: dead connections are noticed by keep-alives, and a deadline kills the client.
 Nothing secret is in the client's arguments; values reach the script quoted, in front of its text. What a login shell or
-sudo prints before the script is told from the script's own lines.
+sudo prints before the script is told from the script's own lines. What a machine sends is made printable here, line by
+line, and has an end: the client of one that goes on and on is killed.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ import contextlib
 import math
 import os
 import select
+import selectors
 import shlex
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
 from components.commands.environment import for_child
+from components.commands.untrusted import LONGEST_LINE, printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 LONGEST_SOCKET_FOLDER = 70  # a socket's path has 104 bytes at most, and OpenSSH adds to it
 UNREACHABLE = 255  # the exit code of OpenSSH's client for anything that isn't the remote command's own
+TALKED_TOO_MUCH = 256  # no exit code: the machine sent more than it may
+MOST_BYTES = 262_144  # from a machine in one session, on stdout where the caller does not allow more, and on stderr
+LINGER_SECONDS = 2.0
+_CHUNK = 65_536
 CUT_SECONDS = 90.0  # the network may be cut for so long at any moment
 PAUSE_SECONDS = 1.0
 _START = "--- the script starts ---"
@@ -85,6 +91,14 @@ class SshTarget:
     jump_host: str = ""
     connection: Connection = field(default_factory=Connection, compare=False)
 
+    def pinned(self) -> set[str]:
+        """The keys that are pinned for the machine, as `TYPE BASE64`."""
+        try:
+            lines = [line.split() for line in Path(self.known_hosts).read_text(encoding="utf-8").splitlines()]
+        except OSError:
+            return set()
+        return {" ".join(words[1:3]) for words in lines if words[:1] == [self.host_key_alias]}
+
     def command(self, *, root: bool) -> list[str]:
         """The client's arguments to run a script from stdin: as root (sudo without a password), or as the user."""
         options = {
@@ -93,7 +107,8 @@ class SshTarget:
             "ConnectionAttempts": "1",
             "ServerAliveInterval": "2",
             "ServerAliveCountMax": "2",
-            "StrictHostKeyChecking": "accept-new",
+            # a key of another type than the pinned one's would be a new one
+            "StrictHostKeyChecking": "yes" if self.pinned() else "accept-new",
             "UserKnownHostsFile": _file_option(self.known_hosts),
             "GlobalKnownHostsFile": "none",
             "HostKeyAlias": self.host_key_alias,
@@ -107,7 +122,7 @@ class SshTarget:
             "ForwardX11": "no",
             "PermitLocalCommand": "no",
             "RemoteCommand": "none",
-            "LogLevel": "ERROR",
+            "LogLevel": "INFO",  # with ERROR it says nothing of ciphers that don't fit
         }
         if self.identity_file:
             options |= {"IdentityFile": _file_option(self.identity_file), "IdentitiesOnly": "yes"}
@@ -127,11 +142,15 @@ class SshTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What a script left behind; `code` is `UNREACHABLE` for a lost or refused connection."""
+    """What a script left behind, printable. `code` is `UNREACHABLE` for a lost or refused connection.
+
+    `began` says whether the script was started: before it, the client, the login shell and sudo have their say.
+    """
 
     code: int
     lines: tuple[str, ...]
     stderr: str
+    began: bool = True
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of the NAME=VALUE lines called `name`, in order."""
@@ -234,8 +253,8 @@ def jump_host_trouble(target: SshTarget) -> str:
         if select.select([stdout], [], [], 0)[0] and os.read(stdout.fileno(), 4) == b"SSH-":
             return ""
         said = os.read(stderr.fileno(), 4096) if select.select([stderr], [], [], 1)[0] else b""
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    return lines[0] if lines else "it does not answer"
+    lines = [printable(line) for line in said.decode("utf-8", "replace").strip().splitlines()]
+    return shortened(lines[0], 400) if lines else "it does not answer"
 
 
 def script_text(*names: str) -> str:
@@ -255,6 +274,8 @@ def run_script(
     *,
     timeout: float,
     root: bool = True,
+    most: int = MOST_BYTES,
+    most_errors: int = MOST_BYTES,
     on_error_line: Callable[[str], None] | None = None,
 ) -> Finished:
     """Run `components/scripts/<script>` (several: as one text, one after the other) on the target.
@@ -262,54 +283,133 @@ def run_script(
     They get `values` as shell variables (sequences become arrays).
 
     `on_error_line` gets each line of the script's stderr as it comes. After `timeout` seconds the client is killed and
-    the result is `UNREACHABLE`. Raises FileNotFoundError when there is no `ssh` here.
+    the result is `UNREACHABLE`. So it is when a machine sends more than `most` bytes on stdout, or `most_errors`
+    on stderr: then the result is `TALKED_TOO_MUCH` and has no lines. Raises FileNotFoundError when there is no `ssh`.
     """
     text = f"echo {shlex.quote(_START)}\necho {shlex.quote(_START)} >&2\n"
     text += "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
     text += script_text(*([script] if isinstance(script, str) else script))
-    client = subprocess.Popen(
+    out = _Stream(most=most, longest=most)
+    err = _Stream(most=most_errors, longest=LONGEST_LINE, take=on_error_line)
+    with subprocess.Popen(
         target.command(root=root),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
+        bufsize=0,
         env={**for_child(), "LC_ALL": "C"},  # which the client may pass on: what sudo says has to be understood
-    )
-    stdin, stdout, stderr = (cast("IO[str]", stream) for stream in (client.stdin, client.stdout, client.stderr))
-    lines: list[str] = []
-    errors: list[str] = []
-    before: list[str] = []
-
-    def keep_error(line: str) -> None:
-        errors.append(line)
+    ) as client:
+        try:
+            in_time = _converse(client, text.encode(), out, err, deadline=time.monotonic() + timeout)
+        finally:
+            client.kill()
+    if out.is_full or err.is_full:
+        why = (
+            "the machine sent more than it may, its session was ended: its login shell or a script of it may be broken"
+        )
         if on_error_line is not None:
-            on_error_line(line)
+            on_error_line(why)
+        return Finished(code=TALKED_TOO_MUCH, lines=(), stderr=why, began=out.began)
+    code = client.returncode if in_time else UNREACHABLE
+    return Finished(code=code, lines=tuple(out.lines), stderr="\n".join([*err.before, *err.lines]), began=out.began)
 
-    readers = [
-        threading.Thread(target=_read, args=(stdout, [].append, lines.append), daemon=True),
-        threading.Thread(target=_read, args=(stderr, before.append, keep_error), daemon=True),
-    ]
-    for reader in readers:
-        reader.start()
+
+class _Stream:
+    """What comes out of one of the client's pipes: lines that can be shown, `before` the script's start and since.
+
+    No more than `most` bytes in all, and `longest` in a line: the rest of such a line is left out.
+    """
+
+    def __init__(self, *, most: int, longest: int, take: Callable[[str], None] | None = None) -> None:
+        self._left, self._longest, self._take = most, longest, take
+        self._rest = bytearray()
+        self.before: list[str] = []
+        self.lines: list[str] = []
+        self.began = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more came than may come."""
+        return self._left < 0
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read; nothing is the end."""
+        self._left -= len(data)
+        if self.is_full:
+            return
+        first, *others = data.split(b"\n")
+        self._add(first)
+        for part in others:
+            self._end_line()
+            self._add(part)
+        if not data and self._rest:
+            self._end_line()
+
+    def _add(self, part: bytes) -> None:
+        self._rest += part[: max(0, self._longest + 1 - len(self._rest))]
+
+    def _end_line(self) -> None:
+        line = printable(self._rest.decode("utf-8", "replace").rstrip("\r"))
+        self._rest.clear()
+        if self.began:
+            line = shortened(line, self._longest)
+            self.lines.append(line)
+            if self._take is not None:
+                self._take(line)
+        elif line.endswith(_START):
+            self.began = True
+        elif not line.startswith("Warning: Permanently added "):
+            self.before.append(line)
+
+
+def _converse(client: subprocess.Popen[bytes], text: bytes, out: _Stream, err: _Stream, *, deadline: float) -> bool:
+    """Send `text` and read until the client has ended or a stream is full; False when it is not before the deadline."""
+    stdin, stdout, stderr = (cast("IO[bytes]", pipe) for pipe in (client.stdin, client.stdout, client.stderr))
+    left, reading = memoryview(text), 2
+    ended: float | None = None
+    os.set_blocking(stdin.fileno(), False)  # a machine that reads nothing must not hold this program
+    with selectors.DefaultSelector() as ready:
+        ready.register(stdin, selectors.EVENT_WRITE)
+        ready.register(stdout, selectors.EVENT_READ, out)
+        ready.register(stderr, selectors.EVENT_READ, err)
+        while reading and not (out.is_full or err.is_full):
+            now = time.monotonic()
+            ended = now if ended is None and client.poll() is not None else ended
+            if now >= deadline:
+                return client.poll() is not None
+            if ended is not None and now > ended + LINGER_SECONDS:
+                break  # something that it has started holds its pipes
+            for key, _ in ready.select(min(0.25, deadline - now)):
+                if key.fileobj is stdin:
+                    left = _send(key.fd, left)
+                    if not left:
+                        ready.unregister(stdin)
+                        stdin.close()
+                    continue
+                data = os.read(key.fd, _CHUNK)
+                key.data.feed(data)
+                if not data:
+                    ready.unregister(key.fileobj)
+                    reading -= 1
+    out.feed(b"")
+    err.feed(b"")
+    if out.is_full or err.is_full:
+        return True
     try:
-        stdin.write(text)
-        stdin.close()
-    except BrokenPipeError:
-        pass  # the client has ended; its exit code says why
-    try:
-        code = client.wait(timeout=timeout)
+        client.wait(max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:
-        code = UNREACHABLE
-    finally:
-        client.kill()
-        client.wait()
-        for reader in readers:
-            reader.join(timeout=2)
-        stdout.close()
-        stderr.close()
-    return Finished(code=code, lines=tuple(lines), stderr="\n".join([*before, *errors]))
+        return False
+    return True
+
+
+def _send(descriptor: int, left: memoryview) -> memoryview:
+    """What is left to send after as much as the pipe takes now; nothing when the client has ended."""
+    try:
+        return left[os.write(descriptor, left[:_CHUNK]) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return left[:0]  # its exit code says why
 
 
 def run_again_and_again(
@@ -333,18 +433,6 @@ def run_again_and_again(
         target.connection.renew()
         answers(target, timeout=max(0.0, deadline - time.monotonic()))
         time.sleep(PAUSE_SECONDS)
-
-
-def _read(stream: IO[str], take_before: Callable[[str], object], take: Callable[[str], object]) -> None:
-    started = False
-    for line in stream:
-        text = line.rstrip("\r\n")
-        if started:
-            take(text)
-        elif not text.endswith(_START):
-            take_before(text)
-        else:
-            started = True
 
 
 def _file_option(path: str) -> str:

@@ -7,7 +7,7 @@ that is stuck in the initramfs fetches the object again at its next try, and fin
 from __future__ import annotations
 
 import base64
-import binascii
+import hashlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,33 +16,54 @@ from components.commands.object_place import NoAccessError
 from components.commands.proof import missing_proof, short
 from components.commands.request import NotProvenError
 from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, Finished, run_again_and_again, run_script
+from components.commands.untrusted import config_id
 from components.commands.waiting import await_boot
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from components.commands.proof import MachineState
     from components.commands.request import Progress, Request
 
 TOO_LATE = 4  # confirm.sh's exit code
 OEM_IS_READ_ONLY = 3  # go-back.sh's
 SESSION_SECONDS = 60
+MOST_CONTENT = 4_194_304
+"""Bytes of a last good config that may be put back: it lies in this program's memory while the machine is proven."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastGood:
-    """A config that the machine has proven before."""
+    """A config that the machine says it has proven before.
+
+    `content` is its object; "" where that must not be put back, for the reason `unknown`.
+    """
 
     config_id: str
     content: str
+    unknown: str = ""
 
 
-def last_good(finished: Finished) -> LastGood | None:
-    """What stage.sh found on the machine, if anything."""
-    config_id, encoded = finished.value("last_good"), finished.value("last_good_content")
-    try:
-        content = base64.b64decode(encoded, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+def last_good(finished: Finished, proven: Collection[str]) -> LastGood | None:
+    """What stage.sh found on the machine, if anything.
+
+    A machine may name anything, and what is put back is served to it, and written with this computer's credentials: its
+    content counts only where its SHA-512 is one of `proven`, those of objects that were proven from here.
+    """
+    good = config_id(finished.value("last_good"))
+    if not good:
         return None
-    return LastGood(config_id=config_id, content=content) if config_id and content else None
+    encoded = finished.value("last_good_content")
+    if not proven:
+        return LastGood(config_id=good, content="", unknown="there is no record yet of what was proven from here")
+    try:
+        content = base64.b64decode(encoded, validate=True)
+        if encoded and hashlib.sha512(content).hexdigest() in proven:
+            return LastGood(config_id=good, content=content.decode())
+    except ValueError:
+        pass
+    unknown = "it is too long" if finished.value("last_good_is_long") else "it was never proven from here"
+    return LastGood(config_id=good, content="", unknown=unknown)
 
 
 def confirm(request: Request, progress: Progress) -> None:
@@ -98,12 +119,12 @@ def _await_last_good(request: Request, progress: Progress, good: LastGood, old_b
             raise NotProvenError("its flatcar-rollback.service could not be started", "look at it on the machine")
 
 
-def _confirm(request: Request, progress: Progress, config_id: str, content: str) -> None:
+def _confirm(request: Request, progress: Progress, proven: str, content: str) -> None:
     # a machine that was always replaced may be changed in place later: a reset brings it back from there
     lifecycle = request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset"
     pointer = base64.b64encode(request.user_data.encode()).decode() if request.oem == "pointer" else ""
     values = {
-        "CONFIG_ID": config_id,
+        "CONFIG_ID": proven,
         "LIFECYCLE": lifecycle,
         "CONTENT": content,
         "OEM": request.oem,
@@ -123,21 +144,27 @@ def _confirm(request: Request, progress: Progress, config_id: str, content: str)
         return
     if finished.code == TOO_LATE:
         raise NotProvenError(
-            f"the proof of {short(config_id)} came too late, the machine was going back by itself",
+            f"the proof of {short(proven)} came too late, the machine was going back by itself",
             "raise rollback_after, or look for what makes the machine slow",
         )
     if finished.code == UNREACHABLE:
         raise NotProvenError(
-            f"the machine runs {short(config_id)}, but could not be told so: no connection for {CUT_SECONDS:.0f} s",
+            f"the machine runs {short(proven)}, but could not be told so: no connection for {CUT_SECONDS:.0f} s",
             "see why it can't be reached; it goes back by itself, and the next 'pulumi up' tries again",
         )
     raise NotProvenError(
-        f"the machine could not note {short(config_id)} as its last good one (exit code {finished.code})",
+        f"the machine could not note {short(proven)} as its last good one (exit code {finished.code})",
         "see that /oem can be written and has space; without the note the machine goes back by itself",
     )
 
 
 def _put_object_back(request: Request, progress: Progress, good: LastGood) -> str:
+    if not good.content:
+        progress.say(
+            f"the last good config that the machine names is not put back into the object: {good.unknown}; a machine "
+            "that has booted goes back by itself all the same"
+        )
+        return "its object still holds the config that failed"
     if request.place is None:
         progress.say("the object can't be put back from here; it still holds the config that failed")
         return "its object still holds the config that failed"

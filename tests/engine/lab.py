@@ -26,13 +26,18 @@ SICK = {"name": "the sick file is absent", "subject": "! test -e /etc/sick", "se
 
 
 class Lab:
-    """A machine, its object, and the Command's program with its `environment`. `rollback_after` 0: no way back."""
+    """A machine, its object, and the Command's program with its `environment`. `rollback_after` 0: no way back.
+
+    `record` is what Pulumi's state holds of the machine: what the last good run printed.
+    """
 
     def __init__(self, machine: LoopbackMachine, server: ObjectServer, rollback_after: int = 0) -> None:
         self.machine, self.server, self.rollback_after = machine, server, rollback_after
         self.contents: dict[str, str] = {}
         self.good = ""
         self.environment: dict[str, str] = {}
+        self.record = ""
+        self._version = 0
 
     @property
     def object(self) -> Path:
@@ -73,7 +78,9 @@ class Lab:
     def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
         """What the program gets for `config_id`, which has been published before; `content` is given unpacked."""
         machine = self.machine
+        self._version += 1  # each run looks at the machine, though the record may answer for it
         request = {
+            "version": str(self._version),
             "machine": "web",
             "config_id": config_id,
             "source": machine.source,
@@ -111,7 +118,7 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
-            env={**os.environ, **self.environment},
+            env={**os.environ, **self.environment, "PULUMI_COMMAND_STDOUT": self.record},
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(self.request(config_id, **changes)))
@@ -123,6 +130,8 @@ class Lab:
         """Exit code, outputs, progress."""
         process = self.start(config_id, **changes)
         stdout, stderr = process.communicate(timeout=180)
+        if process.returncode == 0:
+            self.record = stdout
         return process.returncode, json.loads(stdout) if stdout else {}, stderr
 
 

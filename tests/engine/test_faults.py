@@ -322,6 +322,7 @@ def test_a_full_disk_is_refused_before_staging(lab: Lab) -> None:
 
 def test_another_servers_host_key_is_told_from_the_console(lab: Lab) -> None:
     lab.known_hosts.unlink()
+    lab.record = ""
     console = lab.machine.console.read_text()
     lab.machine.console.write_text(re.sub(r"SHA256:\S{43}", "SHA256:" + "A" * 43, console))
     code, _, progress = lab.run(lab.good)
@@ -407,3 +408,27 @@ def test_the_wipe_is_shown_on_request_and_nothing_is_staged(lab: Lab, tmp_path: 
     assert "/etc/by-hand" in kept
     assert "/var/log/" in deleted
     is_untouched(lab)
+
+
+def test_a_last_good_config_that_was_never_proven_from_here_is_not_put_back(lab: Lab) -> None:
+    """A machine in other hands may name any config, which would be written with the operator's credentials."""
+    name = lab.machine.text("/oem/.flatcar-reprovision/last-good").split()[1]
+    noted = lab.machine.path(f"/oem/.flatcar-reprovision/{name}/config.ign")
+    planted = noted.read_text().replace("only-good", "planted")
+    noted.write_text(planted)
+    wanted = lab.publish("sick", "/etc/sick")
+    code, _, progress = lab.run(wanted, health=[SICK])
+    assert code == 1
+    assert "is not put back into the object: it was never proven from here" in progress
+    assert lab.object.read_text() == lab.contents[wanted]
+    assert lab.machine.path("/etc/planted").exists(), "it goes back by itself all the same"
+
+
+def test_without_a_record_the_object_is_left_as_it_is(lab: Lab) -> None:
+    lab.record = ""
+    wanted = lab.publish("sick", "/etc/sick")
+    code, _, progress = lab.run(wanted, health=[SICK])
+    assert code == 1
+    assert "is not put back into the object: there is no record yet of what was proven from here" in progress
+    assert lab.object.read_text() == lab.contents[wanted]
+    assert lab.machine.path("/etc/only-good").exists()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from components.commands import waiting
+from components.commands.host_key import fingerprint
 from components.commands.request import NotProvenError, Progress, Request
 from components.commands.ssh_session import SshTarget
 from tests.engine.lab import Lab
@@ -132,7 +134,7 @@ def test_what_a_user_has_configured_for_logins_by_hand_is_left_out(lab: Lab) -> 
         text=True,
         check=True,
     ).stdout
-    assert "forwardagent no\n" in resolved and "stricthostkeychecking accept-new\n" in resolved
+    assert "forwardagent no\n" in resolved and "stricthostkeychecking true\n" in resolved
 
 
 def test_a_jump_host(lab: Lab, bastion: Sshd) -> None:
@@ -178,7 +180,8 @@ def test_a_name_that_leads_nowhere_is_told(lab: Lab) -> None:
 
 def test_a_host_key_of_the_stacks_config_is_known_before_the_first_connection(lab: Lab) -> None:
     key = " ".join(lab.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
-    lab.known_hosts.unlink()  # as on another computer
+    lab.known_hosts.unlink()  # as on another computer, without the stack's state
+    lab.record = ""
     code, _, progress = lab.run(lab.publish("a"), host_key=key, console_log="")
     assert code == 0, progress
     assert lab.known_hosts.read_text() == f"web-1 {key}\n"
@@ -217,3 +220,96 @@ def test_an_address_that_still_leads_to_the_machine_before(
         assert said.index("the address still leads to the machine before") < said.index("up on config id")
         assert lab.known_hosts.read_text().count("web-2 ") == 1
     assert lab.known_hosts.read_text().startswith("web-1 ssh-ed25519 ")
+
+
+REASONS = {
+    "Ciphers aes128-ctr": ("Ciphers aes256-ctr", "have no algorithm in common: Unable to negotiate with"),
+    "HostKeyAlgorithms ssh-ed25519": ("HostKeyAlgorithms ecdsa-sha2-nistp256", "no matching host key type found"),
+    "MaxSessions 0": ("", "opens no session: "),
+    "ForceCommand /usr/sbin/nologin": ("", "ended before it ran anything, with exit code 1"),
+    "ForceCommand /bin/false": ("", "ended before it ran anything, with exit code 1"),
+}
+
+
+@pytest.mark.parametrize("settings", REASONS)
+def test_why_there_is_no_session_is_told_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], settings: str
+) -> None:
+    """In ssh's own words, and it is not waited for to the end: it has nothing to do with how far a boot has got."""
+    monkeypatch.setattr(waiting, "REFUSED_SECONDS", 1)
+    client, why = REASONS[settings]
+    with run_sshd(tmp_path / "sshd", settings=settings) as server:
+        request = request_for(tmp_path, monkeypatch, server, f"IdentityFile {server.key}", client)
+        started = time.monotonic()
+        with request.target.connection.share(), pytest.raises(NotProvenError) as refusal:
+            waiting.await_boot(request, Progress("web"), old_boot="", config_id="c", seconds=60)
+    assert why in str(refusal.value) and refusal.value.advice
+    assert time.monotonic() - started < 15
+    assert "answers, but no session yet" in capsys.readouterr().err
+
+
+def test_an_agent_with_nine_keys_is_told_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True).stdout
+    agent = dict(word.split("=", 1) for word in started.replace(";", "\n").splitlines() if "=" in word)
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", agent["SSH_AUTH_SOCK"])
+        for number in range(9):
+            key = tmp_path / f"key{number}"
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+            subprocess.run(["ssh-add", "-q", str(key)], check=True)
+        with run_sshd(tmp_path / "sshd") as server:
+            request = request_for(tmp_path, monkeypatch, server, "IdentityFile none")
+            begun = time.monotonic()
+            with pytest.raises(NotProvenError, match="Too many authentication failures"):
+                waiting.await_boot(request, Progress("web"), old_boot="", config_id="c", seconds=120)
+            seconds = time.monotonic() - begun
+            print(f"told after {seconds:.0f} s")
+            assert seconds < 20
+    finally:
+        os.kill(int(agent["SSH_AGENT_PID"]), 15)
+
+
+def request_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Sshd, *settings: str) -> Request:
+    """A request about a machine that is a bare server, with a client configuration of the user's."""
+    lab = Lab(LoopbackMachine(tmp_path / "machine", "http://127.0.0.1:1/"), ObjectServer(tmp_path))
+    configure(lab, *filter(None, settings))
+    monkeypatch.setenv("PATH", lab.environment["PATH"])
+    document = lab.request("", console_log="")
+    target = {"port": server.port, "identity_file": "", "known_hosts": str(tmp_path / "pins")}
+    return Request.from_json({**document, "target": {**document["target"], **target}})
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa"])
+def test_a_machine_that_was_proven_is_known_on_another_computer(lab: Lab, tmp_path: Path, kind: str) -> None:
+    """Someone in between has a key of the same type, or of another one, and what would open the session."""
+    key = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-f", str(key)], check=True)
+    settings = f"HostKey {key}\nHostKeyAlgorithms {'ssh-ed25519' if kind == 'ed25519' else 'ecdsa-sha2-nistp256'}"
+    pinned = lab.known_hosts.read_text()
+    lab.known_hosts.unlink()  # as on another computer
+    with run_sshd(tmp_path / "between", settings=settings) as between:
+        target = {**lab.request("")["target"], "port": between.port, "identity_file": str(between.key)}
+        code, _, progress = lab.run(lab.publish("b"), target=target, console_log="", timeout=10)
+        assert code == 1
+        assert "the SSH host key of 127.0.0.1 is not the pinned one" in progress
+        assert "Accepted" not in between.log.read_text(), "nothing was sent"
+    assert lab.known_hosts.read_text() == pinned
+
+    other = key.with_suffix(".pub").read_text().split()
+    lab.known_hosts.write_text(f"web-1 {other[0]} {other[1]}\n")
+    code, _, progress = lab.run(lab.publish("b"), console_log="", timeout=10)
+    assert code == 1
+    assert "the SSH host key that is pinned here for web, SHA256:" in progress
+    assert "is not that of its last proof, SHA256:" in progress
+
+
+def test_the_first_contact_is_told(lab: Lab) -> None:
+    lab.known_hosts.unlink()
+    lab.record = ""
+    code, _, progress = lab.run(lab.publish("b"), console_log="")
+    assert code == 0, progress
+    key = lab.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    told = f"first contact: trusting the SSH host key {fingerprint(key)} of web; compare it with its console"
+    assert progress.count(told) == 1
+    code, _, progress = lab.run(lab.publish("a"), console_log="")
+    assert code == 0 and "first contact" not in progress
