@@ -76,7 +76,10 @@ def test_creation_flag_reset_and_a_broken_config(walk: Walk) -> None:
     assert not LINKS.keys() - before.keys()
     walk.write("c", lifecycle="reset")
     walk.config.write_text(walk.config.read_text().replace("storage:\n  files:\n", FOLDERS))
-    stack.up()
+    reset = stack.up()
+    told = reset.progress("web-reprovision")
+    assert any("rebooting" in line for line in told)
+    assert not any("may be left" in line for line in told), "the links were deleted to their end, with /oem mounted"
     left = left_over(before, walk.root_files(), kept_paths(["logs"]))
     print(f"undeclared paths left after a reset in QEMU: {len(left)} of {len(before)}")
     assert left == []
