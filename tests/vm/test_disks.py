@@ -57,6 +57,8 @@ systemd:
     - {name: srv-data.mount, enabled: true, contents_local: srv-data.mount}
     - {name: data-array.service, enabled: true, contents_local: data-array.service}
 """
+PLACES = ("/srv/kept", "/srv/data", "/mnt")
+"""On the partition, the array and the encrypted volume."""
 
 
 def transpiled(vm: VM, folder: Path, generation: int) -> str:
@@ -103,6 +105,26 @@ def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
         made.start()
         made.wait_for_ssh()
         yield made
+
+
+def test_partitions_a_kept_disk_luks_and_an_array_by_a_unit_run_twice(vm: VM, tmp_path: Path) -> None:
+    assert refused(json.loads(transpiled(vm, tmp_path, 1))) == set()
+    state = (
+        "sudo sgdisk -p /dev/vdb | grep -A9 ^Number; sudo mdadm --detail --export /dev/md/data | grep UUID;"
+        "sudo blkid -s UUID -o value /dev/vdb1 /dev/md/data /dev/mapper/secret /dev/vde"
+    )
+    before = vm.ssh(state)
+    vm.ssh("sudo mount /dev/mapper/secret /mnt")
+    for place in PLACES:
+        vm.ssh(f"mountpoint {place} && echo intact | sudo tee {place}/marker && sync")
+    vm.put(transpiled(vm, tmp_path, 2))
+    vm.ssh("sudo flatcar-reset --keep-machine-id --keep-paths '/etc/ssh/ssh_host_.*' && sudo touch /etc/by-hand")
+    vm.reboot()
+    assert vm.ssh("cat /etc/generation; echo; ls /etc/by-hand 2>/dev/null || echo wiped").split() == ["2", "wiped"]
+    vm.ssh("sudo mount /dev/mapper/secret /mnt")
+    assert vm.ssh("cat " + " ".join(f"{place}/marker" for place in PLACES)).split() == ["intact"] * 3
+    assert vm.ssh(state) == before
+    vm.ssh("sudo umount /mnt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
