@@ -6,6 +6,7 @@ Whoever may write to the store is the attacker here: every object is whole, with
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -27,8 +28,10 @@ from components.commands.sign import (
     sign,
 )
 from components.ignition_object import pointer
+from tests.conftest import Project
+from tests.engine.fleet import CONFIG, PROGRAM, PROJECT, running_fleet
 from tests.engine.lab import Lab
-from tests.engine.loopback_machine import ObjectServer
+from tests.engine.loopback_machine import ObjectServer, wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.engine.test_pull_faults import cut, is_untouched, takes
 
@@ -302,3 +305,51 @@ def test_the_deployer_stages_what_was_signed_alone(home: Path, tmp_path: Path) -
         code, _, progress = lab.run(wanted, content=whole, place=None, pull="ssh", signers=[key])
         assert code == 0, progress
         assert made.stamp() == wanted
+
+
+# ---- under the real engine
+
+SIGNED_PROGRAM = PROGRAM.replace(
+    "pause=place.pause,",
+    "pause=place.pause, pull=PullSettings(jitter=0, signers=tuple(fleet['signers'])),",
+).replace("from components.ssh import", "from components.pull_settings import PullSettings\nfrom components.ssh import")
+SIGNED_CONFIG = CONFIG + '    - path: /etc/passwd\n      contents: {inline: "root:x:0:0:root:/root:/bin/bash"}\n'
+
+
+def test_pulumi_signs_what_changes_and_nothing_else(home: Path, tmp_path: Path, pulumi: Project) -> None:
+    key_file = tmp_path / "elsewhere"
+    with running_fleet(tmp_path / "fleet", ["web"]) as fleet:
+        fleet.settings["signers"] = [new_key(key_file)]
+        stack = pulumi(
+            SIGNED_PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT), KEY_VARIABLE: str(key_file)}
+        )
+        (stack.directory / "components").symlink_to(PROJECT / "components")
+
+        def configure(file: str) -> None:
+            fleet.write(stack.directory, file)
+            (stack.directory / "config.yaml").write_text(SIGNED_CONFIG.replace("FILE", file))
+
+        machine, place = fleet.machines["web"], tmp_path / "fleet/objects/web/config.ign"
+        configure("/etc/one")
+        stack.up()
+        wait_until(lambda: machine.text("/oem/.flatcar-history").endswith("proven\n"), 60)
+
+        # another computer, without the key
+        hidden = key_file.rename(tmp_path / "away")
+        written = place.read_text()
+        assert set(stack.up().ops().values()) == {"same"}
+        configure("/etc/two")
+        assert stack.preview().ops()["web-object"] == "update"
+        failed = stack.up(code=None)
+        assert failed.code != 0
+        assert "web: the object can't be signed: no private key of SHA256:" in failed.output
+        assert place.read_text() == written, "nothing was written"
+
+        hidden.rename(key_file)
+        ops = stack.up().ops()
+        assert (ops["web-signature"], ops["web-object"]) == ("update", "update")
+        assert set(stack.up().ops().values()) == {"same"}
+        machine.inside("flock /run/flatcar-pull/agent true; bash /etc/flatcar/pull/pull.sh look")
+        wait_until(lambda: machine.path("/etc/two").exists(), 60)
+        wait_until(lambda: machine.text("/oem/.flatcar-history").endswith("proven\n"), 60)
+        assert "flatcar-object-signature-1" not in json.dumps(stack.export())
