@@ -61,7 +61,7 @@ class MachinePark:
         source = json.loads(user_data)["ignition"]["config"]["replace"]["source"]
         folder = self.folder / id_
         folder.mkdir()
-        machine = LoopbackMachine(folder, self._served(source), port=self.port, address=address)
+        machine = LoopbackMachine(folder, source, serves=self._served(source), port=self.port, address=address)
         for name in ("login", "login.pub"):
             (folder / name).write_bytes((self.folder / name).read_bytes())
             (folder / name).chmod(0o600)
