@@ -14,6 +14,7 @@ from components.ignition_object import Agent, IgnitionObject, MachineConfig, con
 from components.keep import DEFAULT_KEEP, kept_paths
 from components.lifecycle import Lifecycle
 from components.reprovision import Reprovision, ReprovisionArgs
+from components.salt import Salt
 from components.waits import all_of
 from components.wanted_config import Variables, wanted_config
 
@@ -111,7 +112,13 @@ class FlatcarMachine(pulumi.ComponentResource):
         # 1. The Ignition config and its id
         built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
         variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
-        config = wanted_config(partial(_machine_config, name, args), variables)
+        beside = pulumi.ResourceOptions(parent=opts.parent if opts is not None else None)
+        config = wanted_config(
+            partial(_machine_config, name, args),
+            variables,
+            # an agent that is there takes another id for another config
+            salted=None if args.pull is not None else lambda: Salt(name, beside).text,
+        )
         properties = {
             "config": config_name(args.config),
             "configId": config.config_id,
@@ -123,7 +130,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         super().__init__("flatcar:index:Machine", name, properties, opts)
 
         # None and a value count as no change to the engine: switching lifecycles replaces nothing.
-        made_for = config.config_id if args.lifecycle is Lifecycle.REPLACE else None
+        made_for = config.unsalted_id if args.lifecycle is Lifecycle.REPLACE else None
 
         # 2. The object in its store, at an address that never changes while the machine lives
         ignition_object = IgnitionObject.put(
@@ -217,6 +224,7 @@ def _machine_config(
     shared_variables: Mapping[str, str],
     secrets: Mapping[str, str],
     unknown: Collection[str],
+    salt: str,
 ) -> MachineConfig:
     config = machine_config(
         args.config,
@@ -234,6 +242,7 @@ def _machine_config(
         login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
         allow=args.allow,
         unknown=unknown,
+        salt=salt,
         agent=Agent(
             machine=name,
             settings=args.pull,

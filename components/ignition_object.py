@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
+SALT = "/etc/flatcar/config-salt"
 POINTER_SPEC = "3.3.0"
 _FILE_NAME = re.compile(r".*\.(ya?ml|bu|butane|json|ign)")
 CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom", "qemu": "custom"}
@@ -52,14 +53,16 @@ class MachineConfig:
 
     `config_id` is the SHA-512 (hex) of the Ignition config with the generation, the agent's interval and its signers in
     it, before lifecycle, way back, agent and stamp are added: another lifecycle, deadline or window alone is no other
-    config.
+    config. With a salt that is in it too; `unsalted_id` is the id without.
     `ignition` is the whole object, decoded; `text` its exact bytes, or what `pull.text_at` makes them from where the
     machine pulls. `secrets` names what in it others should not read: secret variables that it uses, files with private
     keys … `seen` is the same config with `stand_ins` for the values of its secret variables, which may be shown; None
-    when it is no config without these values.
+    when it is no config without these values. `uses_secrets` is true too where a value is not known yet: it may be one.
     """
 
     config_id: str
+    unsalted_id: str
+    uses_secrets: bool
     ignition: IgnitionConfig
     text: str
     secrets: tuple[str, ...]
@@ -103,6 +106,7 @@ def machine_config(
     allow: Collection[Allowed] = (),
     unknown: Collection[str] = (),
     agent: Agent | None = None,
+    salt: str = "",
 ) -> MachineConfig:
     """Transpile a config and add generation, lifecycle, way back (after `rollback_after` s; 0: none), agent, stamp.
 
@@ -147,7 +151,10 @@ def machine_config(
     seen = json.loads(seen_result.json) if seen_result.json is not None else None
     _refuse_reserved(wanted, name)
     ignition = _numbered(wanted, generation, agent)
-    config_id = hashlib.sha512(_dumped(ignition).encode()).hexdigest()
+    config_id = unsalted_id = _id(ignition)
+    if salt:
+        ignition = _with_file(ignition, SALT, salt, mode=0o600)
+        config_id = _id(ignition)
 
     def finished(config: IgnitionConfig) -> IgnitionConfig:
         config = with_lifecycle(repeatable(config), lifecycle)
@@ -189,15 +196,17 @@ def machine_config(
     if findings.is_fatal:
         raise pulumi.RunError(f"{name} would do harm when the machine runs it again\n\n{text}")
     warn_once(text)
-    for secret in stand_ins.values:
-        if is_guessable(used[secret]):
+    if agent is not None or lifecycle is Lifecycle.REPLACE:  # the state or the machine shows an id without salt
+        for secret in filter(lambda secret: is_guessable(used[secret]), stand_ins.values):
             warn_once(
-                f"the secret {secret!r} is so short that it can be found by trying: the config id of {name} is a hash "
-                "of all that is in it, and the state, previews and users of the machine show it; take a longer one"
+                f"the secret {secret!r} is so short that it can be found by trying: for a machine that pulls, or that "
+                f"is replaced, the config id of {name} is a plain hash of all that is in it; take a longer one"
             )
     shown_as = stand_ins.shown_as(dict.fromkeys(stand_ins.values, MASK))
     return MachineConfig(
         config_id=config_id,
+        unsalted_id=unsalted_id,
+        uses_secrets=bool(stand_ins.values) or any(name in used for name in unknown),
         ignition=ignition,
         text=content,
         secrets=(
@@ -346,7 +355,7 @@ def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
     storage = ignition.get("storage", {})
     for kind in ("files", "directories", "links"):
         for node in storage.get(kind, []):
-            for ours in (STAMP, GENERATION, SCRIPT, FOLDER):  # told by our name: the config's may have secrets in it
+            for ours in (STAMP, GENERATION, SALT, SCRIPT, FOLDER):  # told by our name: the config's may hold secrets
                 if node["path"] == ours or (ours == FOLDER and node["path"].startswith(f"{FOLDER}/")):
                     raise pulumi.RunError(f"{name}: {ours} is written by the program itself; take it out of the config")
 
@@ -362,9 +371,13 @@ def _numbered(ignition: IgnitionConfig, generation: int, agent: Agent | None) ->
     return ignition
 
 
-def _with_file(ignition: IgnitionConfig, path: str, line: str) -> IgnitionConfig:
+def _id(ignition: IgnitionConfig) -> str:
+    return hashlib.sha512(_dumped(ignition).encode()).hexdigest()
+
+
+def _with_file(ignition: IgnitionConfig, path: str, line: str, mode: int = 0o644) -> IgnitionConfig:
     storage = ignition.get("storage", {})
-    file = {"path": path, "overwrite": True, "mode": 0o644, "contents": {"source": "data:," + quote(line + "\n")}}
+    file = {"path": path, "overwrite": True, "mode": mode, "contents": {"source": "data:," + quote(line + "\n")}}
     return {**ignition, "storage": {**storage, "files": [*storage.get("files", []), file]}}
 
 

@@ -103,6 +103,11 @@ class Reprovision(local.Command):
                 "os_update": args.os_update,
                 "owner": args.owner,
                 "take_over": args.take_over,
+                **(
+                    {"unsalted_id": args.config.unsalted_id, "salt": args.config.salt}
+                    if args.config.salt is not None
+                    else {}
+                ),
             }
         )
         super().__init__(

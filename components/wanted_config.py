@@ -20,7 +20,7 @@ from components.pull import FOLDER
 from components.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 COMPUTED = "<computed>"
 """What a summary shows for a value that is not known yet."""
@@ -43,9 +43,14 @@ class Variables:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedConfig:
-    """`MachineConfig` for resources. `summary` is what may be shown of it (`summary.summarize`)."""
+    """`MachineConfig` for resources. `salt` is None where nothing secret is used.
+
+    `summary` is what may be shown of it (`summary.summarize`).
+    """
 
     config_id: pulumi.Input[str]
+    unsalted_id: pulumi.Input[str]
+    salt: pulumi.Input[str] | None
     text: pulumi.Input[str]
     summary: Mapping[str, pulumi.Input[Any]]
 
@@ -60,36 +65,52 @@ class Make(Protocol):
         shared_variables: Mapping[str, str],
         secrets: Mapping[str, str],
         unknown: Collection[str],
+        salt: str,
     ) -> MachineConfig: ...
 
 
-def wanted_config(make: Make, variables: Variables) -> WantedConfig:
+def wanted_config(
+    make: Make, variables: Variables, salted: Callable[[], pulumi.Output[str]] | None = None
+) -> WantedConfig:
     """Make a machine's config. Raises `pulumi.RunError` for what is wrong with it, before any resource is made.
+
+    One that uses secrets, or values that may be, gets what `salted` makes.
 
     What only an Output's value can show to be wrong is raised when it is known: in a preview if that knows it.
     """
     late = variables.late()
-    made = _made(make, variables, dict.fromkeys(late), dict.fromkeys(late, False))
-    if not late and made is not None:
+    made = _made(make, variables, dict.fromkeys(late), dict.fromkeys(late, False), "")
+    needs_salt = salted is not None and (made is None or made[0].uses_secrets)
+    if not late and not needs_salt and made is not None:
         config, summary = made
-        return WantedConfig(config_id=config.config_id, text=config.text, summary=summary)
-    given = pulumi.Output.all(**late)  # unknown as long as one of them is
+        return WantedConfig(
+            config_id=config.config_id, unsalted_id=config.unsalted_id, salt=None, text=config.text, summary=summary
+        )
+    salt = salted() if needs_salt and salted is not None else pulumi.Output.from_input("")
+    given: pulumi.Output[Any] = pulumi.Output.all(salt, *late.values())  # unknown as long as one of them is
     values = {name: value.apply(partial(_value, name), run_with_unknowns=True) for name, value in late.items()}
     secret: dict[str, pulumi.Input[bool]] = {name: value.is_secret() for name, value in late.items()}
-    now = pulumi.Output.all(pulumi.Output.all(**values), pulumi.Output.all(**secret)).apply(
-        lambda seen: _made(make, variables, *seen)
-    )
+    none: pulumi.Output[Any] = pulumi.Output.from_input({})
+    now = pulumi.Output.all(
+        pulumi.Output.all(**values) if late else none,
+        pulumi.Output.all(**secret) if late else none,
+        salt.apply(lambda text: "" if isinstance(text, Unknown) else text, run_with_unknowns=True),
+    ).apply(lambda seen: _made(make, variables, *seen))
     complete = pulumi.Output.all(now, given).apply(lambda both: both[0][0])
     shown = pulumi.Output.unsecret(now.apply(lambda made: given if made is None else made[1]))
     return WantedConfig(
         config_id=pulumi.Output.unsecret(complete.apply(lambda config: config.config_id)),
+        unsalted_id=made[0].unsalted_id
+        if not late and made is not None  # known in each preview: it says whether a machine is replaced
+        else pulumi.Output.unsecret(complete.apply(lambda config: config.unsalted_id)),
+        salt=salt if needs_salt else None,
         text=complete.apply(lambda config: config.text),
         summary={section: shown.apply(partial(_section, section)) for section in _SECTIONS},
     )
 
 
 def _made(
-    make: Make, variables: Variables, late: Mapping[str, str | None], is_secret: Mapping[str, bool]
+    make: Make, variables: Variables, late: Mapping[str, str | None], is_secret: Mapping[str, bool], salt: str
 ) -> tuple[MachineConfig, dict[str, Any]] | None:
     """The config and its summary with the values of Outputs, None for one that isn't known; None if it takes them."""
     unknown = {name: _stand_in(name) for name, value in late.items() if value is None}
@@ -105,6 +126,7 @@ def _made(
             shared_variables=filled(variables.shared),
             secrets=secrets,
             unknown=unknown,
+            salt=salt,
         )
     except NotYetKnownError:
         return None

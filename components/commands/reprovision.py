@@ -10,6 +10,7 @@ could not fetch the wanted config, else stages and reboots. 3. Wait for the new 
 4. Run the health checks. 5. Confirm: the config is the machine's last good one now. Restore its service.
 When 3 or 4 fail on a machine that has a last good config, it is brought back to that (`way_back`), and the run fails.
 A machine that pulls does all of it by itself: it is left alone, or waited for (`pulling`).
+One that runs the wanted config from before that was salted gets its new id first, and then runs it (`salting`).
 
 Killed at any point, the next `pulumi up` runs it again from the start and converges:
 - before or while staging: nothing has happened, or the same staging is set once more;
@@ -37,6 +38,7 @@ from components.commands.object_place import NoAccessError
 from components.commands.proof import MachineState, missing_proof, ran_object, short
 from components.commands.record import Record
 from components.commands.request import NotProvenError, Outputs, Progress, Request, within
+from components.commands.salting import with_salted_id
 from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE, answers, run_script
 from components.commands.untrusted import printable, shortened
 from components.commands.waiting import Console, await_boot
@@ -68,6 +70,7 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
         return _prove(request, progress, pulled, rebooted=False, may_go_back=False)
     if request.lifecycle in STAYS:
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
+        state = with_salted_id(request, progress, state)
         if state.stamp != request.config_id:
             return _pending(request, progress, state)
     _check_signature(request)
@@ -240,6 +243,7 @@ def _stage_when_reached(
     lost: tuple[str, ...] = ()
     for _ in range(3):
         state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
+        state = with_salted_id(request, progress, state)
         if (state.stamp != request.config_id or state.unwiped) and not drained:
             service.drain(request, progress)
             drained = True

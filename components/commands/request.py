@@ -59,6 +59,7 @@ class Request:
     `os_update` ("allow" or "refuse") is for an update of the OS that waits for the reboot. `owner` is whom the machine
     is to belong to (`ORGANIZATION/PROJECT/STACK/MACHINE`); `take_over`: even if it belongs to another one.
     `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
+    `salt` is mixed into a config with secrets; `unsalted_id` is the config id that the same config had without it.
     """
 
     machine: str
@@ -83,6 +84,8 @@ class Request:
     pull: str = ""
     report: str = ""
     host_key: str = ""
+    unsalted_id: str = ""
+    salt: str = ""
     version: str = ""
     signers: tuple[str, ...] = ()
     os_update: str = "allow"

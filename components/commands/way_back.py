@@ -20,7 +20,7 @@ from components.commands.untrusted import config_id
 from components.commands.waiting import await_boot
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from components.commands.proof import MachineState
     from components.commands.request import Progress, Request
@@ -70,8 +70,17 @@ def confirm(request: Request, progress: Progress) -> None:
     """Tell the machine that its config is proven: from now on it is the last good one. Raises `NotProvenError`."""
     if not request.rollback_after and not request.oem:
         return
-    content = base64.b64encode(request.content.encode()).decode() if request.rollback_after else ""
-    _confirm(request, progress, request.config_id, content)
+    _confirm(request, progress, request.config_id, noted(request))
+
+
+def noted(request: Request) -> dict[str, str | Sequence[str]]:
+    """What the machine's scripts note of a last good config; CONTENT "" where there is no way back."""
+    return {
+        # a machine that was always replaced may be changed in place later: a reset brings it back from there
+        "LIFECYCLE": request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset",
+        "CONTENT": base64.b64encode(request.content.encode()).decode() if request.rollback_after else "",
+        "KEEP": request.keep,
+    }
 
 
 def go_back(request: Request, progress: Progress, good: LastGood, failure: NotProvenError, *, old_boot: str) -> str:
@@ -93,7 +102,7 @@ def go_back(request: Request, progress: Progress, good: LastGood, failure: NotPr
     missing = missing_proof(state, good.config_id, object_sha512="", before=None, allow_degraded=True)
     if missing is not None:
         raise NotProvenError(f"{failure}; back on {short(good.config_id)}, but {missing.message}", missing.advice)
-    _confirm(request, progress, good.config_id, "")
+    _confirm(request, progress, good.config_id, {**noted(request), "CONTENT": ""})
     return f"the machine is back on its last good {short(good.config_id)}; wanted was {short(request.config_id)}"
 
 
@@ -119,18 +128,9 @@ def _await_last_good(request: Request, progress: Progress, good: LastGood, old_b
             raise NotProvenError("its flatcar-rollback.service could not be started", "look at it on the machine")
 
 
-def _confirm(request: Request, progress: Progress, proven: str, content: str) -> None:
-    # a machine that was always replaced may be changed in place later: a reset brings it back from there
-    lifecycle = request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset"
+def _confirm(request: Request, progress: Progress, proven: str, what: dict[str, str | Sequence[str]]) -> None:
     pointer = base64.b64encode(request.user_data.encode()).decode() if request.oem == "pointer" else ""
-    values = {
-        "CONFIG_ID": proven,
-        "LIFECYCLE": lifecycle,
-        "CONTENT": content,
-        "OEM": request.oem,
-        "OEM_CONFIG": pointer,
-        "KEEP": request.keep,
-    }
+    values = {**what, "CONFIG_ID": proven, "OEM": request.oem, "OEM_CONFIG": pointer}
     finished = run_again_and_again(
         request.target,
         ("staging.sh", "confirm.sh"),

@@ -7,7 +7,6 @@
 set -euo pipefail
 
 main() {
-  local good folder
   if ! lock --wait 10 || [ -e "$GOING_BACK" ] || [ "$(cat /etc/flatcar/config-id)" != "$CONFIG_ID" ]; then
     say "the machine is already going back to its last good config"
     exit 4
@@ -22,27 +21,13 @@ main() {
     rm -f "$LINKS_LEFT"
   fi
   chmod --silent 600 "$HISTORY" /etc/flatcar/pull/object || true # an older version's were readable by others
-  good=$(last_good 1)
   # it went back, or power was lost on the way; once another config is noted, nothing would know this one as ours
   if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then
     say "removing $OWN_CONFIG, the last good config that the machine goes back to by itself"
     rm -f "$OWN_CONFIG"
     sync --file-system /oem
   fi
-  if [ -n "$CONTENT" ]; then
-    folder=$(printf '%s\n' "$CONTENT" "$LIFECYCLE" "${KEEP[@]}" | sha256sum | cut -c1-16)
-    if [ "$good" != "$CONFIG_ID" ] || [ "$(last_good 2)" != "$folder" ]; then
-      rm -rf "${WAY_BACK:?}/$folder"
-      mkdir -p "$WAY_BACK/$folder"
-      base64 -d <<<"$CONTENT" >"$WAY_BACK/$folder/config.ign"
-      echo "$LIFECYCLE" >"$WAY_BACK/$folder/lifecycle"
-      printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/$folder/keep"
-      printf '%s\n' "$CONFIG_ID" "$folder" >"$WAY_BACK/last-good.new"
-      flush
-      mv "$WAY_BACK/last-good.new" "$WAY_BACK/last-good"
-      find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
-    fi
-  fi
+  [ -z "$CONTENT" ] || note_last_good
   install_own_config # a host that went back by itself has the last good config there, in the pointer's place
   [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
   rm -rf "$WAY_BACK/went-back" "$WAY_BACK/staged.keep" "$WAY_BACK/staged.object" "$HELD_KEYS" "$HELD_KEYS.new"

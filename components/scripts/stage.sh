@@ -13,12 +13,6 @@ set -euo pipefail
 
 REBOOT=flatcar-reprovision # the unit that reboots the machine
 
-refuse() {
-  say "refused, nothing was staged: $1"
-  say "way out: $2"
-  exit 3
-}
-
 # A config left on the OEM partition, or a URL on the kernel command line, beats user data forever (Ignition asks in that order).
 check_shadows() {
   if [ -n "$OEM_CONFIG" ]; then
@@ -44,19 +38,6 @@ check_secure_boot() {
   state=$(od -An -tu1 -j4 "$variable") # behind four bytes of attributes
   [ "${state// /}" != 1 ] || refuse "Secure Boot is on: GRUB leaves /oem/grub.cfg alone, so the machine id would not be kept" \
     "switch Secure Boot off, or choose the lifecycle 'replace', or 'flag'"
-}
-
-# Which stack this machine belongs to: the first one that found or staged its config here. Two would undo each other's work.
-check_owner() {
-  local owner
-  owner=$(head -n 1 "$OWNER_FILE" 2>/dev/null | cut -c1-300) || true
-  if [ -z "${OWNER-}" ] || [ -z "$owner" ] || [ "$owner" = "$OWNER" ]; then return 0; fi
-  if [ "${TAKE_OVER-}" = yes ]; then
-    say "taking this machine over: it belonged to $owner"
-    return
-  fi
-  refuse "this machine belongs to $owner, not to $OWNER" \
-    "set take_over: true at the machine for one 'pulumi up', if the other one was renamed, or has let go of it"
 }
 
 note_owner() {

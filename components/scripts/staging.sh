@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What stage.sh, confirm.sh and rollback.sh share: names and functions, put in front of each. Runs as root.
-# shellcheck disable=SC2034 # the names are for the scripts that follow
+# What stage.sh, confirm.sh, resalt.sh and rollback.sh share: names and functions, put in front of each. Runs as root.
+# shellcheck disable=SC2034,SC2153 # the names are for the scripts that follow, or given by who puts this in front of them
 
 # What these scripts write is root's alone: contents may be secret, and who can read a file can lock it.
 umask 077
@@ -57,6 +57,41 @@ quietly() { # a command; what it prints is shown only when it fails
 }
 
 last_good() { sed -n "$1p" "$WAY_BACK/last-good" 2>/dev/null || true; } # 1: config id, 2: folder
+
+refuse() {
+  say "refused, nothing was staged: $1"
+  say "way out: $2"
+  exit 3
+}
+
+# Which stack this machine belongs to: the first one that found or staged its config here. Two would undo each other's work.
+check_owner() {
+  local owner
+  owner=$(head -n 1 "$OWNER_FILE" 2>/dev/null | cut -c1-300) || true
+  if [ -z "${OWNER-}" ] || [ -z "$owner" ] || [ "$owner" = "$OWNER" ]; then return 0; fi
+  if [ "${TAKE_OVER-}" = yes ]; then
+    say "taking this machine over: it belonged to $owner"
+    return
+  fi
+  refuse "this machine belongs to $owner, not to $OWNER" \
+    "set take_over: true at the machine for one 'pulumi up', if the other one was renamed, or has let go of it"
+}
+
+# Notes the running config, CONFIG_ID, as the last good one: CONTENT (the object, base64), LIFECYCLE and the array KEEP.
+note_last_good() {
+  local folder
+  folder=$(printf '%s\n' "$CONTENT" "$LIFECYCLE" "${KEEP[@]}" | sha256sum | cut -c1-16)
+  if [ "$(last_good 1)" = "$CONFIG_ID" ] && [ "$(last_good 2)" = "$folder" ]; then return 0; fi
+  rm -rf "${WAY_BACK:?}/$folder"
+  mkdir -p "$WAY_BACK/$folder"
+  base64 -d <<<"$CONTENT" >"$WAY_BACK/$folder/config.ign"
+  echo "$LIFECYCLE" >"$WAY_BACK/$folder/lifecycle"
+  printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/$folder/keep"
+  printf '%s\n' "$CONFIG_ID" "$folder" >"$WAY_BACK/last-good.new"
+  flush
+  mv "$WAY_BACK/last-good.new" "$WAY_BACK/last-good"
+  find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
+}
 
 # Makes /oem/config.ign what OEM_CONFIG holds (base64; '' on machines with user data: nothing to do). A power cut leaves the
 # old one or the new one, whole. Keeps the oldest that is not proven to be replaced.

@@ -235,6 +235,44 @@ def test_a_secret_reaches_the_machine_and_nothing_else(lab: Lab) -> None:
     assert SECRET not in json.dumps(lab.stack.export())
 
 
+def test_the_config_id_of_a_machine_with_secrets_is_salted(lab: Lab) -> None:
+    lab.stack.preview()
+    lab.stack.up()
+    salt = lab.machine.path("/etc/flatcar/config-salt").read_text().strip()
+    wanted = lab.stack.outputs()["configId"]
+    assert lab.machine.path("/etc/flatcar/config-id").read_text().strip() == wanted
+    assert len(salt) == 64 and salt not in json.dumps(lab.stack.export())
+    lab.edit("token=", "the_token=")
+    preview = lab.stack.preview("--diff")
+    assert changes(preview).keys() == {"web", "web-object", "web-reprovision"}
+    assert salt not in preview.output
+    lab.stack.up()
+    assert lab.machine.path("/etc/flatcar/config-salt").read_text().strip() == salt
+    assert lab.stack.outputs()["configId"] != wanted
+
+
+def test_an_upgrade_that_salts_the_config_reboots_nothing(lab: Lab) -> None:
+    program = lab.stack.directory / "__main__.py"
+    text = program.read_text()
+    old = "import components.flatcar_machine as now; old = now.wanted_config\n"
+    old += "now.wanted_config = lambda make, variables, salted: old(make, variables, None)\n"
+    program.write_text(old + text)
+    lab.stack.up()
+    assert not lab.machine.path("/etc/flatcar/config-salt").exists()
+    before = lab.stack.outputs()["configId"]
+    program.write_text(text)
+    preview = lab.stack.preview()
+    assert changes(preview) == {
+        "web-salt": "create", "web": "update", "web-object": "update", "web-reprovision": "update",
+    }  # fmt: skip
+    done = lab.stack.up()
+    assert changes(done).keys() == changes(preview).keys()
+    assert lab.machine.boots == 1, done.output
+    assert lab.stack.outputs()["configId"] != before
+    assert lab.machine.path("/etc/flatcar/config-salt").exists()
+    assert changes(lab.stack.up()) == {}
+
+
 LATE = """\
     - path: /etc/database
       filesystem: root

@@ -26,7 +26,11 @@ from tests.engine.loopback_machine import PARTS, LoopbackMachine, ObjectServer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PLACES = {"root": ("selective-os-reset", ".flatcar-unwiped"), "boot": ("boot",), "oem": ("oem",)}
+PLACES = {
+    "root": ("selective-os-reset", ".flatcar-unwiped", "etc/flatcar/config-id", "etc/flatcar/config-salt"),
+    "boot": ("boot",),
+    "oem": ("oem",),
+}
 """File systems, and what on them the scripts write."""
 LEFTOVERS = (
     "/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign",
@@ -66,6 +70,17 @@ class Disk(Lab):
             "OEM_CONFIG": "",
         }
         return self.do(values, "staging.sh", "confirm.sh")
+
+    def salt(self, old_id: str, config_id: str) -> str:
+        """resalt.sh; what it printed."""
+        values = {
+            "OLD_ID": old_id,
+            "CONFIG_ID": config_id,
+            "SALT": "ab" * 32,
+            "LIFECYCLE": self.lifecycle,
+            "CONTENT": base64.b64encode(self.contents[config_id].encode()).decode(),
+        }
+        return self.do(values, "staging.sh", "resalt.sh")
 
     def do(self, values: dict[str, str], *scripts: str) -> str:
         """Run scripts as one on the machine."""
@@ -266,3 +281,29 @@ def test_power_lost_while_going_back(disk: Disk, tmp_path: Path) -> None:
     disk.watch()
     disk.roll_back()
     every_cut_converges(disk, tmp_path, wanted)
+
+
+def test_salting_survives_a_power_cut(disk: Disk, tmp_path: Path) -> None:
+    old, salted = disk.good, disk.publish("salted")
+    disk.watch()
+    assert disk.salt(old, salted) == f"salted={salted}\n"
+    original, seen = disk.machine.root, set()
+    for root in disk.cuts(tmp_path):
+        disk.machine.root = root
+        disk.boot()
+        stamp, good = disk.text("/etc/flatcar/config-id"), disk.text("/oem/.flatcar-reprovision/last-good")[:128]
+        seen.add((stamp, good))
+        disk.roll_back()
+        assert not disk.machine.path("/run/flatcar-going-back").exists(), "it would run the same config again"
+        assert not disk.machine.path("/boot/flatcar/first_boot").exists()
+        assert disk.text("/etc/flatcar/config-id") == stamp
+        disk.salt(old, salted)
+        disk.confirm(salted, disk.contents[salted])
+        assert disk.text("/etc/flatcar/config-id") == salted
+        assert disk.text("/etc/flatcar/config-salt") == "ab" * 32
+        good, folder = disk.text("/oem/.flatcar-reprovision/last-good").split()
+        assert good == salted
+        assert disk.text(f"/oem/.flatcar-reprovision/{folder}/config.ign") == disk.contents[salted]
+        shutil.rmtree(root)
+        disk.machine.root = original
+    assert seen == {(old, old), (old, ""), (salted, ""), (salted, salted)}

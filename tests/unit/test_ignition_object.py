@@ -15,6 +15,7 @@ from cl.transpiler import Snippet, transpile
 from cl.transpiler.butane import Butane, File, Resource, Storage
 from components.ignition_object import (
     GENERATION,
+    SALT,
     STAMP,
     MachineConfig,
     NotYetKnownError,
@@ -101,6 +102,21 @@ def test_a_secret_is_masked_in_a_report(tmp_path: Path) -> None:
     with pytest.raises(pulumi.RunError) as told:
         made(tmp_path, config=config, secrets={"token": "hunter2"})
     assert "hunter2" not in str(told.value)
+
+
+def test_a_salt_makes_another_id_that_nobody_can_try_out(tmp_path: Path) -> None:
+    plain = made(tmp_path, secrets={"text": "1234"})
+    assert plain.uses_secrets and plain.unsalted_id == plain.config_id
+    salted, other = (made(tmp_path, secrets={"text": "1234"}, salt=salt * 64) for salt in "ab")
+    assert salted.unsalted_id == plain.config_id
+    assert len({plain.config_id, salted.config_id, other.config_id}) == 3
+    assert files(salted)[SALT] == "a" * 64 + "\n"
+    assert files(salted)[STAMP] == salted.config_id + "\n"
+    (node,) = (node for node in salted.ignition["storage"]["files"] if node["path"] == SALT)
+    assert node["mode"] == 0o600
+    assert SALT not in json.dumps(salted.seen)
+    assert made(tmp_path, unknown=["text"]).uses_secrets
+    assert not made(tmp_path).uses_secrets
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ __look() {
   read -r number </run/looks/count || :
   until mkdir "/run/looks/${number:=0}" 2>/dev/null; do number=$((number + 1)); done # the parts of a pipe run side by side
   echo "$((number + 1))" >/run/looks/count
-  cp -a --parents /boot /oem /run/durable /selective-os-reset /.flatcar-unwiped "/run/looks/$number" 2>/dev/null || :
+  cp -a --parents /boot /oem /run/durable /selective-os-reset /.flatcar-unwiped /etc/flatcar/config-id /etc/flatcar/config-salt \
+    "/run/looks/$number" 2>/dev/null || :
 }
 
 sync() {
