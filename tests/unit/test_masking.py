@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONFIGS = int(os.environ.get("GENERATED") or 1500)
-SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**9))
+SEED = int(os.environ.get("SEED") or 20261127)
 RARE = "QXZJVWK0123456789"
 
 
@@ -65,7 +65,7 @@ def windows(text: str, length: int) -> set[str]:
 def parts(secret: str) -> set[str]:
     """What nobody may see: any 4 characters of it, any 8 of what encodings make of it."""
     found = windows(secret, 4)
-    encoded = [quote(secret, safe=""), quote(secret), repr(secret), json.dumps(secret)]
+    encoded = [quote(secret, safe=""), quote(secret), repr(secret)[1:-1], json.dumps(secret)[1:-1]]
     encoded += [base64.b64encode(b"x" * n + secret.encode()).decode()[4:] for n in range(3)]
     for text in encoded:
         found |= windows(text, 8)
