@@ -126,7 +126,7 @@ unstage() { # a power cut leaves the re-run staged, or not
 delete_links() {
   if [ ! -s /selective-os-reset ] || [ "$(systemctl is-system-running)" != stopping ]; then return 0; fi
   echo "deleting the links that are not kept, before the reset"
-  mkdir -p /run/flatcar-root
+  install -d -m 700 /run/flatcar-root
   unshare --mount --propagation private bash -euc '
     mount --bind / /run/flatcar-root
     mount --bind -o ro /usr /run/flatcar-root/usr
