@@ -207,6 +207,7 @@ def test_an_object_on_tftp_is_fetched_whole(pulled: Pulled) -> None:
         source = pulled.machine.path("/etc/flatcar/pull/object")
         pulled.source = f"tftp://127.0.0.1:{port}/web.ign"
         source.write_text(source.read_text().replace(f"{pulled.address}/web.ign", pulled.source))
+        pulled.machine.serves, pulled.machine.source = pulled.machine.source, pulled.source  # Ignition has its client
         pulled.publish("a")
         before = len(pulled.store.answers)
         for _ in range(2):

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.engine
 
 STATE = "/oem/.flatcar-pull"
 OWN = "/oem/config.ign"
-EACH = 9
+EACH = 5
 """Of so many commands of the agent, one is tried as its last."""
 
 
