@@ -294,6 +294,7 @@ class LoopbackMachine:
                 return False
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(decode_data_url(file["contents"]["source"], file["contents"].get("compression")))
+            target.chmod(file.get("mode", 0o644))
         for unit in config.get("systemd", {}).get("units", []):
             target = self.path("/etc/systemd/system") / unit["name"]
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -71,6 +71,7 @@ def test_a_host_of_another_stack_or_name_is_refused_until_it_is_taken_over(
     tmp_path: Path, host: LoopbackMachine, pulumi: Project
 ) -> None:
     stack, settings = stack_with(host, tmp_path, pulumi)
+    (tmp_path / "web.yaml").write_text(CONFIG.replace("${token}", "hello"))  # a secret's salt is of one machine's name
     stack.set("flatcar:machines", json.dumps(settings))
     stack.up()
     assert host.text("/oem/.flatcar-owner") == "organization/test/test/rack\n"
