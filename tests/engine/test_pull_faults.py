@@ -521,6 +521,7 @@ def test_an_object_that_is_swapped_after_it_was_staged_is_not_proven(pulled: Pul
 
 def test_a_machine_that_goes_down_while_it_proves_itself_goes_on_in_the_next_boot(pulled: Pulled) -> None:
     machine, wanted = pulled.machine, pulled.stamp()
+    wait_until(machine.path(f"{RUN}/tried").exists)  # it is proven a moment before
     machine.path(f"{RUN}/tried").unlink()
     for note in (f"{STATE}/proven", f"{WAY_BACK}/last-good"):
         _, *rest = machine.text(note).splitlines()
