@@ -46,7 +46,7 @@ def test_the_stack_config_with_snippets_is_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("document", "most"), [("faults.md", 60), ("trust.md", 14)])
 def test_every_row_has_a_test_of_that_name(document: str, most: int) -> None:
-    text = (ROOT / "docs" / document).read_text()
+    text, _, _ = (ROOT / "docs" / document).read_text().partition("\n## ")
     files = dict(re.findall(r"`(\w)`\s+is\s+`(tests/[\w/]+\.py)`", text))
     name_of_test = re.compile(r"^def test_(\w+)", re.MULTILINE)
     tests = {letter: name_of_test.findall((ROOT / file).read_text()) for letter, file in files.items()}
