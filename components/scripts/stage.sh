@@ -152,7 +152,8 @@ stage() {
   else
     rm -rf "$WAY_BACK" # an older config must not come back by itself
   fi
-  (umask 077 && mkdir -p "$WAY_BACK" && echo "$CONFIG_ID $OBJECT_SHA512" >"$WAY_BACK/staged.object")
+  mkdir -p "$WAY_BACK"
+  echo "$CONFIG_ID $OBJECT_SHA512" >"$WAY_BACK/staged.object"
   note_owner
   note "${BY-push}" "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"

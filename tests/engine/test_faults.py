@@ -117,19 +117,25 @@ def tampered(lab: Lab, config_id: str) -> str:
     return lab.contents[config_id].replace("/etc/only-", "/etc/other-")
 
 
+def started_and_swapped(lab: Lab, wanted: str) -> subprocess.Popen[str]:
+    """The deployer, once it has had the machine reboot; the object is another one by then."""
+    process = lab.start(wanted)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.rstrip().endswith("rebooting"):
+            break
+    lab.write(tampered(lab, wanted))
+    return process
+
+
 @pytest.mark.parametrize("source", ["", "s3://bucket/web.ign"])
 def test_an_object_that_is_swapped_after_the_check_is_not_proven(lab: Lab, source: str) -> None:
     if source:
         lab.machine.serves, lab.machine.source = lab.machine.source, source
     wanted = lab.publish("new")
-    process = lab.start(wanted)
+    process = started_and_swapped(lab, wanted)
     assert process.stderr is not None
-    for line in process.stderr:
-        if line.rstrip().endswith("rebooting"):
-            lab.write(tampered(lab, wanted))
-            swapped = time.time()
-            break
-    said = ""
+    swapped, said = time.time(), ""
     for line in process.stderr:
         said += line
         if "not proven: " in line:
@@ -151,13 +157,8 @@ def test_an_object_that_is_swapped_after_the_check_is_not_proven(lab: Lab, sourc
 def test_an_object_that_is_swapped_is_not_proven_by_a_later_run_either(lab: Lab) -> None:
     lab.rollback_after = 60
     wanted = lab.publish("new")
-    process = lab.start(wanted)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.rstrip().endswith("rebooting"):
-            lab.write(tampered(lab, wanted))
-            process.kill()
-            break
+    process = started_and_swapped(lab, wanted)
+    process.kill()
     process.communicate(timeout=60)
     wait_until(lambda: lab.machine.boots == 2 and lab.machine.path("/etc/other-new").exists())
     code, _, progress = lab.run(wanted)
