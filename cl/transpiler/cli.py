@@ -225,9 +225,7 @@ def _run(given: Arguments) -> None:
         return
     text, end = result.json, "\n"
     if "pretty" in given.switches:
-        import json
-
-        text = gojson.dumps(json.loads(text), indent=2)
+        text = gojson.dumps(result.config, indent=2)
     elif (detect_text(source) if dialect == "auto" else dialect) == "clc":
         end = ""  # as ct does
     _write(values.get("output", ""), text + end)

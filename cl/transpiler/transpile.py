@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from cl.transpiler import gojson
 from cl.transpiler.detect import compose_source, detect, is_ignition
@@ -33,10 +33,14 @@ class TranspileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Transpiled:
-    """`json`: compact JSON without a trailing newline, None when the report is fatal."""
+    """`json`: compact JSON without a trailing newline, None when the report is fatal.
+
+    `config` is what a reader of `json` gets, keys in the same order: `gojson.dumps` makes `json` of it again.
+    """
 
     json: str | None
     report: Report
+    config: dict[str, Any] | None = field(default=None, repr=False, compare=False)
 
     def unwrap(self) -> str:
         """The JSON. Raises TranspileError when there is none."""
@@ -98,7 +102,7 @@ def transpile(
     report = Report(tuple(entries), sources=texts, strict=strict, unreadable=unreadable)
     if config is None or report.is_fatal:
         return Transpiled(None, report)
-    return Transpiled(gojson.dumps(config), report)
+    return Transpiled(gojson.dumps(config), report, gojson.as_read(config))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from cl.transpiler import Snippet, transpile
+from cl.transpiler.fragments import merged
 from cl.transpiler.ignition import v3
-from cl.transpiler.ignition.v3_config import _lists, nested_nouns
+from cl.transpiler.ignition.v3_config import encode, keyed_lists, merge, nested_nouns
 from cl.transpiler.ignition.v3_json import read
 from cl.transpiler.schema import Noun, noun_of
 from tests.golden.test_butane import CASES, FILES, source_of
@@ -224,7 +225,7 @@ SNIPPETS = {
 
 def test_every_keyed_list_is_in_a_case() -> None:
     whole = noun_of(v3.Config, 4)
-    expected = set(keyed_lists(whole))
+    expected = set(all_keyed_lists(whole))
     met: set[tuple[str, str]] = set()
     for texts in SNIPPETS.values():
         one, other = (read(json.loads(transpile(BASE + text + "\n").unwrap()), 4) for text in texts)
@@ -233,19 +234,26 @@ def test_every_keyed_list_is_in_a_case() -> None:
     assert len(expected) > 20
 
 
-def keyed_lists(noun: Noun) -> Iterator[tuple[str, str]]:
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_fragments_merge_as_snippets_do(name: str) -> None:
+    one, other = (json.loads(transpile(BASE + text + "\n").unwrap()) for text in SNIPPETS[name])
+    expected = encode(merge(read(one, 4), read(other, 4), 4), 4)
+    assert encode(read(merged(one, other), 4), 4) == expected
+
+
+def all_keyed_lists(noun: Noun) -> Iterator[tuple[str, str]]:
     """(noun, field) of every list whose entries merge by a key."""
-    yield from ((noun.cls.__name__, name) for name, _, _ in _lists(noun))
+    yield from ((noun.cls.__name__, name) for name, _, _ in keyed_lists(noun))
     for _, _, inner in nested_nouns(noun):
-        yield from keyed_lists(inner)
+        yield from all_keyed_lists(inner)
 
 
 def shared_keys(noun: Noun, one: Any, other: Any) -> Iterator[tuple[str, str]]:
     """The keyed lists in which both have an entry of one key (or, for nodes and arguments, of one group of lists)."""
-    for name, group, key in _lists(noun):
+    for name, group, key in keyed_lists(noun):
         mine = {key(item): item for item in getattr(one, name)}
         theirs = {key(item): item for item in getattr(other, name)}
-        elsewhere = {k(item) for field, also, k in _lists(noun) if also == group for item in getattr(other, field)}
+        elsewhere = {k(item) for field, also, k in keyed_lists(noun) if also == group for item in getattr(other, field)}
         if mine.keys() & (theirs.keys() | elsewhere):
             yield noun.cls.__name__, name
         inner = noun.fields[name].type.item

@@ -123,8 +123,8 @@ def find_duplicates(config: v3.Config, spec: int, findings: Findings) -> None:
 
 
 @cache
-def _lists(noun: Noun) -> tuple[tuple[str, str, Callable[[Any], str]], ...]:
-    """(name, group, key) of each keyed list."""
+def keyed_lists(noun: Noun) -> tuple[tuple[str, str, Callable[[Any], str]], ...]:
+    """(name, group, key) of each keyed list: lists of one group share their keys, which `key` reads of an entry."""
     unkeyed, shared = _UNKEYED.get(noun.cls.__name__, frozenset()), _SHARED.get(noun.cls.__name__, {})
     return tuple(
         (field.name, shared.get(field.name, field.name), _key_of(field.type.item.noun))
@@ -147,12 +147,12 @@ def nested_nouns(noun: Noun) -> tuple[tuple[str, bool, Noun], ...]:
 @cache
 def _holding_lists(noun: Noun) -> tuple[tuple[str, bool, Noun], ...]:
     """`nested_nouns` beneath which there is a keyed list."""
-    return tuple(field for field in nested_nouns(noun) if _lists(field[2]) or _holding_lists(field[2]))
+    return tuple(field for field in nested_nouns(noun) if keyed_lists(field[2]) or _holding_lists(field[2]))
 
 
 def _duplicates(noun: Noun, value: object, path: Path, findings: Findings) -> None:
     seen: set[tuple[str, str]] = set()
-    for name, group, key in _lists(noun):
+    for name, group, key in keyed_lists(noun):
         for index, item in enumerate(getattr(value, name)):
             identity = (group, key(item))
             if identity in seen:
@@ -278,7 +278,7 @@ class _Merge:
         """The keys that the child has in the other lists of the group."""
         return frozenset(
             key(entry)
-            for name, other, key in _lists(noun)
+            for name, other, key in keyed_lists(noun)
             if other == group and name != field.name
             for entry in getattr(child, name)
         )
