@@ -1,10 +1,11 @@
-"""The stand-in command plugin by itself: which inputs it refuses. What it does is in tests/engine."""
+"""The stand-in command plugin by itself: which inputs it refuses, what replaces. What it does is in tests/engine."""
 
 from __future__ import annotations
 
 import pytest
+from pulumi.runtime.proto.provider_pb2 import DiffRequest, PropertyDiff
 
-from toolchain.plugins.base import UNKNOWN, Value
+from toolchain.plugins.base import UNKNOWN, Properties, Provider, Value, encode
 from toolchain.plugins.command.local import Command
 
 
@@ -42,3 +43,29 @@ def test_right_inputs_pass() -> None:
         "logging": "none",
     }
     assert Command().check(inputs) == []
+
+
+def file(digest: str) -> Value:
+    """A file as the engine sends it (`pulumi.FileAsset`)."""
+    return {"4dabf18193072939515e22adb298388d": "c44067f5952c0a294b673a41bacd8c17", "path": "a", "hash": digest}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "kind"),
+    [
+        ({"create": "a"}, {"create": "b"}, "create", PropertyDiff.UPDATE),
+        ({"triggers": ["a"]}, {"triggers": ["b"]}, "triggers[0]", PropertyDiff.UPDATE_REPLACE),
+        ({"triggers": ["a"]}, {"triggers": ["a", "b"]}, "triggers[1]", PropertyDiff.ADD_REPLACE),
+        ({}, {"triggers": ["a"]}, "triggers", PropertyDiff.ADD_REPLACE),
+        ({"triggers": [{"a.b": "a"}]}, {"triggers": [{"a.b": "b"}]}, 'triggers[0]["a.b"]', PropertyDiff.UPDATE_REPLACE),
+        ({"triggers": [file("12")]}, {"triggers": [file("34")]}, "triggers[0].hash", PropertyDiff.UPDATE_REPLACE),
+    ],
+)
+def test_changed_triggers_replace_the_command(
+    old: Properties, new: Properties, path: str, kind: PropertyDiff.Kind.ValueType
+) -> None:
+    provider = Provider("command", "1.2.1", {"command:local:Command": Command()}, None)
+    urn = "urn:pulumi:stack::project::flatcar:index:Machine$command:local:Command::name"
+    answer = provider.Diff(DiffRequest(urn=urn, old_inputs=encode(old), news=encode(new)), None)  # type: ignore[arg-type]
+    assert {name: diff.kind for name, diff in answer.detailedDiff.items()} == {path: kind}
+    assert answer.replaces == (["triggers"] if "triggers" in new else [])

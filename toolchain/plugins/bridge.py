@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import os
-import re
 import secrets
 import typing
 import urllib.parse
@@ -27,18 +26,19 @@ import pulumi
 from google.protobuf import struct_pb2
 from pulumi import _types as sdk_types  # where the SDK keeps each property's Pulumi name
 from pulumi.runtime.proto import engine_pb2, provider_pb2
+from pulumi.runtime.proto.provider_pb2 import CheckFailure
 
 from toolchain.plugins.base import (
+    DEFAULTS,
     UNKNOWN,
-    Failure,
     Properties,
     Provider,
     ProviderError,
     ResourceType,
     Value,
-    changes,
     decode,
     encode,
+    operation,
 )
 
 Function = Callable[[Properties], Properties]
@@ -48,7 +48,6 @@ class Bridged(ResourceType):
     """A resource type of the SDK. Names of its inputs and outputs are the SDK's."""
 
     sdk: type[pulumi.CustomResource]
-    # `replace_on` may name a part of an input too: `rootBlockDevice.encrypted`.
     automatic_name = ""
     """The input that gets a name with a random end when the program gives none; "" for none."""
     sets: frozenset[str] = frozenset()
@@ -70,15 +69,15 @@ class Bridged(ResourceType):
         """The type's token, such as `aws:ec2/instance:Instance`."""
         return str(self.sdk.pulumi_type)  # type: ignore[attr-defined]
 
-    def check(self, inputs: Properties) -> Sequence[Failure]:
+    def check(self, inputs: Properties) -> Sequence[CheckFailure]:
         """Names that the SDK's schema doesn't have."""
         failures = []
         for name, value in inputs.items():
             if name not in self.inputs:
-                failures.append(Failure(property=name, reason=f"{self.token} has no input of this name"))
+                failures.append(CheckFailure(property=name, reason=f"{self.token} has no input of this name"))
                 continue
             failures += [
-                Failure(property=path, reason=f"{self.token} has no property of this name")
+                CheckFailure(property=path, reason=f"{self.token} has no property of this name")
                 for path in _unknown_names(value, self._types.get(name), name)
             ]
         return failures
@@ -86,6 +85,27 @@ class Bridged(ResourceType):
     def recomputed(self, changed: frozenset[str]) -> frozenset[str]:
         """Outputs that a preview can't know when these inputs change."""
         return frozenset()
+
+    def compared(self, old: Properties, new: Properties) -> tuple[Properties, Properties]:
+        ignored = {key for key in self.filled_in if key not in new}
+        return self._ordered(old, ignored), self._ordered(new, ignored)
+
+    def _ordered(self, values: Properties, ignored: set[str]) -> Properties:
+        return {
+            key: sorted(value, key=str) if key in self.sets and isinstance(value, list) else value
+            for key, value in values.items()
+            if key not in ignored
+        }
+
+    def previewed_update(self, state: Properties, before: Properties, inputs: Properties) -> Properties:
+        changed = frozenset(key for key in {*before, *inputs} if before.get(key) != inputs.get(key))
+        kept = {key: value for key, value in state.items() if key in self.outputs or key in self.filled_in}
+        return {**kept, **inputs, **dict.fromkeys(self.recomputed(changed), UNKNOWN)}
+
+    def inputs_read(self, state: Properties, before: Properties) -> Properties:
+        known = before or self.inputs  # an import takes all inputs
+        inputs = {key: before.get(key) if key in self.not_told else state.get(key, before.get(key)) for key in known}
+        return {key: value for key, value in inputs.items() if value is not None}
 
     def update(self, call: Any, id_: str, state: Properties, inputs: Properties) -> Properties:
         raise ProviderError(f"{self.token} has no update in this stand-in")
@@ -130,66 +150,23 @@ class BridgeProvider(Provider):
             before = decode(request.olds).get(kind.automatic_name)
             name = before or f"{request.urn.rsplit('::', 1)[-1]}-{secrets.token_hex(4)[:7]}"
             named[kind.automatic_name] = name
-            named["__defaults"] = [kind.automatic_name]
+            named[DEFAULTS] = [kind.automatic_name]
             answer.inputs.CopyFrom(named)
         return answer
 
     def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
-        kind = self.bridged(request.urn, context)
-        old, new = decode(request.old_inputs), decode(request.news)
-        ignored = {key for key in kind.filled_in if key not in new}
-        answer = provider_pb2.DiffResponse(hasDetailedDiff=True, changes=provider_pb2.DiffResponse.DIFF_NONE)
-        for change in changes(_comparable(kind, old, ignored), _comparable(kind, new, ignored)):
-            top = change.path.partition(".")[0].partition("[")[0]
-            path = re.sub(r"\[\d+\]", "", change.path)
-            replace = any(path == name or path.startswith(f"{name}.") for name in kind.replace_on)
-            answer.changes = provider_pb2.DiffResponse.DIFF_SOME
-            code = f"{change.kind}_REPLACE" if replace else change.kind
-            answer.detailedDiff[change.path].kind = provider_pb2.PropertyDiff.Kind.Value(code)
-            if top not in answer.diffs:
-                answer.diffs.append(top)
-            if replace and top not in answer.replaces:
-                answer.replaces.append(top)
+        answer = super().Diff(request, context)
         # As the bridge does it: two things of one name can't be there at once.
-        own_name = new.get("name") is not None and "name" not in _defaults(request.news)
-        answer.deleteBeforeReplace = bool(answer.replaces) and own_name and old.get("name") == new.get("name")
+        old, new = decode(request.old_inputs).get("name"), decode(request.news).get("name")
+        own_name = new is not None and "name" not in _defaults(request.news)
+        answer.deleteBeforeReplace = bool(answer.replaces) and own_name and old == new
         return answer
-
-    def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
-        if not request.preview:
-            return super().Update(request, context)
-        kind = self.bridged(request.urn, context)
-        state, inputs = decode(request.olds), decode(request.news)
-        before = decode(request.old_inputs) if request.HasField("old_inputs") else state
-        changed = frozenset(key for key in {*before, *inputs} if before.get(key) != inputs.get(key))
-        kept = {key: value for key, value in state.items() if key in kind.outputs or key in kind.filled_in}
-        return provider_pb2.UpdateResponse(
-            properties=encode({**kept, **inputs, **dict.fromkeys(kind.recomputed(changed), UNKNOWN)})
-        )
-
-    def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
-        kind = self.bridged(request.urn, context)
-        try:
-            state = kind.read(request.id, decode(request.properties))
-        except ProviderError as error:
-            context.abort(grpc.StatusCode.UNKNOWN, str(error))
-        if state is None:
-            return provider_pb2.ReadResponse()
-        before = decode(request.inputs)
-        known = before or kind.inputs  # an import takes all inputs
-        inputs = {key: before.get(key) if key in kind.not_told else state.get(key, before.get(key)) for key in known}
-        answer = encode({key: value for key, value in inputs.items() if value is not None})
-        if names := _defaults(request.inputs):
-            answer["__defaults"] = names
-        return provider_pb2.ReadResponse(id=request.id, properties=encode(state), inputs=answer)
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
         if request.tok not in self.functions:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{request.tok}: not in the stand-in for {self.name}")
-        try:
+        with operation(context):
             answer = self.functions[request.tok](decode(request.args))
-        except ProviderError as error:
-            context.abort(grpc.StatusCode.UNKNOWN, str(error))
         response = provider_pb2.InvokeResponse()
         getattr(response, "return").CopyFrom(encode(answer))  # `return` is a word of Python's own
         return response
@@ -227,16 +204,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def _defaults(inputs: struct_pb2.Struct) -> list[str]:
-    names = inputs["__defaults"] if "__defaults" in inputs else None  # noqa: SIM401  # a Struct has no get()
+    names = inputs[DEFAULTS] if DEFAULTS in inputs else None  # noqa: SIM401  # a Struct has no get()
     return [str(name) for name in names] if isinstance(names, struct_pb2.ListValue) else []
-
-
-def _comparable(kind: Bridged, values: Properties, ignored: set[str]) -> Properties:
-    return {
-        key: sorted(value, key=str) if key in kind.sets and isinstance(value, list) else value
-        for key, value in values.items()
-        if key not in ignored
-    }
 
 
 def _unknown_names(value: Value, type_: Any, path: str) -> Iterator[str]:

@@ -17,9 +17,10 @@ import time
 from collections.abc import Sequence
 from typing import IO
 
+from pulumi.runtime.proto.provider_pb2 import CheckFailure
+
 from toolchain.plugins.base import (
     Call,
-    Failure,
     Properties,
     ProviderError,
     ResourceType,
@@ -50,10 +51,10 @@ class Command(ResourceType):
     outputs = frozenset({"stdout", "stderr"})
     replace_on = frozenset({"triggers"})
 
-    def check(self, inputs: Properties) -> Sequence[Failure]:
+    def check(self, inputs: Properties) -> Sequence[CheckFailure]:
         """Types and closed sets of values, and what this stand-in can't do."""
         return [
-            Failure(property=name, reason=reason)
+            CheckFailure(property=name, reason=reason)
             for name, value in inputs.items()
             if (reason := _wrong(name, value)) is not None
         ]
