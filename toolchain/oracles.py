@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from toolchain import golang
 from toolchain.places import ROOT, TOOLCHAIN
-from toolchain.pulumi_cli import go_build
 from toolchain.steps import digest, step
 
 ORACLES = TOOLCHAIN / "oracles"
@@ -26,5 +26,5 @@ def ensure(module: str, package: str, name: str) -> Path:
         return program
     ORACLES.mkdir(parents=True, exist_ok=True)
     with step(f"{name}, from its Go module, to compare with"):
-        go_build(folder, package, program)
+        golang.build(folder, package, program)
     return program

@@ -17,9 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from toolchain import download
+from toolchain import download, golang
 from toolchain.places import BIN, ROOT
-from toolchain.steps import GO_BUILD, QUICK_GO, SetupError, digest, is_made, made, run, say, step
+from toolchain.steps import SetupError, digest, is_made, made, say, step
 
 VERSION = "3.259.0"
 MINIMUM = (3, 259, 0)
@@ -28,8 +28,7 @@ VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 CLI_PACKAGE = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 HOST_PACKAGE = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
 HOST_MODULE = "github.com/pulumi/pulumi/sdk/v3"
-FIRST_GO_WITH_TOOLCHAINS = (1, 21)
-INSTALL_IT = " or install pulumi itself"
+OR_PULUMI = f"or install pulumi itself (version {VERSION} or newer)"
 
 
 def ensure() -> None:
@@ -104,42 +103,12 @@ def _download() -> bool:
     return True
 
 
-def go() -> tuple[str, dict[str, str]]:
-    """A `go` that can build what `toolchain/go` asks for, and the environment to run it in.
-
-    A Go older than a module's `go` line fetches the right one by itself (GOTOOLCHAIN=auto), which
-    Go can since 1.21. Raises SetupError when there is none, or an older one alone.
-    """
-    hint = (
-        "install Go 1.21 or newer (Debian 13: apt-get install golang-go), or install pulumi itself "
-        f"(version {VERSION} or newer)"
-    )
-    program = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin:/usr/lib/go/bin")
-    if program is None:
-        raise SetupError("Pulumi can't be downloaded, and without Go it can't be built", hint)
-    # Asked without switching toolchains: a module's folder may ask for one that can't be had.
-    answer = subprocess.run(
-        [program, "version"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
-        env={**os.environ, "GOTOOLCHAIN": "local"},
-    ).stdout
-    match = re.search(r"go(\d+)\.(\d+)", answer)
-    if match is None or tuple(map(int, match.groups())) < FIRST_GO_WITH_TOOLCHAINS:
-        raise SetupError(f"{program} is too old to build Pulumi: {answer.strip()}", hint)
-    environment = {**QUICK_GO, **os.environ, "GOTOOLCHAIN": "auto", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
-    environment.setdefault("HOME", str(Path.home()))
-    return program, environment
-
-
 def _build() -> None:
     host, cli = GO_MODULES / "pulumi-language-python", GO_MODULES / "pulumi"
     with step("the Python language host, from its Go module"):
-        go_build(host, HOST_PACKAGE, BIN / "pulumi-language-python", hint=INSTALL_IT)
+        golang.build(host, HOST_PACKAGE, BIN / "pulumi-language-python", hint=OR_PULUMI)
         # Its other half is a Python program, in the folder beside it.
-        program, environment = go()
+        program, environment = golang.go()
         answer = subprocess.run(
             [program, "list", "-m", "-json", HOST_MODULE],
             cwd=host,
@@ -152,23 +121,4 @@ def _build() -> None:
         shutil.copyfile(package.parent / target.name, target)
         target.chmod(0o755)
     with step(f"Pulumi {VERSION}, from its Go modules (about 3 minutes on 2 cores)"):
-        go_build(cli, CLI_PACKAGE, BIN / "pulumi", ldflags=f"-X {VERSION_VARIABLE}=v{VERSION}", hint=INSTALL_IT)
-
-
-def go_build(module: Path, package: str, program: Path, *, ldflags: str = "", hint: str = "") -> None:
-    """Build `package` of the Go module in the folder `module` as `program`, which is there whole or not at all.
-
-    Raises SetupError; its hint ends with `hint`.
-    """
-    compiler, environment = go()
-    part = program.with_name(f".{program.name}.part")
-    nice = ["nice"] if shutil.which("nice") else []
-    run(
-        [*nice, compiler, *GO_BUILD, "-ldflags", f"-s -w {ldflags}", "-o", part, package],
-        log=f"build-{program.name}",
-        failure=f"{package} can't be built",
-        hint=f"is the Go module proxy (go env GOPROXY) within reach?{hint}",
-        cwd=module,
-        env=environment,
-    )
-    part.replace(program)
+        golang.build(cli, CLI_PACKAGE, BIN / "pulumi", ldflags=f"-X {VERSION_VARIABLE}=v{VERSION}", hint=OR_PULUMI)

@@ -16,13 +16,6 @@ from toolchain.places import LOGS, STAMPS, TOOLCHAIN
 
 TICK = 20.0  # seconds between two signs of life of a long step
 TAIL = 15  # lines of a log that a failure shows
-QUICK_GO = {"GOGC": "off", "GOMEMLIMIT": "1GiB"}
-"""Environment for Go's compiler: it collects no garbage below 1 GiB, which takes a fifth off a build's time."""
-GO_BUILD = ("build", "-mod=readonly", "-trimpath", "-gcflags=all=-dwarf=false")
-"""`go`'s arguments in each build, the same in all: Go's cache then serves them what they share.
-
-Programs are linked with -s, without what debuggers need: not to make it at all takes a seventh off a build's time.
-"""
 
 
 class SetupError(Exception):

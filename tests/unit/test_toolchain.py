@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import clean, download, packages, places, pulumi_cli, stack, steps, tiers
+from toolchain import clean, download, golang, packages, places, pulumi_cli, stack, steps, tiers
 from toolchain.plugins import install
 from toolchain.plugins.base import changes, decode, encode, is_unknown
 
@@ -180,8 +180,8 @@ def test_too_old_go_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     program.write_text("#!/bin/sh\necho go version go1.19.8 linux/amd64\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    with pytest.raises(steps.SetupError, match=r"too old to build Pulumi: go version go1\.19\.8"):
-        pulumi_cli.go()
+    with pytest.raises(steps.SetupError, match=r"too old: go version go1\.19\.8"):
+        golang.go()
 
 
 def test_download_with_another_digest_leaves_nothing(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from toolchain import golang
 from toolchain.image.description import Image
-from toolchain.steps import GO_BUILD, QUICK_GO, SetupError, run, step
+from toolchain.steps import SetupError, run, step
 
 VERSION = "0.1.0"
 MEMORY_MIB = 1024
@@ -51,8 +52,11 @@ BUILD_FILES = {
 }
 WITHOUT_ROOT = {"fakeroot": "fakeroot", "newuidmap": "uidmap"}
 
-IGNITION_MODULE = "github.com/coreos/ignition/v2"
+IGNITION_PACKAGE = "github.com/coreos/ignition/v2/internal"
 IGNITION_VERSION = "v2.24.0"
+IGNITION_FLAGS = (
+    f"-X {IGNITION_PACKAGE}/distro.selinuxRelabel=false -X {IGNITION_PACKAGE}/version.Raw={IGNITION_VERSION}"
+)
 HERE = Path(__file__).resolve().parent
 
 
@@ -69,7 +73,8 @@ def make(folder: Path, *, mirror: str = "") -> Image:
     parts = folder / "parts"
     parts.mkdir(exist_ok=True)
     tree_hash = _digest(f"{SUITE} {mirror} {KERNEL_PACKAGE} {TREE_PACKAGES}".encode(), HERE / "rootfs.sh")
-    ignition_hash = _digest(" ".join(_ignition_build(Path())).encode(), *_files(HERE / "ignition"))
+    go = " ".join(["go", *golang.arguments(IGNITION_PACKAGE, Path(), IGNITION_FLAGS)])
+    ignition_hash = _digest(go.encode(), *_files(HERE / "ignition"))
     disk_hash = _digest(
         f"{VERSION} {tree_hash} {ignition_hash}".encode(),
         HERE / "assemble.sh",
@@ -135,27 +140,21 @@ def _work_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _ignition_build(output: Path) -> list[str]:
-    package = f"{IGNITION_MODULE}/internal"
-    flags = f"-s -w -X {package}/distro.selinuxRelabel=false -X {package}/version.Raw={IGNITION_VERSION}"
-    return ["go", *GO_BUILD, "-o", str(output), "-ldflags", flags, package]
-
-
 def _search_path() -> str:
     """PATH with the folders of system programs, which an ordinary user's may lack."""
     return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
 
 
 def _build_ignition(binary: Path) -> None:
-    with step(f"building Ignition {IGNITION_VERSION} for the stand-in machine image"), _work_folder(binary) as work:
-        run(
-            ["nice", *_ignition_build(work / "ignition")],
+    with step(f"building Ignition {IGNITION_VERSION} for the stand-in machine image"):
+        golang.build(
+            HERE / "ignition",
+            IGNITION_PACKAGE,
+            binary,
+            ldflags=IGNITION_FLAGS,
             log="image-ignition",
-            failure="Ignition can't be built",
-            cwd=HERE / "ignition",
-            env={**QUICK_GO, **os.environ, "CGO_ENABLED": "1"},
+            env={"CGO_ENABLED": "1"},
         )
-        (work / "ignition").replace(binary)
 
 
 def _build_tree(tar: Path, mirror: str) -> None:
