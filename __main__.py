@@ -4,11 +4,10 @@ import gc
 
 import pulumi
 
-from components.endings import plain_errors, settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.placement import placement
-from components.settings import stack_settings
-from components.waits import mute_sdk
+from components.sdk import mute_sdk, plain_errors, settled
+from components.settings.stack import stack_settings
 
 # All that a run makes lives until its end: looking for garbage in it took a fifth of the time of a thousand machines.
 gc.disable()

@@ -24,8 +24,8 @@ from bench import configs, programs
 from bench.measure import BenchError, Sample, process
 from bench.opentofu import Tofu
 from bench.transpile_many import variables
-from components.commands import qemu_state
-from components.commands.packing import packed, unpacked
+from components.commands.objects.packing import packed, unpacked
+from components.commands.qemu import state as qemu_state
 from tests.support.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 

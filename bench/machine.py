@@ -15,8 +15,8 @@ from bench.fleet import SALT, empty_stack
 from bench.measure import BenchError, Sample, median, raw
 from bench.table import Bar, Line, Row, seconds
 from components.audit.records import read_records
-from components.commands.request import NotProvenError, Progress
-from components.commands.waiting import await_boot
+from components.commands.reprovision.request import NotProvenError, Progress
+from components.commands.reprovision.waiting import await_boot
 from tests.support.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 

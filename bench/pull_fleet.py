@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.pull_settings import PullSettings
+from components.settings.pull import PullSettings
 
 MACHINES = 10_000
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "pull.md"

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Literal
 
 import pulumi
 
-from components.exclusions import machine_problems
-from components.ignition_object import Agent, IgnitionObject, MachineConfig, config_name, machine_config
-from components.keep import DEFAULT_KEEP, kept_paths
-from components.lifecycle import Lifecycle
+from components.ignition_object import IgnitionObject
+from components.payload.machine_config import Agent, MachineConfig, config_name, machine_config
+from components.payload.salt import Salt
+from components.payload.wanted_config import Variables, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs
-from components.salt import Salt
-from components.waits import all_of
-from components.wanted_config import Variables, wanted_config
+from components.sdk import all_of
+from components.settings.keep import DEFAULT_KEEP, kept_paths
+from components.settings.lifecycle import Lifecycle
+from components.settings.problems import machine_problems
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from cl.transpiler.butane import Butane
     from cl.transpiler.lint import Allowed
-    from components.commands.request import HealthCheck
+    from components.commands.reprovision.request import HealthCheck
     from components.platforms import Platform
-    from components.pull_settings import PullSettings
-    from components.ssh import SshSettings
+    from components.settings.pull import PullSettings
+    from components.settings.ssh import SshSettings
     from components.stores import Store
 
 

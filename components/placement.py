@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from components.cloud_access import check_spaces_key, check_token
+from components.platforms.access import check_spaces_key, check_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from components.machine_settings import MachineSettings
     from components.platforms import Platform
-    from components.settings import Settings
+    from components.settings.machine import MachineSettings
+    from components.settings.stack import Settings
     from components.stores import Store
 
     Place = Callable[[MachineSettings], tuple[Platform, Store]]
@@ -26,14 +26,14 @@ def placement(settings: Settings) -> Place:
     Raises `pulumi.RunError` when what they need is not there.
     """
     if settings.digitalocean is not None:
-        from components.platforms.droplet import DigitalOcean, Droplet
+        from components.platforms.digitalocean.machine import DigitalOcean, Droplet
 
         check_token()
         droplets = DigitalOcean(settings.digitalocean, retain=_one_stays(settings))
         store = _store(settings)
         return lambda machine: (Droplet(droplets, machine.droplet), store)
     if settings.aws is not None:
-        from components.platforms.ec2 import Aws, Ec2
+        from components.platforms.aws.machine import Aws, Ec2
 
         instances = Aws(settings.aws, retain=_one_stays(settings))
         store = _store(settings)
@@ -60,8 +60,8 @@ def _store(settings: Settings) -> Store:
 
 
 def _hosts(settings: Settings) -> Place:
-    from components.places import machines_dir
-    from components.platforms.existing_host import ExistingHost
+    from components.config.local_files import machines_dir
+    from components.platforms.host.machine import ExistingHost
     from components.stores.local_folder import LocalFolder
 
     folder = LocalFolder(directory=machines_dir() / "objects")  # what was last written to which host
@@ -77,8 +77,8 @@ def _hosts(settings: Settings) -> Place:
 
 
 def _on_this_computer(settings: Settings) -> Place:
-    from components.places import machine_image, machines_dir
-    from components.platforms.qemu import Qemu, objects_dir
+    from components.config.local_files import machine_image, machines_dir
+    from components.platforms.qemu.machine import Qemu, objects_dir
     from components.stores.local_folder import LocalFolder
 
     image = machine_image(settings.image)

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pulumi
 from pulumi_command import local
 
-from components.commands.packing import packed
-from components.keep import kept_paths
-from components.lifecycle import Lifecycle
-from components.waits import json_text
+from components.commands.objects.packing import packed
+from components.sdk import json_text
+from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.commands.request import HealthCheck
+    from components.commands.reprovision.request import HealthCheck
     from components.ignition_object import IgnitionObject
+    from components.payload.wanted_config import WantedConfig
     from components.platforms import PlatformMachine
-    from components.pull_settings import PullSettings
-    from components.ssh import SshSettings
-    from components.wanted_config import WantedConfig
+    from components.settings.pull import PullSettings
+    from components.settings.ssh import SshSettings
 
 T = TypeVar("T")
 

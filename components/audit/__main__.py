@@ -19,11 +19,11 @@ from components.audit.declared import read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.audit.seen import read_seen
-from components.commands.host_key import pin
-from components.commands.request import NotProvenError
+from components.commands.reprovision.host_key import pin
+from components.commands.reprovision.request import NotProvenError
 from components.commands.ssh_session import answers, run_script
 from components.commands.untrusted import printable, shortened
-from components.path_expressions import expression_problem
+from components.settings.path_expressions import expression_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from components.audit.declared import Declared
 from components.audit.os_made import OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
-from components.commands.pulling import read_report
-from components.keep import is_kept
-from components.pull import FOLDER
+from components.commands.reprovision.pulling import read_report
+from components.payload.agent import FOLDER
+from components.settings.keep import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

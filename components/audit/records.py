@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.commands.request import Request
+from components.commands.reprovision.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

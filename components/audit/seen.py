@@ -6,7 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.commands.proof import provisioning_boot_id
+from components.commands.reprovision.proof import provisioning_boot_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.audit.records import NoRecordsError, Record, export_state, read_records
-from components.commands.host_key import pin
-from components.commands.request import NotProvenError
+from components.commands.reprovision.host_key import pin
+from components.commands.reprovision.request import NotProvenError
 from components.commands.ssh_session import run_script
-from components.keep import keep_problems, kept_paths
+from components.settings.keep import keep_problems, kept_paths
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.commands.packing import unpacked
+from components.commands.objects.packing import unpacked
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

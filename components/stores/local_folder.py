@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_command import local
 
-from components.commands.packing import packed
+from components.commands.objects.packing import packed
 from components.stores import StoredObject
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_digitalocean as digitalocean
 
-from components.commands.bucket_place import CONTENT_TYPE
-from components.store_settings import StoreSettings
+from components.commands.objects.bucket import CONTENT_TYPE
 from components.stores import StoredObject, md5, public_store_problem
 from components.stores.address import UNGUESSABLE, Address
+from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

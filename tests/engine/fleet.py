@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.rollout import Member, RolloutSettings, plan
+from components.settings.rollout import Member, RolloutSettings, plan
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ import dataclasses, json, os
 from pathlib import Path
 import pulumi
 from pulumi_command import local
-from components.commands.request import HealthCheck
-from components.endings import settled
+from components.commands.reprovision.request import HealthCheck
+from components.sdk import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.platforms import PlatformMachine
-from components.rollout import Member, RolloutSettings, plan
-from components.ssh import SshSettings
+from components.settings.rollout import Member, RolloutSettings, plan
+from components.settings.ssh import SshSettings
 from components.stores.local_folder import LocalFolder
 
 fleet = json.loads(Path(os.environ["TEST_FLEET"]).read_text())

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.commands.packing import packed
-from components.ignition_object import STAMP
-from components.lifecycle import Lifecycle, with_lifecycle
-from components.way_back import with_way_back
+from components.commands.objects.packing import packed
+from components.payload.lifecycle import with_lifecycle
+from components.payload.machine_config import STAMP
+from components.payload.rollback import with_way_back
+from components.settings.lifecycle import Lifecycle
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 
 PROJECT = Path(__file__).parents[2]

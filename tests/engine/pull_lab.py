@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands.request import HealthCheck
+from components.commands.reprovision.request import HealthCheck
 from components.commands.sign import Statement, digest, sign
-from components.ignition_object import Agent, MachineConfig, machine_config
-from components.lifecycle import Lifecycle
-from components.pull import addressed, text_at
-from components.pull_settings import PullSettings
+from components.payload.agent import addressed, text_at
+from components.payload.machine_config import Agent, MachineConfig, machine_config
+from components.settings.lifecycle import Lifecycle
+from components.settings.pull import PullSettings
 from tests.engine.loopback_machine import LoopbackMachine, wait_until
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.configs import KEY
-from components.waits import SDK_DEBUG
+from components.sdk import SDK_DEBUG
 
 if TYPE_CHECKING:
     from tests.conftest import Project

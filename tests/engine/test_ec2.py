@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.ignition_object import pointer
+from components.payload.machine_config import pointer
 from tests.engine.cloud_lab import (
     CloudLab,
     a_failed_change_is_put_back_and_tried_again,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.lifecycle import Lifecycle
+from components.settings.lifecycle import Lifecycle
 from tests.engine.lab import PROJECT, ROLLBACK_AFTER, SICK, Lab, confirmed_lab, converges, is_back, is_untouched
 from tests.engine.loopback_machine import wait_until
 

@@ -33,13 +33,13 @@ import dataclasses, os
 from pathlib import Path
 import pulumi
 from pulumi_command import local
-from components.commands.request import HealthCheck
-from components.endings import settled
+from components.commands.reprovision.request import HealthCheck
+from components.sdk import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.lifecycle import Lifecycle
+from components.settings.lifecycle import Lifecycle
 from components.platforms import PlatformMachine
-from components.pull_settings import PullSettings
-from components.ssh import SshSettings
+from components.settings.pull import PullSettings
+from components.settings.ssh import SshSettings
 from components.stores.local_folder import LocalFolder
 
 config = pulumi.Config()

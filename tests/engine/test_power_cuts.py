@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.commands.ssh_session import script_text
-from components.lifecycle import Lifecycle
+from components.settings.lifecycle import Lifecycle
 from tests.engine.lab import KEEP, Lab
 from tests.engine.loopback_machine import PARTS, LoopbackMachine, ObjectServer
 

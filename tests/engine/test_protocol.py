@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.lifecycle import Lifecycle
+from components.settings.lifecycle import Lifecycle
 from tests.engine.lab import KEEP, PROJECT, Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
 

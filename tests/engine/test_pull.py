@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.lifecycle import Lifecycle
+from components.settings.lifecycle import Lifecycle
 from tests.engine.lab import Lab
 from tests.engine.loopback_machine import ObjectServer, wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from components.ignition_object import Agent, pointer
-from components.pull import text_at
+from components.payload.agent import text_at
+from components.payload.machine_config import Agent, pointer
 from tests.engine.loopback_machine import wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.fakes.fleetlock import FleetLock

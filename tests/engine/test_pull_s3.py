@@ -20,11 +20,11 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from components.ignition_object import Agent, machine_config
-from components.lifecycle import Lifecycle
-from components.pull import text_at
-from components.pull_settings import PullSettings
-from components.summary import decode_data_url
+from components.payload.agent import text_at
+from components.payload.machine_config import Agent, machine_config
+from components.payload.summary import decode_data_url
+from components.settings.lifecycle import Lifecycle
+from components.settings.pull import PullSettings
 from tests.conftest import missing
 from tests.engine.loopback_machine import LoopbackMachine
 

@@ -27,7 +27,7 @@ from components.commands.sign import (
     problem,
     sign,
 )
-from components.ignition_object import pointer
+from components.payload.machine_config import pointer
 from tests.conftest import Project
 from tests.engine.fleet import CONFIG, PROGRAM, PROJECT, running_fleet
 from tests.engine.lab import Lab
@@ -312,7 +312,10 @@ def test_the_deployer_stages_what_was_signed_alone(home: Path, tmp_path: Path) -
 SIGNED_PROGRAM = PROGRAM.replace(
     "pause=place.pause,",
     "pause=place.pause, pull=PullSettings(jitter=0, signers=tuple(fleet['signers'])),",
-).replace("from components.ssh import", "from components.pull_settings import PullSettings\nfrom components.ssh import")
+).replace(
+    "from components.settings.ssh import",
+    "from components.settings.pull import PullSettings\nfrom components.settings.ssh import",
+)
 SIGNED_CONFIG = CONFIG + '    - path: /etc/passwd\n      contents: {inline: "root:x:0:0:root:/root:/bin/bash"}\n'
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from components.commands import qemu, qemu_state
+from components.commands.qemu import machine as qemu
+from components.commands.qemu import state as qemu_state
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("CI") and not all(map(shutil.which, ("pulumi", "qemu-system-x86_64"))),
@@ -30,8 +31,8 @@ from pathlib import Path
 
 import pulumi
 
-from components.places import machines_dir
-from components.platforms.qemu import Qemu, objects_dir
+from components.config.local_files import machines_dir
+from components.platforms.qemu.machine import Qemu, objects_dir
 from components.stores.local_folder import LocalFolder
 
 config = pulumi.Config()

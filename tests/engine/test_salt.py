@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.ignition_object import SALT, STAMP
+from components.payload.machine_config import SALT, STAMP
 from tests.engine.lab import SICK, Lab, confirmed_lab
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.commands import waiting
-from components.commands.host_key import fingerprint
-from components.commands.request import NotProvenError, Progress, Request
+from components.commands.reprovision import waiting
+from components.commands.reprovision.host_key import fingerprint
+from components.commands.reprovision.request import NotProvenError, Progress, Request
 from components.commands.ssh_session import SshTarget
 from tests.engine.lab import Lab
 from tests.engine.loopback_machine import LoopbackMachine, ObjectServer

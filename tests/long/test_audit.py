@@ -8,11 +8,11 @@ from pathlib import Path
 
 from components.audit.__main__ import Report, look, table
 from components.audit.records import Record
-from components.commands.request import Request
+from components.commands.reprovision.request import Request
 from components.commands.ssh_session import SshTarget
-from components.ignition_object import MachineConfig, machine_config
-from components.keep import kept_paths
-from components.lifecycle import Lifecycle
+from components.payload.machine_config import MachineConfig, machine_config
+from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
 from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]

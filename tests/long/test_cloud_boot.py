@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.commands import qemu_state
-from components.commands.packing import packed
-from components.ignition_object import MachineConfig, machine_config, pointer
-from components.keep import kept_paths
-from components.lifecycle import Lifecycle
+from components.commands.objects.packing import packed
+from components.commands.qemu import state as qemu_state
+from components.payload.machine_config import MachineConfig, machine_config, pointer
+from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
 from tests.fakes.metadata import HOST, Metadata, cloud_network
 from tests.vm.machines import VM, base_image, machine, needs_image

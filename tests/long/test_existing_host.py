@@ -13,12 +13,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components.commands import qemu_state
-from components.commands.packing import packed
+from components.commands.objects.packing import packed
+from components.commands.qemu import state as qemu_state
 from components.commands.ssh_session import script_text
-from components.ignition_object import MachineConfig, machine_config
-from components.keep import kept_paths
-from components.lifecycle import Lifecycle
+from components.payload.machine_config import MachineConfig, machine_config
+from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
 from tests.vm.machines import POINTER, VM, login_config, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]

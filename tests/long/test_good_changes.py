@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands import qemu_state
-from components.commands.packing import packed
-from components.ignition_object import STAMP
-from components.way_back import with_way_back
+from components.commands.objects.packing import packed
+from components.commands.qemu import state as qemu_state
+from components.payload.machine_config import STAMP
+from components.payload.rollback import with_way_back
 from tests.engine.good_changes import change, change_loopback_machines, new_seed
 from tests.engine.lab import KEEP
 from tests.vm.machines import SOURCE_URL, VM, login_config, machine, needs_image

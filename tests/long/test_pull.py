@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from components.audit.__main__ import table
-from components.commands import qemu_state
-from components.commands.request import HealthCheck
-from components.ignition_object import Agent, MachineConfig, machine_config, pointer
-from components.keep import kept_paths
-from components.lifecycle import Lifecycle
-from components.pull import text_at
-from components.pull_settings import PullSettings
+from components.commands.qemu import state as qemu_state
+from components.commands.reprovision.request import HealthCheck
+from components.payload.agent import text_at
+from components.payload.machine_config import Agent, MachineConfig, machine_config, pointer
+from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
+from components.settings.pull import PullSettings
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
 from tests.long.test_audit import audited, record

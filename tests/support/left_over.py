@@ -7,7 +7,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from components.keep import is_kept
+from components.settings.keep import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

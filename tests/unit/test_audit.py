@@ -20,8 +20,8 @@ from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, read_records
 from components.audit.seen import Account, Seen, SeenPath, read_seen
-from components.commands.packing import packed
-from components.commands.request import Request
+from components.commands.objects.packing import packed
+from components.commands.reprovision.request import Request
 from components.commands.ssh_session import Finished, SshTarget
 
 ID = "a" * 128

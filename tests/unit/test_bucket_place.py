@@ -14,11 +14,11 @@ import botocore.awsrequest
 import botocore.credentials
 import pytest
 
-from components.commands import bucket_place
-from components.commands.bucket_place import MARK, BucketPlace
-from components.commands.credentials import aws_credentials, spaces_credentials
-from components.commands.object_place import NoAccessError
-from components.commands.signature import Credentials, signed_headers
+from components.commands.objects import bucket as bucket_place
+from components.commands.objects.aws_signature import Credentials, signed_headers
+from components.commands.objects.bucket import MARK, BucketPlace
+from components.commands.objects.credentials import aws_credentials, spaces_credentials
+from components.commands.objects.folder import NoAccessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ import pulumi
 import pytest
 from pulumi.runtime import config as runtime_config
 
-from components.cloud_access import SPACES_KEY, TOKEN, check_spaces_key, check_token, said, tell_example
+from components.platforms.access import SPACES_KEY, TOKEN, check_spaces_key, check_token, said, tell_example
 
 NAMES = [name for _, names in (TOKEN, *SPACES_KEY) for name in names]
 

@@ -11,15 +11,15 @@ from pathlib import Path
 import pulumi
 import pytest
 
-from components.ignition_object import pointer
-from components.platforms.ec2 import role_policy
+from components.payload.machine_config import pointer
+from components.platforms.aws.machine import role_policy
 from components.stores.s3 import PUBLIC_FOLDER, bucket_policy
 from tests.engine.iam_policy import Request, is_allowed
 
 REPOSITORY = Path(__file__).parents[2]
 IMPORTS = """
 import sys
-from components import settings
+from components.settings import stack as settings
 from components.placement import placement
 assert not {"pulumi_aws", "pulumi_digitalocean"} & set(sys.modules), "settings"
 for module in sys.argv[1].split(","):
@@ -71,9 +71,9 @@ def test_a_pointer_that_a_role_can_not_serve_is_refused() -> None:
 @pytest.mark.parametrize(
     ("modules", "wanted"),
     [
-        ("components.platforms.qemu,components.stores.local_folder", "[]"),
-        ("components.platforms.droplet,components.stores.spaces", "['pulumi_digitalocean']"),
-        ("components.platforms.ec2,components.stores.s3", "['pulumi_aws']"),
+        ("components.platforms.qemu.machine,components.stores.local_folder", "[]"),
+        ("components.platforms.digitalocean.machine,components.stores.spaces", "['pulumi_digitalocean']"),
+        ("components.platforms.aws.machine,components.stores.s3", "['pulumi_aws']"),
     ],
 )
 def test_a_stack_imports_the_sdk_of_its_own_cloud_alone(modules: str, wanted: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from components.cloud_values import is_arm
-from components.config_section import Section
-from components.exposure import sensitive_parts
-from components.ignition_object import pointer
-from components.settings import Settings, read_settings
+from components.config.section import Section
+from components.config.values import is_arm
+from components.payload.machine_config import pointer
+from components.payload.sensitive import sensitive_parts
+from components.settings.stack import Settings, read_settings
 
 REPOSITORY = Path(__file__).parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"

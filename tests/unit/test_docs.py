@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import Rule
-from components.settings import read_settings
+from components.settings.stack import read_settings
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = (ROOT / "docs" / "configs.md").read_text()

@@ -12,7 +12,7 @@ from components.commands.environment import for_child, for_daemon
 COMPONENTS = Path(__file__).resolve().parents[2] / "components"
 ALL_OF_IT = {
     "audit/records.py",  # it asks Pulumi for the stack
-    "commands/qemu_supervisor.py",  # it has a daemon's environment itself
+    "commands/qemu/supervisor.py",  # it has a daemon's environment itself
 }
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.exclusions import machine_problems
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.keep import DEFAULT_KEEP, kept_paths
-from components.lifecycle import Lifecycle
-from components.settings import Settings, read_settings
-from components.ssh import SshSettings
+from components.settings.keep import DEFAULT_KEEP, kept_paths
+from components.settings.lifecycle import Lifecycle
+from components.settings.problems import machine_problems
+from components.settings.ssh import SshSettings
+from components.settings.stack import Settings, read_settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
 CONFIGS = Path(__file__).parents[2] / "docs" / "configs.md"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.keep import composed
+from components.settings.keep import composed
 from tests.conftest import missing
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "toolchain" / "image" / "machine" / "usr"

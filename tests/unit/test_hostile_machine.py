@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.audit.seen import read_seen
-from components.commands import health, waiting, way_back
-from components.commands.packing import packed
-from components.commands.proof import missing_proof, read_state
-from components.commands.pulling import read_report
-from components.commands.reprovision import reprovision
-from components.commands.request import HealthCheck, NotProvenError, Progress, Request
+from components.commands.objects.packing import packed
+from components.commands.reprovision import health, waiting
+from components.commands.reprovision import rollback as way_back
+from components.commands.reprovision.proof import missing_proof, read_state
+from components.commands.reprovision.pulling import read_report
+from components.commands.reprovision.request import HealthCheck, NotProvenError, Progress, Request
+from components.commands.reprovision.run import reprovision
 from components.commands.ssh_session import _START, Finished, run_script
 from components.commands.untrusted import LONGEST_LINE, printable
 from tests.support.sshd import free_port

@@ -13,7 +13,7 @@ import pytest
 
 from cl.transpiler import Snippet, transpile
 from cl.transpiler.butane import Butane, File, Resource, Storage
-from components.ignition_object import (
+from components.payload.machine_config import (
     GENERATION,
     SALT,
     STAMP,
@@ -22,8 +22,8 @@ from components.ignition_object import (
     machine_config,
     pointer,
 )
-from components.lifecycle import Lifecycle
-from components.summary import decode_data_url
+from components.payload.summary import decode_data_url
+from components.settings.lifecycle import Lifecycle
 
 CONFIG = """\
 variant: flatcar

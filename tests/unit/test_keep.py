@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.audit.os_made import OS_MADE
-from components.keep import HOST_KEYS, KEEP_PRESETS, MAX_BYTES, is_kept, keep_problem, keep_problems, kept_paths
-from components.path_expressions import MAX_SIZE, expression_problem, matches
+from components.settings.keep import (
+    HOST_KEYS,
+    KEEP_PRESETS,
+    MAX_BYTES,
+    is_kept,
+    keep_problem,
+    keep_problems,
+    kept_paths,
+)
+from components.settings.path_expressions import MAX_SIZE, expression_problem, matches
 
 
 @pytest.mark.parametrize(

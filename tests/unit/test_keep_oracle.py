@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from components.keep import composed, is_kept, keep_problem
+from components.settings.keep import composed, is_kept, keep_problem
 from tests.conftest import missing
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.lifecycle import Lifecycle, with_lifecycle
+from components.payload.lifecycle import with_lifecycle
+from components.settings.lifecycle import Lifecycle
 
 FILES = {"storage": {"files": [{"path": "/var/log/x", "contents": {"source": "data:,"}}], "links": []}}
 

@@ -18,11 +18,11 @@ import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import Rule
 from cl.transpiler.snippets import Snippet
-from components import rerun
-from components.ignition_object import NotYetKnownError, machine_config
-from components.lifecycle import Lifecycle
-from components.masking import MASK, StandIns, is_guessable, with_shown
-from components.wanted_config import Variables, wanted_config
+from components.payload import rerun
+from components.payload.machine_config import NotYetKnownError, machine_config
+from components.payload.masking import MASK, StandIns, is_guessable, with_shown
+from components.payload.wanted_config import Variables, wanted_config
+from components.settings.lifecycle import Lifecycle
 from tests.support import clc_configs, ignition_values
 from tests.support.butane_configs import butane_config
 from tests.support.cases import FILES, GOLDEN, case_paths, read_case

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from components.commands.packing import packed, unpacked
+from components.commands.objects.packing import packed, unpacked
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"name": "ä\\u2028 \\ud800"}', "x" * 100_000])

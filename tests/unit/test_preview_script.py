@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.audit.os_made import OS_MADE
-from components.keep import is_kept
+from components.settings.keep import is_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.commands.proof import MachineState, missing_proof, ran_object, read_state
+from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, read_state
 from components.commands.ssh_session import Finished
 
 WANTED = "c" * 128

@@ -13,14 +13,14 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.commands.pulling import read_report
+from components.commands.reprovision.pulling import read_report
 from components.commands.sign import NO_SIGNATURE, digest
-from components.config_section import Section
-from components.ignition_object import Agent, MachineConfig, machine_config
-from components.lifecycle import Lifecycle
-from components.pull import FOLDER, PARTS, addressed, text_at
-from components.pull_settings import PullSettings, pull_settings
-from components.summary import decode_data_url
+from components.config.section import Section
+from components.payload.agent import FOLDER, PARTS, addressed, text_at
+from components.payload.machine_config import Agent, MachineConfig, machine_config
+from components.payload.summary import decode_data_url
+from components.settings.lifecycle import Lifecycle
+from components.settings.pull import PullSettings, pull_settings
 
 CONFIG = """\
 variant: flatcar

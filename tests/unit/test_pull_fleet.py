@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.pull_fleet import Assumed, Scenario, simulate
-from components.pull_settings import PullSettings
+from components.settings.pull import PullSettings
 
 
 @pytest.mark.parametrize("slots", [1, 7])

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from components.commands import pulling
-from components.commands.request import NotProvenError, Outputs, Progress
+from components.commands.reprovision import pulling
+from components.commands.reprovision.request import NotProvenError, Outputs, Progress
 from tests.unit.test_audit import REQUEST
 
 WANTED = replace(REQUEST, pull="report", timeout=30)

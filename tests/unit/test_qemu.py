@@ -17,9 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from components.commands import qemu, qemu_accel, qemu_disk, qemu_state
-from components.commands.qemu import Spec
-from components.commands.qemu_state import MachineError
+from components.commands.qemu import accelerator as qemu_accel
+from components.commands.qemu import disk as qemu_disk
+from components.commands.qemu import machine as qemu
+from components.commands.qemu import state as qemu_state
+from components.commands.qemu.machine import Spec
+from components.commands.qemu.state import MachineError
 
 pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-x86_64") is None and not os.environ.get("CI"), reason="QEMU is not installed"

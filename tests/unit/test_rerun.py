@@ -10,10 +10,10 @@ import pulumi
 import pytest
 
 from cl.transpiler.lint import OneDevice, Rule
-from components import rerun
-from components.ignition_object import MachineConfig, machine_config
-from components.keep import kept_paths
-from components.lifecycle import Lifecycle
+from components.payload import rerun
+from components.payload.machine_config import MachineConfig, machine_config
+from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
 LOGIN = "passwd:\n  users:\n    - name: core\n      ssh_authorized_keys: [ssh-ed25519 AAAA]\n"

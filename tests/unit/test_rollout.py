@@ -1,4 +1,4 @@
-"""Waves: the laws of the order that `components.rollout` makes."""
+"""Waves: the laws of the order that `components.settings.rollout` makes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config_section import Section
-from components.rollout import Member, Place, RolloutSettings, plan, rollout_settings
+from components.config.section import Section
+from components.settings.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 
 FLEETS = st.lists(
     st.builds(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cl.transpiler.lint import OneDevice, Rule
-from components.lifecycle import Lifecycle
-from components.settings import Settings, read_settings
+from components.settings.lifecycle import Lifecycle
+from components.settings.stack import Settings, read_settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
 WEB = {"config": "cl/web.yaml"}

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.masking import MASK
-from components.summary import decode_data_url, summarize
+from components.payload.masking import MASK
+from components.payload.summary import decode_data_url, summarize
 
 
 def file(path: str, source: str, **more: Any) -> dict[str, Any]:

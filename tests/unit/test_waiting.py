@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from components.commands.packing import packed
-from components.commands.request import NotProvenError, Progress, Request
+from components.commands.objects.packing import packed
+from components.commands.reprovision.request import NotProvenError, Progress, Request
+from components.commands.reprovision.waiting import CONSOLE_LINES, Console, look_at_refusal
 from components.commands.ssh_session import Finished
-from components.commands.waiting import CONSOLE_LINES, Console, look_at_refusal
 
 REQUEST = Request.from_json(
     {

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.commands.host_key import console_fingerprints, fingerprint
-from components.commands.object_place import FolderPlace
-from components.config_section import Section
-from components.health_settings import health_checks
-from components.summary import decode_data_url
-from components.way_back import SCRIPT, repeatable, with_way_back
+from components.commands.objects.folder import FolderPlace
+from components.commands.reprovision.host_key import console_fingerprints, fingerprint
+from components.config.section import Section
+from components.payload.rollback import SCRIPT, repeatable, with_way_back
+from components.payload.summary import decode_data_url
+from components.settings.health import health_checks
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.commands import write_object
-from components.commands.packing import packed
+from components.commands.objects.packing import packed
 
 PROJECT = Path(__file__).resolve().parents[2]
 TIME = "2025-01-31T12:00:00.123456Z"

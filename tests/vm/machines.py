@@ -18,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from components.commands import qemu, qemu_state, write_object
+from components.commands import write_object
+from components.commands.qemu import machine as qemu
+from components.commands.qemu import state as qemu_state
 
 SOURCE_URL = "tftp://10.0.2.2/config.ign"
 POINTER = json.dumps(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.commands import qemu_state
+from components.commands.qemu import state as qemu_state
 from tests.conftest import missing
 from tests.vm.machines import VM, base_image, machine
 

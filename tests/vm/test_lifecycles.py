@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from components.keep import kept_paths
+from components.settings.keep import kept_paths
 from tests.support.left_over import left_over
 from tests.vm.walk import IN_PLACE, steps
 

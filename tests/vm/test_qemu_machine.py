@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.commands import qemu_state
+from components.commands.qemu import state as qemu_state
 from tests.vm.machines import VM, base_image, login_config, machine, needs_image
 
 pytestmark = needs_image

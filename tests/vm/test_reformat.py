@@ -10,7 +10,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from components.commands.qemu_state import QEMU_PID
+from components.commands.qemu.state import QEMU_PID
 from tests.vm.walk import IN_PLACE, PROJECT, steps
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands.qemu_state import RECORD
+from components.commands.qemu.state import RECORD
 from components.commands.ssh_session import SshTarget, answers
 from tests.support.left_over import listing, read_listing
 from tests.vm.machines import CPUS

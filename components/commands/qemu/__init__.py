@@ -1,0 +1,1 @@
+"""Machines in QEMU on this computer."""

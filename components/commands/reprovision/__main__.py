@@ -1,0 +1,20 @@
+"""`python3 -m components.commands.reprovision`: see `run`."""
+
+import signal
+import sys
+from typing import NoReturn
+
+from components.commands.reprovision.run import main
+
+
+def interrupted(*_: object) -> NoReturn:
+    """What Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+signal.signal(signal.SIGTERM, interrupted)  # how the engine cancels a Command
+try:
+    sys.exit(main())
+except KeyboardInterrupt:
+    print("interrupted; the next 'pulumi up' goes on from where the machine is", file=sys.stderr)
+    sys.exit(130)

@@ -1,0 +1,205 @@
+"""What the program asks of one run of `commands.reprovision`, and what that run answers. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.commands.objects.bucket import BucketPlace
+from components.commands.objects.folder import FolderPlace
+from components.commands.objects.packing import unpacked
+from components.commands.ssh_session import SshTarget
+from components.commands.untrusted import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from components.commands.objects.folder import ObjectPlace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """Something that has to hold within `seconds`, asked again and again.
+
+    | kind    | subject                                   | holds when                                               |
+    |---------|-------------------------------------------|----------------------------------------------------------|
+    | command | shell text, run as the login user         | its exit code is 0                                       |
+    | http    | a URL; `{address}` is the machine's       | the status is `expected`                                 |
+    | tcp     | a port, or host:port                      | the connection is accepted                               |
+    | unit    | a systemd unit                            | `systemctl is-active` says so                            |
+    `vantage`: "machine" asks on the machine itself, "operator" (http and tcp) from this computer.
+    """
+
+    name: str
+    subject: str
+    seconds: int
+    kind: str = "command"
+    expected: str = "200"
+    vantage: str = "machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What stdin holds.
+
+    `content` is the object, `version` what tells its writes apart (`stores.Stored`), `place` where it is kept as far as
+    this computer can write there. `timeout` is in seconds, for the first answer and again for the way through the
+    reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine goes back to its last good config by
+    itself. `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore` after
+    the proof.
+    `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
+    where user data leads to the object.
+    `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
+    lies at the address `report`.
+    `signers` are public keys of which one has signed the object (`sign`); none where it is not signed.
+    `os_update` ("allow" or "refuse") is for an update of the OS that waits for the reboot. `owner` is whom the machine
+    is to belong to (`ORGANIZATION/PROJECT/STACK/MACHINE`); `take_over`: even if it belongs to another one.
+    `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
+    `salt` is mixed into a config with secrets; `unsalted_id` is the config id that the same config had without it.
+    """
+
+    machine: str
+    config_id: str
+    source: str
+    content: str
+    place: ObjectPlace | None
+    lifecycle: str
+    keep: tuple[str, ...]
+    target: SshTarget
+    health: tuple[HealthCheck, ...]
+    allow_degraded: bool
+    timeout: float
+    rollback_after: float
+    pause: float
+    drain: str
+    restore: str
+    console_log: str
+    console_hint: str
+    oem: str = ""
+    user_data: str = ""
+    pull: str = ""
+    report: str = ""
+    host_key: str = ""
+    unsalted_id: str = ""
+    salt: str = ""
+    version: str = ""
+    signers: tuple[str, ...] = ()
+    os_update: str = "allow"
+    owner: str = ""
+    take_over: bool = False
+
+    @property
+    def oem_config(self) -> str:
+        """What /oem/config.ign has to hold; "" where there must be none."""
+        return {"config": self.content, "pointer": self.user_data}.get(self.oem, "")
+
+    @property
+    def fetched_from(self) -> str:
+        """Where Ignition fetches the object; "" where /oem/config.ign holds it."""
+        return "" if self.oem == "config" else self.source
+
+    @property
+    def object_sha512(self) -> str:
+        """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
+        return hashlib.sha512(self.content.encode()).hexdigest()
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """What the wanted config declares, as `scripts/preview.sh` has it: `p PATH` and `n NAME` (units, drop-ins)."""
+        found = re.findall(r'"(path|name)": ?"([^"]+)"', self.content)
+        return tuple(dict.fromkeys(f"{kind[0]} {name}" for kind, name in found))
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Request:
+        """The request in a decoded JSON document, where the content is packed (`packing`).
+
+        Raises KeyError, TypeError or ValueError when it is not one.
+        """
+        fields = dict(document)
+        fields["target"] = SshTarget(**fields["target"])
+        fields["content"] = unpacked(fields["content"])
+        fields["place"] = _place(fields["place"])
+        fields["keep"] = tuple(fields["keep"])
+        fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])
+        fields["signers"] = tuple(fields.get("signers", ()))
+        return cls(**fields)
+
+
+def _place(fields: Mapping[str, str] | None) -> ObjectPlace | None:
+    if fields is None:
+        return None
+    return BucketPlace(**fields) if "bucket" in fields else FolderPlace(**fields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What stdout holds at the end. `downtime_seconds` is 0 when the machine did not have to reboot.
+
+    `lost` are the preview's lines about what was deleted and no config declares, shortened; `ended_at` is when the run
+    ended (seconds since 1970, 0: not known), which tells one run's from what the state has of an earlier one.
+    """
+
+    config_id: str
+    boot_id: str
+    os_version: str
+    host_key: str
+    downtime_seconds: float
+    failed_units: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+    ended_at: float = 0.0
+
+
+class NotProvenError(Exception):
+    """The machine is not proven to run the wanted config: what is wrong, and what to do about it.
+
+    `goes_back` is False where the machine did not leave its old config: there is nothing to go back from.
+    """
+
+    def __init__(self, message: str, advice: str, *, goes_back: bool = True) -> None:
+        super().__init__(message)
+        self.advice = advice
+        self.goes_back = goes_back
+
+
+MOST_TOLD = 40_960
+"""Bytes of progress in one run. Pulumi keeps them and hands them to the next run in its environment, where Linux
+lets a variable be 128 KiB long: with what is told of a failure after them, they stay below 100 KiB."""
+LONGEST_TOLD = 1_000
+LEFT_OUT = "… more was left out"
+
+
+def within(lines: Iterable[str], most: int) -> Iterator[str]:
+    """The first lines of a machine's, `most` bytes of them at most, and a word where there were more."""
+    for line in lines:
+        line = shortened(printable(line), LONGEST_TOLD)
+        most -= len(line.encode()) + 1
+        yield line if most >= 0 else LEFT_OUT
+        if most < 0:
+            return
+
+
+class Progress:
+    """Lines on stderr with seconds since the start: one for each change of state, none for standing still.
+
+    When more was said than `MOST_TOLD`, the rest is left out.
+    """
+
+    def __init__(self, machine: str) -> None:
+        self._machine = machine
+        self._start = time.monotonic()
+        self._last = ""
+        self._left = MOST_TOLD
+
+    def say(self, text: str) -> None:
+        """Print `text`, unless it is empty or was the last thing said."""
+        text = shortened(printable(text), LONGEST_TOLD)
+        if not text.strip() or text == self._last or self._left < 0:
+            return
+        self._last = text
+        self._left -= len(text.encode()) + len(self._machine) + 12
+        text = text if self._left >= 0 else LEFT_OUT
+        print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)

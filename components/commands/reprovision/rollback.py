@@ -1,0 +1,177 @@
+"""The way back to the last good config: noting it after a proof, and taking it after a failure. Standard library only.
+
+A machine that has booted goes back by `scripts/rollback.sh`, by itself after its deadline or told so from here; one
+that is stuck in the initramfs fetches the object again at its next try, and finds the last good config there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.commands.objects.folder import NoAccessError
+from components.commands.reprovision.proof import missing_proof, short
+from components.commands.reprovision.request import NotProvenError
+from components.commands.reprovision.waiting import await_boot
+from components.commands.ssh_session import CUT_SECONDS, UNREACHABLE, Finished, run_again_and_again, run_script
+from components.commands.untrusted import config_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from components.commands.reprovision.proof import MachineState
+    from components.commands.reprovision.request import Progress, Request
+
+TOO_LATE = 4  # confirm.sh's exit code
+OEM_IS_READ_ONLY = 3  # go-back.sh's
+SESSION_SECONDS = 60
+MOST_CONTENT = 4_194_304
+"""Bytes of a last good config that may be put back: it lies in this program's memory while the machine is proven."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGood:
+    """A config that the machine says it has proven before.
+
+    `content` is its object; "" where that must not be put back, for the reason `unknown`.
+    """
+
+    config_id: str
+    content: str
+    unknown: str = ""
+
+
+def last_good(finished: Finished, proven: Collection[str]) -> LastGood | None:
+    """What stage.sh found on the machine, if anything.
+
+    A machine may name anything, and what is put back is served to it, and written with this computer's credentials: its
+    content counts only where its SHA-512 is one of `proven`, those of objects that were proven from here.
+    """
+    good = config_id(finished.value("last_good"))
+    if not good:
+        return None
+    encoded = finished.value("last_good_content")
+    if not proven:
+        return LastGood(config_id=good, content="", unknown="there is no record yet of what was proven from here")
+    try:
+        content = base64.b64decode(encoded, validate=True)
+        if encoded and hashlib.sha512(content).hexdigest() in proven:
+            return LastGood(config_id=good, content=content.decode())
+    except ValueError:
+        pass
+    unknown = "it is too long" if finished.value("last_good_is_long") else "it was never proven from here"
+    return LastGood(config_id=good, content="", unknown=unknown)
+
+
+def confirm(request: Request, progress: Progress) -> None:
+    """Tell the machine that its config is proven: from now on it is the last good one. Raises `NotProvenError`."""
+    if not request.rollback_after and not request.oem:
+        return
+    _confirm(request, progress, request.config_id, noted(request))
+
+
+def noted(request: Request) -> dict[str, str | Sequence[str]]:
+    """What the machine's scripts note of a last good config; CONTENT "" where there is no way back."""
+    return {
+        # a machine that was always replaced may be changed in place later: a reset brings it back from there
+        "LIFECYCLE": request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset",
+        "CONTENT": base64.b64encode(request.content.encode()).decode() if request.rollback_after else "",
+        "KEEP": request.keep,
+    }
+
+
+def go_back(request: Request, progress: Progress, good: LastGood, failure: NotProvenError, *, old_boot: str) -> str:
+    """Bring the machine back to `good`, wait for it there and prove that; the sentence to report.
+
+    `old_boot` is the boot that the re-run was staged in, "" when nothing was staged. Raises `NotProvenError` that names
+    both troubles when the machine does not get there.
+    """
+    progress.say(f"not proven: {failure}")
+    progress.say(f"going back to the last good {short(good.config_id)}")
+    object_text = _put_object_back(request, progress, good)
+    try:
+        state = _await_last_good(request, progress, good, old_boot)
+    except NotProvenError as second:
+        raise NotProvenError(
+            f"{failure}; and the machine did not come back on its last good {short(good.config_id)}: {second}",
+            f"{second.advice}; {object_text}",
+        ) from None
+    missing = missing_proof(state, good.config_id, object_sha512="", before=None, allow_degraded=True)
+    if missing is not None:
+        raise NotProvenError(f"{failure}; back on {short(good.config_id)}, but {missing.message}", missing.advice)
+    _confirm(request, progress, good.config_id, {**noted(request), "CONTENT": ""})
+    return f"the machine is back on its last good {short(good.config_id)}; wanted was {short(request.config_id)}"
+
+
+def _await_last_good(request: Request, progress: Progress, good: LastGood, old_boot: str) -> MachineState:
+    deadline = time.monotonic() + request.rollback_after + request.timeout
+    while True:
+        remaining = max(1.0, deadline - time.monotonic())
+        state = await_boot(
+            request, progress, old_boot=old_boot, config_id=good.config_id, seconds=remaining, is_patient=True
+        )
+        if state.stamp == good.config_id:
+            return state
+        # a boot that failed its proof, and can be talked to: no need to wait for its own deadline
+        told = run_script(request.target, "go-back.sh", {}, timeout=SESSION_SECONDS, on_error_line=progress.say)
+        if told.code == 0:
+            old_boot = state.boot_id
+        elif told.code == OEM_IS_READ_ONLY:
+            raise NotProvenError(
+                "its /oem can't be written (read-only, full or not mounted), and going back begins there",
+                "make /oem writable on the machine: it tries again by itself, every 15 s",
+            )
+        elif told.code != UNREACHABLE:
+            raise NotProvenError("its flatcar-rollback.service could not be started", "look at it on the machine")
+
+
+def _confirm(request: Request, progress: Progress, proven: str, what: dict[str, str | Sequence[str]]) -> None:
+    pointer = base64.b64encode(request.user_data.encode()).decode() if request.oem == "pointer" else ""
+    values = {**what, "CONFIG_ID": proven, "OEM": request.oem, "OEM_CONFIG": pointer}
+    finished = run_again_and_again(
+        request.target,
+        ("staging.sh", "confirm.sh"),
+        values,
+        timeout=SESSION_SECONDS,
+        patience=CUT_SECONDS,
+        on_error_line=progress.say,
+        on_break=lambda: progress.say("the connection broke at the end, trying again"),
+    )
+    if finished.code == 0:
+        return
+    if finished.code == TOO_LATE:
+        raise NotProvenError(
+            f"the proof of {short(proven)} came too late, the machine was going back by itself",
+            "raise rollback_after, or look for what makes the machine slow",
+        )
+    if finished.code == UNREACHABLE:
+        raise NotProvenError(
+            f"the machine runs {short(proven)}, but could not be told so: no connection for {CUT_SECONDS:.0f} s",
+            "see why it can't be reached; it goes back by itself, and the next 'pulumi up' tries again",
+        )
+    raise NotProvenError(
+        f"the machine could not note {short(proven)} as its last good one (exit code {finished.code})",
+        "see that /oem can be written and has space; without the note the machine goes back by itself",
+    )
+
+
+def _put_object_back(request: Request, progress: Progress, good: LastGood) -> str:
+    if not good.content:
+        progress.say(
+            f"the last good config that the machine names is not put back into the object: {good.unknown}; a machine "
+            "that has booted goes back by itself all the same"
+        )
+        return "its object still holds the config that failed"
+    if request.place is None:
+        progress.say("the object can't be put back from here; it still holds the config that failed")
+        return "its object still holds the config that failed"
+    try:
+        request.place.put_back(good.content)
+    except (OSError, NoAccessError) as error:
+        progress.say(f"the object could not be put back: {error}")
+        return "its object still holds the config that failed"
+    progress.say("the object holds the last good config again")
+    return "its object holds the last good config"

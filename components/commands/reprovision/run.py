@@ -1,0 +1,331 @@
+"""Bring one machine to the wanted config, in place, and prove it: `python3 -m components.commands.reprovision`.
+
+Started on the operator's computer by the `Reprovision` resource. Reads one JSON document on stdin (`Request`), writes
+progress to stderr, and at the end one JSON document to stdout (`record`). Exit 0 only when every proof holds. A request
+that the record of the last run answers already touches nothing.
+
+1. See that the object holds the wanted config, and wait for the machine's first answer. 2. Drain the machine and run
+`scripts/stage.sh`: it does nothing when the stamp is the wanted one (so creation boots once), refuses when the machine
+could not fetch the wanted config, else stages and reboots. 3. Wait for the new boot and its proofs (`proof`).
+4. Run the health checks. 5. Confirm: the config is the machine's last good one now. Restore its service.
+When 3 or 4 fail on a machine that has a last good config, it is brought back to that (`way_back`), and the run fails.
+A machine that pulls does all of it by itself: it is left alone, or waited for (`pulling`).
+One that runs the wanted config from before that was salted gets its new id first, and then runs it (`salting`).
+
+Killed at any point, the next `pulumi up` runs it again from the start and converges:
+- before or while staging: nothing has happened, or the same staging is set once more;
+- staged, not yet rebooted: staged again, or unstaged when the wanted config has become the running one;
+- during the reboot and the wait: it waits for the machine, which has the stamp then, or is staged, or went back;
+- after the proof: the stamp is found, the proofs are checked again, nothing reboots.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from components.commands import sign
+from components.commands.objects.folder import NoAccessError
+from components.commands.reprovision import pulling, service
+from components.commands.reprovision import rollback as way_back
+from components.commands.reprovision.health import check_health
+from components.commands.reprovision.host_key import pin
+from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
+from components.commands.reprovision.record import Record
+from components.commands.reprovision.request import NotProvenError, Outputs, Progress, Request, within
+from components.commands.reprovision.salting import with_salted_id
+from components.commands.reprovision.waiting import Console, await_boot
+from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE, answers, run_script
+from components.commands.untrusted import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from components.commands.reprovision.rollback import LastGood
+    from components.commands.ssh_session import Finished
+
+REFUSED, GOING_BACK = 3, 5  # stage.sh's exit codes
+MOST_DIAGNOSED = 10_240  # bytes of a journal or a console: see `request.MOST_TOLD`
+RESTARTS = 3  # of a machine, while it is proven
+MOST_LINES, LONGEST_LINE = 12, 250  # of the preview, in the outputs
+STAYS = ("replace", "ignore")  # lifecycles that never stage anything
+
+
+def reprovision(request: Request, progress: Progress, proven: Collection[str] = ()) -> Outputs:
+    """Walk the steps of the module's docstring. Raises `NotProvenError`.
+
+    `proven` are the SHA-512 sums (hex) of the objects that were proven on this machine before.
+    """
+    if request.pull == "no" or (request.pull and request.lifecycle in STAYS):
+        return pulling.leave_alone(request, progress)
+    progress.say(f"wanted {short(request.config_id)}")
+    if request.pull == "report":
+        return pulling.await_report(request, progress)
+    if request.pull == "ssh" and (pulled := pulling.await_stamp(request, progress)) is not None:
+        return _prove(request, progress, pulled, rebooted=False, may_go_back=False)
+    if request.lifecycle in STAYS:
+        state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
+        state = with_salted_id(request, progress, state)
+        if state.stamp != request.config_id:
+            return _pending(request, progress, state)
+    _check_signature(request)
+    _write_object_again(request, progress)
+    state, rebooted, good, lost = _stage_when_reached(request, progress, proven)
+    try:
+        outputs = _prove(request, progress, state, rebooted=rebooted, may_go_back=good is not None)
+        way_back.confirm(request, progress)
+    except NotProvenError as failure:
+        if good is None or not failure.goes_back:
+            raise
+        diagnose(request)
+        back = way_back.go_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
+        service.restore(request, progress)
+        raise NotProvenError(f"{failure}; {back}", failure.advice, goes_back=False) from None
+    service.restore(request, progress)
+    progress.say(
+        f"proven: {request.config_id[:12]} on {outputs.os_version}"
+        + (
+            f" (the reboot updated it from {state.os_version})"
+            if state.os_version not in ("", outputs.os_version)
+            else ""
+        )
+        + (f", down for {outputs.downtime_seconds} s" if rebooted else "")
+    )
+    return replace(outputs, lost=lost)
+
+
+def _prove(request: Request, progress: Progress, state: MachineState, *, rebooted: bool, may_go_back: bool) -> Outputs:
+    """The proofs and the health checks, in the new boot when there is one to come."""
+    left_at = time.monotonic()
+    before = state if rebooted else None
+    if rebooted:
+        state = await_boot(
+            request,
+            progress,
+            old_boot=state.boot_id,
+            config_id=request.config_id,
+            seconds=request.timeout,
+            # without a way back, the machine's own next try is all there is to wait for
+            console=Console(request.console_log) if may_go_back else None,
+        )
+    else:
+        progress.say("runs the wanted config already, no reboot")
+    for _ in range(RESTARTS):
+        try:
+            _check(request, progress, state, before)
+            break
+        except NotProvenError:
+            # what goes down fails its checks: that says nothing about its config
+            now = _look_again(request, progress)
+            if now is None or now.boot_id == state.boot_id:
+                raise
+            progress.say("the machine has restarted meanwhile, proving it again")
+            state = now
+    else:
+        _check(request, progress, state, before)
+    return _outputs(state, round(time.monotonic() - left_at, 1) if rebooted else 0.0)
+
+
+def _check(request: Request, progress: Progress, state: MachineState, before: MachineState | None) -> None:
+    """The proofs of a machine that has settled, then its health. Raises `NotProvenError`."""
+    missing = missing_proof(
+        state,
+        request.config_id,
+        object_sha512=request.object_sha512,
+        before=before,
+        allow_degraded=request.allow_degraded,
+    )
+    if missing is not None:
+        raise NotProvenError(missing.message, missing.advice)
+    if (before or state.staged_object) and ran_object(state, request.object_sha512) is None:
+        progress.say("warning: the stamp alone says what runs: Ignition's messages, with the object's hash, are gone")
+    if state.failed_units:
+        progress.say("warning: degraded, failed units: " + ", ".join(state.failed_units))
+    check_health(request, progress)
+
+
+def _look_again(request: Request, progress: Progress) -> MachineState | None:
+    """The machine as it is now, back from a restart if it is in one; None where it does not answer soon."""
+    try:
+        return await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=CUT_SECONDS)
+    except NotProvenError:
+        return None
+
+
+def _outputs(state: MachineState, downtime: float) -> Outputs:
+    return Outputs(
+        config_id=state.stamp,
+        boot_id=state.boot_id,
+        os_version=state.os_version,
+        host_key=state.host_key,
+        downtime_seconds=downtime,
+        failed_units=state.failed_units,
+        ended_at=time.time(),
+    )
+
+
+def _pending(request: Request, progress: Progress, state: MachineState) -> Outputs:
+    """A machine that stays on another config: fine for `ignore`; `replace` never changes a machine in place."""
+    runs = state.stamp[:12] or "(none)"
+    if request.lifecycle == "ignore":
+        progress.say(f"pending: the machine stays on config id {runs}, {request.config_id[:12]} is wanted")
+        return _outputs(state, 0.0)
+    raise NotProvenError(
+        f"the machine is on config id {runs}, not on {request.config_id[:12]}, and 'replace' changes none in place",
+        "replace it by name (pulumi up --replace URN; pulumi stack --show-urns), or choose the lifecycle 'reset'",
+        goes_back=False,
+    )
+
+
+def _check_signature(request: Request) -> None:
+    """What a machine that takes signed configs would check itself, for one that is pushed to."""
+    if request.signers:
+        why = sign.problem(
+            request.content,
+            machine=request.machine,
+            address=request.source,
+            config_id=request.config_id,
+            keys=request.signers,
+        )
+        if why:
+            raise NotProvenError(
+                f"the object is none to stage: {why}",
+                f"nothing was staged; see who else writes this stack's state, and run "
+                f"'pulumi up --replace' for {request.machine}-signature",
+                goes_back=False,
+            )
+
+
+def _write_object_again(request: Request, progress: Progress) -> None:
+    """An earlier failure put the last good config back behind Pulumi's back: a new try needs the wanted one there."""
+    try:
+        if request.place is not None and request.place.put(request.content):
+            progress.say("the object held another config: wrote the wanted one again")
+    except NoAccessError as error:
+        # Pulumi wrote it, and the machine checks it: what is missing is the way to heal one that can't boot.
+        progress.say(f"the object can't be put back from here, should this config fail: {error}")
+    except OSError as error:
+        raise NotProvenError(
+            f"the object can't be written: {error}", "nothing was staged; run 'pulumi up' again", goes_back=False
+        ) from None
+
+
+def _stage_when_reached(
+    request: Request, progress: Progress, proven: Collection[str]
+) -> tuple[MachineState, bool, LastGood | None, tuple[str, ...]]:
+    """Wait for the machine and run stage.sh.
+
+    Its state before, whether it now reboots, what it could go back to, and what it loses that no config declares.
+    A connection that breaks on the way may have staged or not: look at the machine again, then stage again.
+    """
+    values = {
+        "CONFIG_ID": request.config_id,
+        "LIFECYCLE": request.lifecycle,
+        "SOURCE": request.fetched_from,
+        "OBJECT_SHA512": request.object_sha512,
+        "OBJECT_BYTES": str(len(request.content.encode())),
+        "WAY_BACK_WANTED": "yes" if request.rollback_after else "no",
+        "OEM_CONFIG": base64.b64encode(request.oem_config.encode()).decode(),
+        "KEEP": request.keep,
+        "DECLARED": request.declared,
+        "OS_UPDATE": request.os_update,
+        "OWNER": request.owner,
+        "TAKE_OVER": "yes" if request.take_over else "no",
+        "PROVEN": tuple(proven),
+        "MOST_CONTENT": str(way_back.MOST_CONTENT),
+    }
+    drained, old_boot = False, ""
+    lost: tuple[str, ...] = ()
+    for _ in range(3):
+        state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
+        state = with_salted_id(request, progress, state)
+        if (state.stamp != request.config_id or state.unwiped) and not drained:
+            service.drain(request, progress)
+            drained = True
+        finished = run_script(
+            request.target,
+            ("staging.sh", "keep.sh", "preview.sh", "stage.sh"),
+            values,
+            timeout=request.timeout,
+            most=way_back.MOST_CONTENT // 3 * 4 + MOST_BYTES,
+            on_error_line=progress.say,
+        )
+        lost = _lost(finished) or lost  # the connection may have broken right after the reboot was ordered
+        if finished.code == 0 and (staged := finished.value("staged")):
+            return state, staged == "yes", way_back.last_good(finished, proven), lost
+        if finished.code == GOING_BACK:
+            old_boot = state.boot_id
+            continue
+        if finished.code != UNREACHABLE:
+            break
+        progress.say("the connection broke while staging, looking again")
+    if drained and finished.code != UNREACHABLE:
+        service.restore(request, progress)
+    if finished.code == REFUSED:
+        raise NotProvenError("the re-run was refused, nothing was staged", "see the way out above", goes_back=False)
+    raise NotProvenError(
+        f"staging failed (exit code {finished.code})",
+        "staging can be repeated: mend what its last line complains about and run 'pulumi up' again",
+        goes_back=False,
+    )
+
+
+def _lost(finished: Finished) -> tuple[str, ...]:
+    """What the preview says of files that no config declares. It comes from the machine: bounded, and printable."""
+    return tuple(printable(line)[:LONGEST_LINE] for line in finished.values("lost")[:MOST_LINES])
+
+
+def diagnose(request: Request) -> None:
+    """Print the machine's journal where it can be reached, and the console's last lines where there are any."""
+    if answers(request.target):
+        request.target.connection.renew()
+        finished = run_script(request.target, "diagnose.sh", {}, timeout=30)
+        for line in within(finished.lines, MOST_DIAGNOSED):
+            print(line, file=sys.stderr)
+    tail = Console(request.console_log).tail()
+    if not tail:
+        if request.console_hint:
+            print(f"its console: {request.console_hint}", file=sys.stderr)
+        return
+    print(f"last lines of its console, {request.console_log}:", file=sys.stderr)
+    for line in within(tail, MOST_DIAGNOSED):
+        print("    " + line, file=sys.stderr)
+
+
+def main() -> int:
+    """Read the request, reprovision, print the outputs. Exit codes: 0 proven, 1 not proven, 2 not a request."""
+    try:
+        request = Request.from_json(json.load(sys.stdin))
+    except (ValueError, KeyError, TypeError) as error:
+        print(f"reprovision: stdin is not a request: {error}", file=sys.stderr)
+        return 2
+    before = Record.previous(os.environ)
+    if before is not None and before.answers(request):
+        print(before.text())
+        return 0
+    progress = Progress(request.machine)
+    Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pin(request, before.host_keys if before is not None and before.is_of(request) else ())
+        with request.target.connection.share():
+            outputs = reprovision(request, progress, before.objects if before is not None else ())
+    except NotProvenError as failure:
+        if failure.goes_back:  # else there was nothing to look at, or that has been done
+            diagnose(request)
+        _fail(request, str(failure), failure.advice)
+    except FileNotFoundError:
+        _fail(request, "there is no ssh client on this computer", "install OpenSSH's client")
+    print(Record.of(request, outputs, before).text())
+    return 0
+
+
+def _fail(request: Request, message: str, advice: str) -> NoReturn:
+    message, advice = shortened(message), shortened(advice)
+    print(f"{request.machine}: {message}\n{request.machine}: {advice}", file=sys.stderr)
+    raise SystemExit(1)

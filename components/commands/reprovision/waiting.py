@@ -1,0 +1,293 @@
+"""Waiting for a machine that reboots, with an end, and with the refusals that waiting won't change.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.commands.reprovision.host_key import (
+    is_pinned,
+    pin_from_console,
+    say_first_contact,
+    unpin_machine_before,
+)
+from components.commands.reprovision.proof import MachineState, read_state, short
+from components.commands.reprovision.request import NotProvenError
+from components.commands.ssh_session import (
+    TALKED_TOO_MUCH,
+    UNREACHABLE,
+    Doorbell,
+    Finished,
+    jump_host_trouble,
+    run_script,
+)
+from components.commands.untrusted import printable, shortened
+
+if TYPE_CHECKING:
+    from components.commands.reprovision.request import Progress, Request
+
+POLL_SECONDS = 0.3
+MOVES_SECONDS = 60  # an address that was moved in a cloud leads to the machine before for so long at most
+LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
+REFUSED_SECONDS = 12  # for what is no matter of how far a boot has got
+CONSOLE_LINES = 25
+CONSOLE_BYTES = 262_144  # a machine may write on its console without end
+# Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
+_EMERGENCY = re.compile(r"Press Enter for emergency shell|Entering emergency mode")
+# systemd about the units after a failed one: in the initramfs so many that the failure itself would not be shown
+_FOLLOWS = re.compile(
+    r"systemd\[1\]: (Dependency failed for|\S+: (Job \S+ failed with result 'dependency'|Triggering OnFailure=))"
+)
+_SSH_IS_UP = re.compile(r"SSH host key: SHA256:")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reason:
+    """Why OpenSSH's client got no session, by its own words: what to raise after a while, with `{user}` filled in.
+
+    `may_pass`: the end of a boot may change it.
+    """
+
+    words: str
+    message: str
+    advice: str
+    may_pass: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it is waited for."""
+        return LOGIN_REFUSED_SECONDS if self.may_pass else REFUSED_SECONDS
+
+
+_REASONS = (
+    _Reason(
+        words=r"Too many authentication failures",
+        message="the machine refuses the login of {user}, as too many keys were offered to it",
+        advice="ssh-agent offers its keys one by one, and six at most are heard: name the right one (flatcar:ssh)",
+    ),
+    _Reason(
+        words=r"Unable to negotiate|no matching ",
+        message="this computer's ssh and the machine's sshd have no algorithm in common",
+        advice="compare 'ssh -Q cipher' (kex, HostKeyAlgorithms) here with the sshd_config in the machine's config",
+    ),
+    _Reason(
+        words=r"Session open refused by peer|channel \d+: open failed",
+        message="the machine lets {user} log in, but opens no session",
+        advice="look at MaxSessions in its sshd_config: it must not be 0",
+    ),
+    _Reason(
+        words=r"Permission denied",
+        may_pass=True,
+        message="the machine refuses the login of {user}",
+        advice="the SSH key in the machine's running config is not one of those offered here (flatcar:ssh, ssh-agent)",
+    ),
+)
+
+
+class Console:
+    """The machine's serial console where a file on this computer has it; `shows_…` looks at what is new since."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path) if path else None
+        self._start = self._size()
+
+    def shows_emergency(self) -> bool:
+        """Whether the initramfs has given up since, as far as the console's end shows it."""
+        return _EMERGENCY.search(self._text()) is not None
+
+    def times_ssh_came_up(self) -> int:
+        """How often the machine has told its SSH host key since: its server is up then, or will be in a moment."""
+        return len(_SSH_IS_UP.findall(self._text()))
+
+    def tail(self) -> list[str]:
+        """The last lines without control characters and what only follows from a failure; [] where there is no file."""
+        lines = deque(
+            (line for line in self._text(since=0).splitlines() if not _FOLLOWS.search(line)), maxlen=CONSOLE_LINES
+        )
+        return [shortened(printable(line.rstrip()), 400) for line in lines]
+
+    def _size(self) -> int:
+        try:
+            return self._path.stat().st_size if self._path else 0
+        except OSError:
+            return 0
+
+    def _text(self, since: int | None = None) -> str:
+        if self._path is None:
+            return ""
+        try:
+            with self._path.open("rb") as console:
+                end = console.seek(0, os.SEEK_END)
+                console.seek(max(self._start if since is None else since, end - CONSOLE_BYTES))
+                return console.read(CONSOLE_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+
+def await_boot(
+    request: Request,
+    progress: Progress,
+    *,
+    old_boot: str,
+    config_id: str,
+    seconds: float,
+    console: Console | None = None,
+    is_patient: bool = False,
+) -> MachineState:
+    """The state of the machine once it answers in another boot than `old_boot` ("": in any).
+
+    With the stamp `config_id` it also has to have settled; without it there is nothing to wait for, and a machine whose
+    start-up hangs must still be open for a better config. With a `console`, an emergency on it ends the waiting.
+    `is_patient`: a machine that lets nobody in is waited for as well, as it goes back by itself.
+    A reserved address may lead to the machine that this one replaces for a while: that one's key is not pinned anew.
+    Raises `NotProvenError` after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    refused_since: float | None = None
+    seen = "it never answered"
+    going_down = False
+    # a local machine's address is its own
+    moves_until = 0.0 if request.console_log or is_pinned(request) else time.monotonic() + MOVES_SECONDS
+    boots, booted = Console(request.console_log), 0
+    with Doorbell(request.target) as door:
+        while (remaining := deadline - time.monotonic()) > 0:
+            if (count := boots.times_ssh_came_up()) > booted:
+                booted = count
+                door.start_over()  # attempts from before may hang where they are
+            if not door.answered(POLL_SECONDS):
+                if console is not None and console.shows_emergency():
+                    raise NotProvenError(
+                        "Ignition failed in the initramfs: its last lines are on the console",
+                        "mend the config; the console's lines above say what Ignition could not do",
+                    )
+                seen = "no answer" if not old_boot else "rebooting, no answer"
+                going_down = False
+                progress.say(seen)
+                seen += f" ({door.trouble})" if door.trouble else ""
+                continue
+            pin_from_console(request, progress)
+            is_first = not is_pinned(request)
+            request.target.connection.renew()  # the one before may lead to a boot that is gone
+            finished = run_script(
+                request.target,
+                ("ran.sh", "state.sh"),
+                {
+                    "OLD_BOOT": old_boot,
+                    "CONFIG_ID": config_id,
+                    "SETTLE": str(max(1, int(min(remaining, 120)))),
+                    "SOURCE": request.fetched_from,
+                },
+                timeout=min(remaining, 150),
+            )
+            state = read_state(finished)
+            if state is None:
+                try:
+                    refused_since = look_at_refusal(finished, request, refused_since)
+                    seen = _without_session(finished, request)
+                except NotProvenError as refusal:
+                    if not is_patient:
+                        raise
+                    seen = str(refusal)
+            elif time.monotonic() < moves_until and unpin_machine_before(request):
+                seen = "the address still leads to the machine before"
+                is_first = False
+            elif state.boot_id == old_boot:
+                seen = "still in the old boot, shutting down"
+                going_down = True
+            elif state.system == "stopping":
+                seen = "shutting down"
+            elif state.stamp == config_id and not state.is_settled:
+                seen = f"up, {state.system or 'starting'}" + (
+                    f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
+                )
+            else:
+                if is_first:
+                    say_first_contact(request, progress)
+                progress.say(f"up on {short(state.stamp)}, {state.system}")
+                return state
+            if is_first:
+                say_first_contact(request, progress)
+            progress.say(seen)
+            time.sleep(POLL_SECONDS)
+    if moves_until:
+        unpin_machine_before(request)
+    if going_down:
+        raise NotProvenError(
+            f"the machine was still going down after {seconds:.0f} s",
+            "see what hangs with 'systemctl list-jobs' there; it reboots in the end, into what its object holds",
+        )
+    if seen.startswith("up, "):
+        raise NotProvenError(
+            f"the machine did not finish its start within {seconds:.0f} s; last seen: {seen}",
+            "look at those units with 'systemctl list-jobs' and 'systemctl status' there; mend them in the config",
+        )
+    raise NotProvenError(
+        f"the machine {'was not back' if old_boot else 'did not answer'} within {seconds:.0f} s; last seen: {seen}",
+        "see that it is on and that its SSH port can be reached from here, then run 'pulumi up' again; one that can't "
+        "fetch or parse its config tries again by itself, and a mended config heals it",
+    )
+
+
+def _without_session(finished: Finished, request: Request) -> str:
+    """What was seen of a server that greets, but gives no session. Raises for a jump host that nothing will change."""
+    jump_host = request.target.jump_host
+    if finished.code != UNREACHABLE or not jump_host or not (why := jump_host_trouble(request.target)):
+        return "answers, but no session yet" + (f": {said}" if (said := _said(finished)) else "")
+    if "forwarding failed" in why or "open failed" in why:
+        return "no answer through the jump host"
+    if "verification failed" in why or "Permission denied" in why:
+        raise NotProvenError(
+            f"the jump host {jump_host} lets nobody through from here: {why}",
+            f"'ssh {jump_host.partition(':')[0]}' has to work without a question: its key in your known_hosts, yours "
+            "in its authorized_keys and in ssh-agent or ~/.ssh/config",
+        )
+    return f"no way through the jump host: {why}"
+
+
+def _said(finished: Finished, words: str = "") -> str:
+    """The line that tells why there is no session: the one with `words`, else the last one."""
+    lines = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
+    told = [line for line in lines if re.search(words, line) and not line.startswith("Disconnected from ")]
+    return shortened((told or [""])[-1], 300)
+
+
+def look_at_refusal(finished: Finished, request: Request, since: float | None) -> float | None:
+    """Raise for refusals that waiting won't change; else when a session was first refused, None for other troubles."""
+    if "HOST IDENTIFICATION HAS CHANGED" in finished.stderr or "Host key verification failed" in finished.stderr:
+        raise NotProvenError(
+            f"the SSH host key of {request.target.host} is not the pinned one: another machine, or someone in between",
+            "compare it with the machine's console; only if it is right, name it as the machine's host_key in the "
+            f"stack's config, and remove the other one from {request.target.known_hosts}",
+        )
+    if finished.code == TALKED_TOO_MUCH:
+        raise NotProvenError(_said(finished), "log in by hand and look at what it prints; trust nothing that it says")
+    said = _said(finished)
+    if finished.code in (1, 126, 127) and "sudo" in said:
+        raise NotProvenError(
+            f"{request.target.user} can't become root by sudo without a password: {said}",
+            "log in as 'core', or give the user a sudoers entry in the config",
+        )
+    reason = next((reason for reason in _REASONS if re.search(reason.words, finished.stderr)), None)
+    if reason is not None and finished.code == UNREACHABLE:
+        said = _said(finished, reason.words)
+    elif finished.code < UNREACHABLE and not finished.began:
+        reason = _Reason(
+            words="",
+            message="the login shell of {user} ended before it ran anything, with exit code " + str(finished.code),
+            advice="give the user a shell in the machine's config, and look at what that runs at its start",
+        )
+    else:
+        return None
+    since = time.monotonic() if since is None else since
+    if time.monotonic() - since > reason.seconds:
+        message = reason.message.format(user=request.target.user)
+        raise NotProvenError(f"{message}: {said}" if said else message, reason.advice)
+    return since

@@ -1,0 +1,201 @@
+"""What the Ignition config of a machine that pulls gets: the agent, its settings, and what makes the object checkable.
+
+Imported by `ignition_object`. The agent is `scripts/pull.sh`; it takes a new config by the settings in that config, so
+all that is needed to take it lies in the object. The object's own address is filled in last, and after it a checksum of
+the whole text.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import shlex
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
+from components.commands.ssh_session import script_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from components.commands.reprovision.request import HealthCheck
+    from components.payload.lifecycle import IgnitionConfig
+    from components.settings.lifecycle import Lifecycle
+    from components.settings.pull import PullSettings
+
+FOLDER = "/etc/flatcar/pull"
+INTERVAL = f"{FOLDER}/interval"
+"""Written before the config id is taken: that a machine pulls, and how often, is part of its config."""
+PARTS = (
+    "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "ran.sh", "keep.sh", "preview.sh", "stage.sh",
+    "confirm.sh", "health.sh",
+)  # fmt: skip
+SIGNERS = f"{FOLDER}/signers"
+"""Who may sign this machine's next config, as ssh-keygen reads it. Written before the config id is taken, too: signers
+count once a machine runs the config that names them."""
+ADDRESS = "@flatcar-object-address@"
+"""Stands for the object's address until that is known."""
+_SUM = NO_SUM.rstrip("0")
+_LOOK_SERVICE = f"""\
+[Unit]
+Description=Ask the object of this machine for another config, and take it
+RequiresMountsFor=/oem /boot
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=exec
+ExecStart=/usr/bin/bash {FOLDER}/pull.sh look
+"""
+_LOOK_TIMER = """\
+[Unit]
+Description=When to ask the object of this machine for another config
+
+[Timer]
+OnBootSec={first}
+OnUnitInactiveSec={pause}
+RandomizedDelaySec={random}
+AccuracySec=1s
+Unit=flatcar-pull.service
+
+[Install]
+WantedBy=timers.target
+"""
+# Type=exec: `systemctl is-system-running --wait` would wait for a start that waits for it
+_PROVE_SERVICE = f"""\
+[Unit]
+Description=Prove a config that this machine pulled
+RequiresMountsFor=/oem /boot
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=exec
+ExecStart=/usr/bin/bash {FOLDER}/pull.sh prove
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def with_pull(
+    config: IgnitionConfig,
+    settings: PullSettings,
+    *,
+    machine: str,
+    lifecycle: Lifecycle,
+    keep: Sequence[str],
+    rollback: bool,
+    pointer: str,
+    health: Sequence[HealthCheck],
+    allow_degraded: bool,
+    timeout: int,
+    login_user: str,
+    os_update: str,
+    owner: str,
+) -> IgnitionConfig:
+    """The config with an agent, without its address, signature and checksum (`text_at`).
+
+    `pointer` is what a host without user data has in /oem/config.ign, a function of `ADDRESS`; "" for other machines.
+    """
+    inside = [check for check in health if check.vantage == "machine"]
+    text = _shell(
+        {
+            "MACHINE": machine,
+            "LIFECYCLE": lifecycle.value,
+            "KEEP": keep,
+            "WAY_BACK_WANTED": "yes" if rollback else "no",
+            "POINTER": pointer,
+            "ALLOW_DEGRADED": "yes" if allow_degraded else "no",
+            "TIMEOUT": str(timeout),
+            "LOGIN_USER": login_user,
+            "OS_UPDATE": os_update,
+            "OWNER": owner,
+            "WINDOWS": [f"{first}-{end}" for first, end in settings.windows],
+            "JITTER": str(settings.jitter),
+            "LOCK_URL": settings.lock,
+            "LOCK_GROUP": settings.lock_group,
+            "REPORT": settings.report,
+            "KINDS": [check.kind for check in inside],
+            "SUBJECTS": [check.subject.replace("{address}", "127.0.0.1") for check in inside],
+            "EXPECTED": [check.expected for check in inside],
+            "SECONDS_EACH": [str(check.seconds) for check in inside],
+        }
+    )
+    known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if settings.signing_keys else [])]
+    files = [
+        *(_file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
+        # the agent reads it out of an object by this very form
+        _file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
+        _file(f"{FOLDER}/object", {"source": "data:," + quote("\n".join(known) + "\n")}, 0o600),
+    ]
+    timer = _LOOK_TIMER.format(
+        first=min(60, settings.interval), pause=settings.interval * 9 // 10, random=settings.interval // 10
+    )
+    units = [
+        {"name": "flatcar-pull.service", "contents": _LOOK_SERVICE},
+        {"name": "flatcar-pull.timer", "enabled": True, "contents": timer},
+        {"name": "flatcar-pull-proof.service", "enabled": True, "contents": _PROVE_SERVICE},
+    ]
+    # Presets are applied when the machine id is new: the lifecycle `flag` needs the links.
+    links = [
+        {
+            "path": f"/etc/systemd/system/{target}.wants/{unit}",
+            "target": f"/etc/systemd/system/{unit}",
+            "overwrite": True,
+        }
+        for target, unit in (
+            ("timers.target", "flatcar-pull.timer"),
+            ("multi-user.target", "flatcar-pull-proof.service"),
+        )
+    ]
+    storage, systemd = config.get("storage", {}), config.get("systemd", {})
+    return {
+        **config,
+        "storage": {
+            **storage,
+            "files": [*storage.get("files", []), *files],
+            "links": [*storage.get("links", []), *links],
+        },
+        "systemd": {**systemd, "units": [*systemd.get("units", []), *units]},
+    }
+
+
+def signers_file(settings: PullSettings) -> str:
+    """What `SIGNERS` holds, without the last newline; "" for a machine that takes unsigned configs."""
+    return allowed_signers(settings.signers).rstrip("\n")
+
+
+def addressed(text: str, source_url: str) -> str:
+    """The object's text with its own address in it: what is signed."""
+    return text.replace(quote(ADDRESS), quote(source_url))
+
+
+def text_at(text: str, source_url: str, signature: str = "") -> str:
+    """The object's text with its own address in it, its signature where it has one, and a checksum over all of that.
+
+    The checksum is the last one made and the first one checked; it is not part of what is signed.
+    """
+    whole = addressed(text, source_url)
+    if signature:
+        whole = whole.replace(NO_SIGNATURE, signature)
+    return whole.replace(NO_SUM, _SUM + hashlib.sha256(whole.encode()).hexdigest())
+
+
+def _file(path: str, contents: Mapping[str, str], mode: int) -> dict[str, object]:
+    return {"path": path, "overwrite": True, "mode": mode, "contents": contents}
+
+
+def _compressed(part: str) -> dict[str, str]:
+    data = gzip.compress(script_text(part).encode(), 9, mtime=0)
+    return {"source": "data:;base64," + base64.b64encode(data).decode(), "compression": "gzip"}
+
+
+def _shell(values: Mapping[str, str | Sequence[str]]) -> str:
+    lines = []
+    for name, value in values.items():
+        quoted = shlex.quote(value) if isinstance(value, str) else f"({' '.join(map(shlex.quote, value))})"
+        lines.append(f"{name}={quoted}\n")
+    return "".join(lines)

@@ -1,0 +1,113 @@
+"""Platform: virtual machines in QEMU on this computer, without root and without libvirt.
+
+The machine is a `local.Command` that runs `components.commands.qemu`; a supervisor process owns QEMU from then on.
+A machine that is off when the program runs (killed, crashed, switched off from inside, computer restarted) shows as an
+update of that Command, "power_on" being one higher, and `pulumi up` starts it again on the same disk.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pulumi
+from pulumi_command import local
+
+from components.commands.qemu import machine as qemu
+from components.commands.qemu.state import CONSOLE, MachineError, read_record
+from components.config.local_files import machines_dir
+from components.platforms import PlatformMachine
+
+_NAME = re.compile(r"(?!(objects|known_hosts|login_key)$)[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def objects_dir() -> Path:
+    """Return the folder for the objects of this stack's machines, beside their state."""
+    return machines_dir() / "objects"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qemu:
+    """Machines on this computer. Image and disk size count when a machine is made, memory and cpus at each power-on.
+
+    A change of any of them never replaces a machine: it shows as an update that says what it left as it was.
+    """
+
+    image: Path
+    """Base image, qcow2 or raw, never written: `flatcar_production_qemu_image.img` or the stand-in."""
+    directory: Path
+    """State of the machines, one folder each; usually `machines_dir()`."""
+    objects: Path | None = None
+    """The `LocalFolder` store's folder, served over TFTP to each machine as far as it is its own."""
+    memory_mib: int = 1024
+    """Flatcar needs 2048."""
+    cpus: int = 2
+    disk_gib: int | None = None
+    """Size of a new disk in GiB; the image's own when None."""
+    accel: str = "auto"
+    """"kvm", "tcg", or "auto": KVM when a test guest boots in it."""
+
+    @property
+    def ignition_platform(self) -> str:
+        """Ignition's name of the platform."""
+        return "qemu"
+
+    @property
+    def login_user(self) -> None:
+        """No metadata here: SSH keys come with the config."""
+
+    def create(
+        self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+    ) -> PlatformMachine:
+        """Declare the machine `name`; see `Platform.create`. Deleting it removes its disk."""
+        if not _NAME.fullmatch(name):
+            raise pulumi.RunError(
+                f"{name!r} can't name a machine: letters, digits and . _ - after a letter or digit, "
+                "and not objects, known_hosts or login_key, which lie beside the machines"
+            )
+        directory = self.directory / name
+        try:
+            record = read_record(directory)
+            power_on = qemu.plan_power_on(directory)
+            spec = qemu.Spec(
+                directory=str(directory),
+                image=str(self.image),
+                objects=str(self.objects / name) if self.objects is not None else "",
+                memory_mib=self.memory_mib,
+                cpus=self.cpus,
+                disk_gib=self.disk_gib,
+                accel=self.accel,
+                power_on=power_on,
+            )
+            qemu.check(spec)
+        except MachineError as error:
+            raise pulumi.RunError(str(error)) from error
+        if record is None and not self.image.exists():
+            raise pulumi.RunError(
+                f"the machine image {self.image} is missing\n"
+                "  run `make up`, which makes one, or name another with `pulumi config set flatcar:image PATH`"
+            )
+        settings = {key: value for key, value in asdict(spec).items() if value not in (None, "") and key != "user_data"}
+        command = local.Command(
+            name,
+            create="python3 -m components.commands.qemu start",
+            delete="python3 -m components.commands.qemu delete",
+            stdin=pulumi.Output.from_input(user_data).apply(lambda text: json.dumps({**settings, "user_data": text})),
+            logging=local.Logging.STDERR,
+            add_previous_output_in_env=False,
+            # the new machine would get the old one's folder: the old one has to go first
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(delete_before_replace=True), opts),
+        )
+        console = str((directory / CONSOLE).absolute())
+        return PlatformMachine(
+            resource=command,
+            ssh_host=qemu.ADDRESS,
+            # a port once chosen is kept: known at preview, also while the Command is being updated
+            ssh_port=record.ssh_port
+            if record is not None
+            else command.stdout.apply(lambda text: int(json.loads(text.splitlines()[-1])["ssh_port"])),
+            console_log=console,
+            console_hint=f"the file {console}",
+        )

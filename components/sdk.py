@@ -1,0 +1,126 @@
+"""What this program asks of Pulumi's Python SDK beside resources: quick and quiet programs of a thousand machines.
+
+Each trick has its reason beside it: few Outputs, edges and messages, an end as soon as all is done, and no noise when
+something is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pulumi_command import local
+
+ALL_SAID = 32
+"""Exit code on which the language host adds no message of its own (pulumi, sdk/python/cmd/pulumi-language-python)."""
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """A `pulumi.RunError` within is shown and ends the program; without this an "unhandled error" would stand below."""
+    try:
+        yield
+    except pulumi.RunError as error:
+        pulumi.log.error(str(error))
+        sys.exit(ALL_SAID)
+
+
+async def settled(resources: Sequence[pulumi.Resource]) -> None:
+    """Wait until every resource is registered or has failed; failures are reported elsewhere.
+
+    For `pulumi.run`, at a program's end. The SDK's own wait for what a program has left open looks at every unfinished
+    Output each time one finishes: of the time of a thousand machines that was the largest part.
+
+    When a resource has failed, or the user gives up, the engine sends SIGINT to a program that still waits for others:
+    it ends without a word then, where Python would print a traceback.
+    """
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, os._exit, ALL_SAID)
+    await asyncio.gather(*(resource.urn.future() for resource in resources), return_exceptions=True)
+
+
+SDK_DEBUG = "FLATCAR_SDK_DEBUG"
+
+
+def mute_sdk() -> None:
+    """Keep the SDK's debug messages, which `pulumi --debug` alone shows, from the engine; not with $FLATCAR_SDK_DEBUG.
+
+    The program would send 23 of them for each machine, one after the other, and wait for the engine's answer each time.
+    """
+    if not os.environ.get(SDK_DEBUG):
+        pulumi.log.debug = _say_nothing
+
+
+def _say_nothing(
+    msg: str,
+    resource: pulumi.Resource | None = None,
+    stream_id: int | None = None,
+    ephemeral: bool | None = None,
+) -> None:
+    """In the place of `pulumi.log.debug`."""
+
+
+def json_text(document: dict[str, Any]) -> pulumi.Output[str]:
+    """A document with Outputs in it as JSON: `Output.json_dumps`, but constants stay constants.
+
+    The SDK's own makes several Outputs out of every key and every value, and looks at all unfinished Outputs of a
+    program each time when one finishes.
+    """
+    outputs: list[pulumi.Output[Any]] = []
+    _collect(document, outputs)
+    return pulumi.Output.all(*outputs).apply(lambda values: json.dumps(_filled(document, iter(values))))
+
+
+def _collect(value: Any, outputs: list[pulumi.Output[Any]]) -> None:
+    if isinstance(value, pulumi.Output):
+        outputs.append(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            _collect(inner, outputs)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _collect(inner, outputs)
+
+
+def _filled(value: Any, values: Any) -> Any:
+    if isinstance(value, pulumi.Output):
+        return next(values)
+    if isinstance(value, dict):
+        return {name: _filled(inner, values) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_filled(inner, values) for inner in value]
+    return value
+
+
+def all_of(resources: Sequence[local.Command]) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
+    """A `depends_on` that waits until every one of `resources` is done, and records an edge to the last one alone.
+
+    A wave of 250 machines after another has 250 edges so, not 62,500, which would be in the state as well. Order and
+    failure are the same: a resource isn't registered before everything it waits for is, nor when some of that failed.
+    With `--continue-on-error` it is registered, with an edge to one that failed: then the engine leaves it out.
+    """
+    return _registered(tuple(resources)) if len(resources) > 1 else list(resources)
+
+
+@functools.lru_cache(maxsize=8)  # the machines of a wave ask one after the other
+def _registered(resources: tuple[local.Command, ...]) -> asyncio.Future[Sequence[pulumi.Input[pulumi.Resource]]]:
+    async def wait() -> Sequence[pulumi.Input[pulumi.Resource]]:
+        of = resources[-1]
+        for resource in resources:
+            await resource.urn.future()
+            # a preview doesn't know what a Command will print; an update does, unless it failed
+            if not pulumi.runtime.is_dry_run() and not await resource.stdout.is_known():
+                of = resource
+        return [of]
+
+    return asyncio.ensure_future(wait())

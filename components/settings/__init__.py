@@ -1,0 +1,1 @@
+"""What a stack's config says: the stack, its machines, and what is wrong with them."""

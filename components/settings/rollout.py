@@ -1,0 +1,120 @@
+"""Rollouts: in which order, and how many at a time, machines are brought to a new config. Pure; no resources here.
+
+A rollout is a partition of the machines into waves. A wave begins when every machine of the one before it is proven; a
+machine that fails ends the rollout, and those of later waves stay as they are. In the Pulumi graph a place in it is
+`depends_on` from a machine's Reprovision to the Reprovisions in `Place.after`, nothing else: objects, machines and
+whatever else a stack has are made side by side. (An object that is written early does no harm: a machine runs Ignition
+again only when it is staged.) A machine whose config did not change has no step, and so takes no time.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.config.section import Section
+
+_BATCH = re.compile(r"(?:([1-9][0-9]{0,5})|([1-9][0-9]?|100)%)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSettings:
+    """How carefully to go.
+
+    `canary`: so many machines of each config file go first (0: none). `batch`: how many machines a wave has at most, a
+    count or a percentage of all machines (rounded up). `max_unavailable`: how many machines of a wave may be away at
+    the same time (0: all of them). `pause`: seconds to wait between waves. `groups`: the order of groups; machines of
+    different groups are never in one wave. Without it, names give the order.
+    """
+
+    canary: int = 1
+    batch: str = "25%"
+    max_unavailable: int = 0
+    pause: int = 0
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A machine as a rollout sees it. `config` is what it shares with others: a fault in it hits all of them."""
+
+    name: str
+    config: str
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A machine's place: its wave (from 0), the machines to be proven before it, and the seconds to wait then."""
+
+    name: str
+    wave: int
+    after: tuple[str, ...]
+    pause: int
+
+
+def rollout_settings(section: Section) -> RolloutSettings:
+    """Read `flatcar:rollout`; what is wrong goes to the section's problems."""
+    batch = section.text_or_integer("batch", RolloutSettings().batch)
+    if not _BATCH.fullmatch(batch):
+        section.problem("batch", f"has to be a count or a percentage such as 5 or '25%', not {batch!r}")
+        batch = RolloutSettings().batch
+    settings = RolloutSettings(
+        canary=section.integer("canary", RolloutSettings().canary, maximum=1000),
+        batch=batch,
+        max_unavailable=section.integer("max_unavailable", 0, maximum=100000),
+        pause=section.integer("pause", 0, maximum=86400),
+        groups=section.texts("groups"),
+    )
+    section.finish()
+    return settings
+
+
+def plan(settings: RolloutSettings, members: Sequence[Member]) -> list[Place]:
+    """Every machine's place, in the order of the rollout.
+
+    Raises ValueError for a machine whose group is not in `settings.groups`.
+    """
+    waves = _waves(settings, members)
+    places: list[Place] = []
+    before: tuple[str, ...] = ()
+    for number, wave in enumerate(waves):
+        lanes = settings.max_unavailable or len(wave)
+        for index, name in enumerate(wave):
+            first = index < lanes
+            after = before if first else (wave[index - lanes],)
+            pause = settings.pause if first and number > 0 else 0
+            places.append(Place(name=name, wave=number, after=after, pause=pause))
+        before = wave
+    return places
+
+
+def _waves(settings: RolloutSettings, members: Sequence[Member]) -> list[tuple[str, ...]]:
+    if settings.groups:
+        for member in members:
+            if member.group not in settings.groups:
+                raise ValueError(f"machine {member.name} is in group {member.group!r}, which the rollout does not name")
+    size = _size(settings.batch, len(members))
+    ordered = sorted(members, key=lambda member: member.name)
+    waves: list[tuple[str, ...]] = []
+    for group in settings.groups or ("",):
+        rest = [member for member in ordered if member.group == group or not settings.groups]
+        canaries: list[Member] = []
+        for config in dict.fromkeys(member.config for member in rest):
+            alike = [member for member in rest if member.config == config]
+            canaries += alike[: settings.canary]
+        for part in (canaries, [member for member in rest if member not in canaries]):
+            names = [member.name for member in part]
+            waves += [tuple(names[start : start + size]) for start in range(0, len(names), size)]
+    return waves
+
+
+def _size(batch: str, count: int) -> int:
+    if batch.endswith("%"):
+        return max(1, math.ceil(count * int(batch[:-1]) / 100))
+    return int(batch)

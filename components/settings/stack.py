@@ -1,0 +1,219 @@
+"""The stack config as frozen, typed settings. Everything wrong with it fails the preview at once, key by key."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.runtime import config as runtime_config
+
+from components.config.section import Section
+from components.config.values import aws_region_problem
+from components.platforms.aws.settings import AwsSettings, aws_settings
+from components.platforms.digitalocean.settings import (
+    DigitalOceanSettings,
+    digitalocean_settings,
+)
+from components.platforms.host.settings import HostSettings
+from components.settings import ssh
+from components.settings.machine import (
+    MachineSettings,
+    StackWide,
+    existing_files,
+    machine_settings,
+    variables_of,
+)
+from components.settings.machine_files import with_files
+from components.settings.rollout import Member, Place, RolloutSettings, plan, rollout_settings
+from components.settings.ssh import PUBLIC_KEY, SshSettings
+from components.stores.settings import StoreSettings, store_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+PROJECT = "flatcar"
+PLATFORMS = ("qemu", "digitalocean", "aws", "host")
+
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_JUMP_HOST = re.compile(r"([a-z_][a-z0-9_-]{0,31}@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A stack: its machines, and what they share. `secrets` are variables too, masked wherever they would be shown."""
+
+    platform: str
+    machines: tuple[MachineSettings, ...]
+    variables: Mapping[str, str]
+    secrets: Mapping[str, str]
+    files_dir: Path
+    strict: bool
+    rollout: RolloutSettings
+    ssh: SshSettings
+    image: str
+    digitalocean: DigitalOceanSettings | None
+    aws: AwsSettings | None
+    store: StoreSettings
+
+    def places(self) -> list[tuple[MachineSettings, Place]]:
+        """The machines in the order of the rollout, each with its place in it."""
+        by_name = {machine.name: machine for machine in self.machines}
+        return [(by_name[place.name], place) for place in plan(self.rollout, _members(self.machines))]
+
+
+def stack_settings() -> Settings:
+    """The settings of the current stack. Raises `pulumi.RunError` that names every wrong key."""
+    values = runtime_config.CONFIG.get() or runtime_config.get_config_env()
+    secret = {key for key in values if runtime_config.is_config_secret(key)}
+    settings, problems = read_settings(values, secret_keys=secret, root=Path())
+    if settings is None:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} can't be used:{lines}")
+    return settings
+
+
+def read_settings(
+    values: Mapping[str, str], *, secret_keys: Collection[str], root: Path
+) -> tuple[Settings | None, list[str]]:
+    """Settings from the engine's view of stack config (full keys, objects as JSON), and what is wrong with it.
+
+    Keys of other namespaces are left alone, but for `aws:region`, whose shape is looked at. `root` is the project's
+    folder. The settings are None when there are problems.
+    """
+    problems: list[str] = []
+    section = Section(PROJECT, with_files(_decoded(values, problems), root, problems), problems)
+    section.texts("machine_files")
+    problems += [
+        f"{key}: holds a secret; secrets belong under {PROJECT}:secrets, which is masked everywhere"
+        for key in sorted(secret_keys)
+        if key.startswith(PROJECT + ":") and key != f"{PROJECT}:secrets"
+    ]
+    platform = section.choice("platform", PLATFORMS, PLATFORMS[0])
+    login = _ssh(section.section("ssh"))
+    droplets, instances = section.section("digitalocean"), section.section("aws")
+    for other in {"digitalocean": (instances,), "aws": (droplets,)}.get(platform, (droplets, instances)):
+        if other.names():
+            other.problem("", f"is for another platform than {platform!r}, which flatcar:platform names")
+    aws = aws_settings(instances) if platform == "aws" else None
+    if (region := values.get("aws:region")) is not None and (wrong := aws_region_problem(region)) is not None:
+        problems.append(f"aws:region: {wrong}")
+    store = store_settings(section.section("store"), platform, region or "")
+    settings = Settings(
+        platform=platform,
+        digitalocean=digitalocean_settings(droplets, login.public_key) if platform == "digitalocean" else None,
+        aws=aws,
+        store=store,
+        variables=variables_of(section, "variables"),
+        secrets=variables_of(section, "secrets"),
+        files_dir=_folder(section, "files_dir", "cl/files", root),
+        strict=section.flag("strict", True),
+        image=section.text("image"),
+        rollout=rollout_settings(section.section("rollout")),
+        ssh=login,
+        machines=machine_settings(
+            section.section("machines"),
+            StackWide(
+                root=root,
+                platform=platform,
+                aws=aws,
+                store=store,
+                snippets=existing_files(section, "snippets", root),
+            ),
+        ),
+    )
+    section.finish()
+    _check_stack(section, settings)
+    try:
+        plan(settings.rollout, _members(settings.machines))
+    except ValueError as error:
+        section.problem("rollout.groups", str(error))
+    for name in sorted(set(settings.variables) & set(settings.secrets)):
+        section.problem(f"secrets.{name}", "is a variable as well; keep one of them")
+    if problems:
+        return None, problems
+    return settings, []
+
+
+def _check_stack(section: Section, settings: Settings) -> None:
+    """Settings of the stack, or of all its machines, of which one would switch the other off."""
+    if settings.image and settings.platform != "qemu":
+        section.problem("image", f"is for machines in QEMU; those on {settings.platform!r} have their own setting")
+    if settings.ssh.port and settings.platform == "qemu":
+        section.problem("ssh.port", "would be asked for every machine, and each one in QEMU has a port of its own")
+    for machine in settings.machines:
+        if settings.ssh.port and machine.host.port not in (HostSettings().port, settings.ssh.port):
+            section.problem(
+                f"machines.{machine.name}.host.port",
+                f"is {machine.host.port}, and flatcar:ssh.port, which counts for all machines, is {settings.ssh.port}; "
+                "take one of them out",
+            )
+        if machine.group and not settings.rollout.groups:
+            section.problem(
+                f"machines.{machine.name}.group", "is in no order: name the groups in flatcar:rollout.groups"
+            )
+    if settings.rollout != RolloutSettings() and settings.machines and all(one.pull for one in settings.machines):
+        section.problem("rollout", "lets nothing wait: every machine pulls; use pull.window, pull.jitter or pull.lock")
+
+
+def _members(machines: tuple[MachineSettings, ...]) -> list[Member]:
+    return [Member(name=machine.name, config=str(machine.config), group=machine.group) for machine in machines]
+
+
+def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    decoded: dict[str, Any] = {}
+    for key, text in values.items():
+        namespace, _, name = key.partition(":")
+        if namespace != PROJECT:
+            continue
+        decoded[name] = text
+        if text.lstrip().startswith(("{", "[")):
+            try:
+                decoded[name] = json.loads(text)
+            except ValueError as error:
+                problems.append(f"{key}: is not valid JSON: {error}")
+                decoded[name] = None
+    return decoded
+
+
+def _folder(section: Section, name: str, default: str, root: Path) -> Path:
+    folder = section.text(name, default)
+    if folder != default and not (root / folder).is_dir():
+        section.problem(name, f"there is no folder {folder}")
+    return Path(folder)
+
+
+def _ssh(section: Section) -> SshSettings:
+    user = section.text("user", "core")
+    if not _USER.fullmatch(user):
+        section.problem("user", f"{user!r} is not a user's name")
+    jump_host = section.text("jump_host")
+    if jump_host and not _JUMP_HOST.fullmatch(jump_host):
+        section.problem("jump_host", f"{jump_host!r} is not [user@]host[:port]")
+    private_key_file = section.text("private_key_file")
+    if private_key_file and not Path(private_key_file).expanduser().is_file():
+        section.problem("private_key_file", f"there is no file {private_key_file}")
+    public_key = section.text("public_key")
+    if private_key_file and not public_key:
+        public = Path(private_key_file + ".pub").expanduser()
+        public_key = public.read_text(encoding="utf-8").strip() if public.is_file() else ""
+        if not public_key:
+            section.problem("public_key", f"is missing, and there is no {private_key_file}.pub beside the private key")
+    elif not private_key_file and not public_key:
+        private_key_file, public_key = ssh.local_key()
+    if public_key and not PUBLIC_KEY.fullmatch(public_key):
+        section.problem("public_key", "is not an SSH public key of one line (ssh-ed25519 AAAA… comment)")
+    port = section.integer("port", 0, maximum=65535)
+    settings = SshSettings(
+        user=user,
+        port=port or None,
+        private_key_file=str(Path(private_key_file).expanduser()) if private_key_file else "",
+        public_key=public_key,
+        jump_host=jump_host,
+    )
+    section.finish()
+    return settings
