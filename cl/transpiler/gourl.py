@@ -179,3 +179,14 @@ def _only_host_characters(text: str) -> None:
     for byte in _bytes(text):
         if byte < 0x80 and byte not in _HOST and byte != 0x25:
             raise UrlError(f"{chr(byte)!r} is not allowed in a host")
+
+
+def without_secrets(url: str) -> str:
+    """A URL to show: without name and password, its query as …; only … when it can't be read as one."""
+    from urllib.parse import urlsplit, urlunsplit  # Python's: what is shown need not be valid
+
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
+    return urlunsplit(parts._replace(query="…" if parts.query else "", netloc=parts.netloc.rpartition("@")[2]))

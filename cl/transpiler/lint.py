@@ -7,15 +7,14 @@ more, a warning about the rest; `allow` takes a rule back where it is meant so.
 
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from cl.transpiler.detect import compose_source, is_ignition
+from cl.transpiler.gourl import without_secrets
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
 from cl.transpiler.report import Diagnostic, Findings, Report, Severity
 from cl.transpiler.variables import Variables
@@ -347,15 +346,10 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
     for path, resource in places:
         source = resource.get("source") or ""
         if source and not source.lower().startswith("data:"):
-            message = f"{_shown(source)} is fetched after the wipe: if it can't be, the machine stays down"
+            message = f"{without_secrets(source).partition('?')[0]} is fetched after the wipe: if it can't be, the machine stays down"
             hint = "put the contents into the config (local:, inline:)"
             subject = (path.partition(".")[0], "source url", source)
             yield Finding(Rule.REMOTE, "warning", path, message, hint, subject)
-
-
-def _shown(source: str) -> str:
-    """A URL without what may be secret in it."""
-    return re.sub(r"//[^/@]*@", "//", source.partition("?")[0])
 
 
 def _login(config: dict[str, Any], user: str | None) -> Iterator[Finding]:
@@ -388,7 +382,6 @@ def _text(file: dict[str, Any]) -> str:
     """The contents of a text file of the config; "" when they are elsewhere."""
     contents = file.get("contents", {})
     try:
-        data = decode_data_url(contents.get("source") or "")
-        return (gzip.decompress(data) if contents.get("compression") == "gzip" else data).decode("utf-8", "replace")
-    except (CheckError, OSError, EOFError, zlib.error):
+        return decode_data_url(contents.get("source") or "", contents.get("compression")).decode("utf-8", "replace")
+    except CheckError:
         return ""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+
 import pytest
 
 from cl.transpiler.gotext import lower, parse_version, quote
-from cl.transpiler.gourl import UrlError, parse_url, query_values
+from cl.transpiler.gourl import UrlError, parse_url, query_values, without_secrets
 from cl.transpiler.ignition.checks import CheckError, data_url, decode_data_url, unit_sections
 
 
@@ -122,3 +125,23 @@ def test_case_folds_one_character_at_a_time() -> None:
 
 def test_quoting_keeps_what_can_be_printed() -> None:
     assert quote('a"\\\n\x01\x7fü\u2028\U000e0001\udcff') == '"a\\"\\\\\\n\\x01\\x7fü\\u2028\\U000e0001\\xff"'
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://name:pass@h:8/a?token=x#f", "https://h:8/a?…#f"),
+        ("http://h/a", "http://h/a"),
+        ("http://[x/a?b", "…"),
+    ],
+)
+def test_a_url_is_shown_without_what_may_be_secret_in_it(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+def test_a_data_url_is_decompressed() -> None:
+    url = "data:;base64," + base64.b64encode(gzip.compress(b"hello")).decode()
+    assert decode_data_url(url, "gzip") == b"hello"
+    assert decode_data_url("data:,hello", "") == b"hello"
+    with pytest.raises(CheckError, match="can't be decompressed"):
+        decode_data_url("data:,hello", "gzip")

@@ -206,29 +206,3 @@ class Butane:
     systemd: Systemd = Systemd()
     boot_device: BootDevice = BootDevice()
     grub: Grub = Grub()
-
-
-__all__ = [
-    "TLS",
-    "BootDevice",
-    "BootDeviceLuks",
-    "BootDeviceMirror",
-    "Butane",
-    "ConfigSection",
-    "Dropin",
-    "File",
-    "Filesystem",
-    "Grub",
-    "GrubUser",
-    "Ignition",
-    "Luks",
-    "Passwd",
-    "PasswdUser",
-    "Quadlet",
-    "Resource",
-    "Security",
-    "Storage",
-    "Systemd",
-    "Tree",
-    "Unit",
-]

@@ -152,11 +152,7 @@ class _Conversion:
     def files(self, files: tuple[nouns.File, ...]) -> tuple[v2.File, ...]:
         return tuple(
             v2.File(
-                filesystem=file.filesystem or "root",
-                group=file.group,
-                overwrite=file.overwrite,
-                path=file.path,
-                user=file.user,
+                **_node(file),
                 append=file.append,
                 contents=self._contents(file.contents, ("storage", "files", index, "contents")),
                 mode=DEFAULT_FILE_MODE if file.mode is None else file.mode,
@@ -217,27 +213,23 @@ def _reference(reference: nouns.Reference) -> v2.Reference:
     return v2.Reference(source=reference.source, verification=_verification(reference.verification))
 
 
+def _node(node: nouns.File | nouns.Directory | nouns.Link) -> dict[str, Any]:
+    """The fields that files, directories and links share."""
+    return {
+        "filesystem": node.filesystem or "root",
+        "group": node.group,
+        "overwrite": node.overwrite,
+        "path": node.path,
+        "user": node.user,
+    }
+
+
 def _directory(directory: nouns.Directory) -> v2.Directory:
-    return v2.Directory(
-        filesystem=directory.filesystem or "root",
-        group=directory.group,
-        overwrite=directory.overwrite,
-        path=directory.path,
-        user=directory.user,
-        mode=DEFAULT_DIRECTORY_MODE if directory.mode is None else directory.mode,
-    )
+    return v2.Directory(**_node(directory), mode=DEFAULT_DIRECTORY_MODE if directory.mode is None else directory.mode)
 
 
 def _link(link: nouns.Link) -> v2.Link:
-    return v2.Link(
-        filesystem=link.filesystem or "root",
-        group=link.group,
-        overwrite=link.overwrite,
-        path=link.path,
-        user=link.user,
-        hard=link.hard,
-        target=link.target,
-    )
+    return v2.Link(**_node(link), hard=link.hard, target=link.target)
 
 
 def _group(group: v2.Group) -> v2.Group:

@@ -169,8 +169,11 @@ _NOT_DATA = re.compile(r"[^!$%&'()*+,\-./0-9:;=?@A-Z_a-z~]")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 
-def decode_data_url(url: str) -> bytes:
-    """The bytes in a `data:` URL. Raises CheckError when it isn't one that Ignition can read."""
+def decode_data_url(url: str, compression: str | None = None) -> bytes:
+    """The bytes in a `data:` URL, decompressed with `compression` "gzip".
+
+    Raises CheckError when it isn't one that Ignition can read.
+    """
     if not url.startswith("data:"):
         raise CheckError("a data URL begins with data:")
     at, quoted_is_next = 5, False
@@ -190,7 +193,18 @@ def decode_data_url(url: str) -> bytes:
     is_base64 = url.startswith(";base64,", at)
     if not is_base64 and url[at : at + 1] != ",":
         raise CheckError("the comma before the data is missing, or what is before it can't be read")
-    return _decode_base64(url[at + 8 :]) if is_base64 else _decode_escaped(url[at + 1 :])
+    data = _decode_base64(url[at + 8 :]) if is_base64 else _decode_escaped(url[at + 1 :])
+    return _decompressed(data) if compression == "gzip" else data
+
+
+def _decompressed(data: bytes) -> bytes:
+    import gzip  # few configs need it
+    import zlib
+
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise CheckError(f"the data can't be decompressed: {error}") from None
 
 
 def _decode_base64(data: str) -> bytes:

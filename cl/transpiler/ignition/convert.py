@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from typing import Any
 
 from cl.transpiler.ignition import v2, v3, v3_checks, v3_config
 from cl.transpiler.ignition.names import json_key
@@ -208,33 +209,22 @@ def _joined(node: v2.Node) -> str:
     return posixpath.normpath(path).replace("//", "/") if path else ""
 
 
-def _node_user(owner: v2.Owner | None) -> v3.NodeUser:
-    return v3.NodeUser(id=owner.id, name=owner.name or None) if owner is not None else v3.NodeUser()
-
-
-def _node_group(owner: v2.Owner | None) -> v3.NodeGroup:
-    return v3.NodeGroup(id=owner.id, name=owner.name or None) if owner is not None else v3.NodeGroup()
+def _node(node: v2.Node) -> dict[str, Any]:
+    """What files, directories and links share: owners and path."""
+    user, group = node.user or v2.Owner(), node.group or v2.Owner()
+    return {
+        "group": v3.NodeGroup(id=group.id, name=group.name or None),
+        "path": _joined(node),
+        "user": v3.NodeUser(id=user.id, name=user.name or None),
+    }
 
 
 def _directory(directory: v2.Directory) -> v3.Directory:
-    return v3.Directory(
-        group=_node_group(directory.group),
-        overwrite=directory.overwrite,
-        path=_joined(directory),
-        user=_node_user(directory.user),
-        mode=directory.mode,
-    )
+    return v3.Directory(**_node(directory), overwrite=directory.overwrite, mode=directory.mode)
 
 
 def _link(link: v2.Link) -> v3.Link:
-    return v3.Link(
-        group=_node_group(link.group),
-        overwrite=link.overwrite,
-        path=_joined(link),
-        user=_node_user(link.user),
-        hard=link.hard or None,
-        target=link.target,
-    )
+    return v3.Link(**_node(link), overwrite=link.overwrite, hard=link.hard or None, target=link.target)
 
 
 def _file(file: v2.File) -> v3.File:
@@ -247,10 +237,8 @@ def _file(file: v2.File) -> v3.File:
     )
     overwrite = True if file.overwrite is None else file.overwrite
     return v3.File(
-        group=_node_group(file.group),
+        **_node(file),
         overwrite=False if file.append else overwrite,
-        path=_joined(file),
-        user=_node_user(file.user),
         append=(contents,) if file.append else (),
         contents=v3.Resource() if file.append else contents,
         mode=file.mode,

@@ -6,11 +6,10 @@ nearest part that is. Source: flatcar/ignition v0.36.2, config/v2_3/types/*.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 
 from cl.transpiler.ignition import v2, values
-from cl.transpiler.ignition.checks import CheckError, check_hash, check_source, unit_sections
+from cl.transpiler.ignition.checks import CheckError, check_source, unit_sections
 from cl.transpiler.report import Findings, Path
 
 SCHEMES = frozenset(("http", "https", "oem", "tftp", "s3", "data"))
@@ -91,12 +90,13 @@ def _source(source: str, path: Path, findings: Findings) -> None:
 
 
 def _verification(verification: v2.Verification, path: Path, findings: Findings) -> None:
-    if verification.hash is None:
-        return
-    try:
-        check_hash(verification.hash, HASHES)
-    except CheckError as error:
-        findings.error(path, str(error))
+    if verification.hash is not None:
+        _problem(values.hash_problem(verification.hash, HASHES), path, findings)
+
+
+def _problem(problem: str | None, path: Path, findings: Findings) -> None:
+    if problem is not None:
+        findings.error(path, problem)
 
 
 # --- users and units -----------------------------------------------------------------------------------------
@@ -112,11 +112,6 @@ def _user(user: v2.User, path: Path, minor: int, findings: Findings) -> None:
         findings.error(path, f"create and {key} beside it exclude each other")
 
 
-def _extension(name: str) -> str:
-    """What follows the last dot of the last part of a path, as Go's path.Ext."""
-    return name.rpartition("/")[2].rpartition(".")[2] if "." in name.rpartition("/")[2] else ""
-
-
 def _text(text: str, path: Path, findings: Findings) -> tuple[str, ...]:
     try:
         return unit_sections(text)
@@ -125,15 +120,10 @@ def _text(text: str, path: Path, findings: Findings) -> tuple[str, ...]:
         return ()
 
 
-def _named(name: str, types: Iterable[str], what: str, path: Path, findings: Findings) -> None:
-    if _extension(name) not in types:
-        findings.error(path, f"the name of a {what} ends in .{', .'.join(sorted(types))}: {name!r} doesn't")
-
-
 def _dropins(dropins: tuple[v2.Dropin, ...], path: Path, findings: Findings) -> None:
     for index, dropin in enumerate(dropins):
         _text(dropin.contents, (*path, "dropins", index), findings)
-        _named(dropin.name, ("conf",), "drop-in", (*path, "dropins", index), findings)
+        _problem(values.suffix_problem(dropin.name, ("conf",), "drop-in"), (*path, "dropins", index), findings)
 
 
 def _unit(unit: v2.Unit, path: Path, findings: Findings) -> None:
@@ -142,13 +132,13 @@ def _unit(unit: v2.Unit, path: Path, findings: Findings) -> None:
         message = f"unit {unit.name!r} is enabled but has no [Install] section, so that enabling does nothing"
         findings.warning((*path, "contents"), message, hint="add [Install] with WantedBy=multi-user.target")
     _dropins(unit.dropins, path, findings)
-    _named(unit.name, values.UNIT_SUFFIXES, "unit", (*path, "name"), findings)
+    _problem(values.suffix_problem(unit.name, values.UNIT_SUFFIXES, "unit"), (*path, "name"), findings)
 
 
 def _networkd_unit(unit: v2.NetworkdUnit, path: Path, findings: Findings) -> None:
     own = Findings()
     _text(unit.contents, path, own)
-    _named(unit.name, _NETWORKD_TYPES, "networkd unit", path, own)
+    _problem(values.suffix_problem(unit.name, _NETWORKD_TYPES, "networkd unit"), path, own)
     findings.extend(own)
     if not own.is_fatal:
         _dropins(unit.dropins, path, findings)
@@ -183,8 +173,8 @@ def _node(node: v2.Node, path: Path, findings: Findings) -> None:
     if not node.filesystem:
         findings.error((*path, "filesystem"), "no filesystem is given")
     for key, owner in (("group", node.group), ("user", node.user)):
-        if owner is not None and owner.id is not None and owner.name:
-            findings.error((*path, key), "an owner is given by id or by name, not by both")
+        if owner is not None:
+            _problem(values.owner_problem(owner.id, owner.name), (*path, key), findings)
     _absolute(node.path, (*path, "path"), findings)
 
 
@@ -202,9 +192,7 @@ def _file(file: v2.File, path: Path, findings: Findings) -> None:
         return
     _node(file, path, findings)
     contents = file.contents
-    if contents.compression not in ("", "gzip"):
-        message = f"the compression is gzip or none, not {contents.compression!r}"
-        findings.error((*path, "contents", "compression"), message)
+    _problem(values.compression_problem(contents.compression), (*path, "contents", "compression"), findings)
     _headers(contents.http_headers, contents.source, (*path, "contents", "httpHeaders"), findings)
     _source(contents.source, (*path, "contents", "source"), findings)
     _verification(contents.verification, (*path, "contents", "verification"), findings)
@@ -265,9 +253,7 @@ def _partition(partition: v2.Partition, path: Path, minor: int, findings: Findin
         if getattr(partition, key) is not None and minor >= 3:
             findings.warning((*path, key), f"sectors are deprecated: the key is {key}MiB")
     for key, guid in (("guid", partition.guid), ("typeGuid", partition.type_guid)):
-        if not values.GUID.fullmatch(guid):
-            hint = "a GUID like 01234567-89AB-CDEF-EDCB-A98765432101"
-            findings.error((*path, key), f"{guid!r} is not a GUID", hint=hint)
+        _problem(values.guid_problem(guid), (*path, key), findings)
     label = partition.label or ""
     if values.size(label) > 36:
         findings.error((*path, "label"), "a partition's label has at most 36 bytes")
@@ -307,16 +293,10 @@ def _mount(mount: v2.Mount, path: Path, findings: Findings) -> None:
         findings.error(path, message)
         return
     _absolute(mount.device, (*path, "device"), findings)
-    limit = values.LABEL_LIMITS[mount.format]
-    if values.size(mount.label or "") > limit:
-        findings.error((*path, "label"), f"a label of {mount.format} has at most {limit} bytes")
+    _problem(values.label_problem(mount.format, mount.label or ""), (*path, "label"), findings)
 
 
 def _raid(raid: v2.Raid, path: Path, findings: Findings) -> None:
     for device in raid.devices:
         _absolute(device, (*path, "devices"), findings)
-    if raid.level in values.STRIPED_RAID_LEVELS:
-        if raid.spares:
-            findings.error((*path, "level"), f"an array of level {raid.level} has no spares")
-    elif raid.level not in values.RAID_LEVELS:
-        findings.error((*path, "level"), f"{raid.level!r} is not a RAID level")
+    _problem(values.raid_level_problem(raid.level, raid.spares), (*path, "level"), findings)
