@@ -16,22 +16,14 @@ from toolchain import places
 TESTS = Path(__file__).parent
 PROJECT = "name: test\nruntime: python\n"
 Project = Callable[..., Pulumi]
-FIRST = (
-    "engine/test_large_fleet.py", "engine/test_ec2.py", "engine/test_droplet.py", "engine/test_rollout.py",
-    "engine/test_machine.py", "engine/test_qemu_platform.py",
-    "vm/test_lifecycles.py", "vm/test_image.py", "vm/test_qemu_machine.py", "vm/test_reformat.py",
-)  # fmt: skip
-"""Files whose tests take minutes: left for the end, one of them would run while the other workers are idle."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the name of its folder, which is its tier; those of the files `FIRST` start first."""
+    """Mark each test with the name of its folder, which is its tier.
 
-    def turn(item: pytest.Item) -> int:
-        file = item.path.relative_to(TESTS).as_posix()
-        return FIRST.index(file) if file in FIRST else len(FIRST)
-
-    items.sort(key=turn)
+    Slow ones start first: left for the end, one of them would run while the other workers are idle.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(tier)

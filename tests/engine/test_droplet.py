@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Project
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "flatcar-configs-dev"
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from tests.support.sshd import Sshd
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "flatcar-configs-production"
 VERSION = "4459.2.1"
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.engine.fleet import fleet_stack, running_fleet, waves_hold
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Project
+
+pytestmark = pytest.mark.slow
 
 WITHOUT_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
 """The engine writes its state at the end alone. With a state after each step it encrypts all secrets hundreds of times:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.conftest import Project
     from tests.support.pulumi import Pulumi, Run
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 SECRET = "hunter2-hunter2"
 PROGRAM = '''

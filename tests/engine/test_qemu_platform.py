@@ -19,10 +19,13 @@ import pytest
 from components.commands.qemu import machine as qemu
 from components.commands.qemu import state as qemu_state
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("CI") and not all(map(shutil.which, ("pulumi", "qemu-system-x86_64"))),
-    reason="pulumi or QEMU is not installed (`make test` installs them)",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not os.environ.get("CI") and not all(map(shutil.which, ("pulumi", "qemu-system-x86_64"))),
+        reason="pulumi or QEMU is not installed (`make test` installs them)",
+    ),
+]
 PROJECT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json

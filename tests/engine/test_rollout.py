@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.engine.fleet import fleet_stack, running_fleet, waves_hold
 from tests.engine.loopback_machine import wait_until
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Project
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_small_fleet_through_success_failure_and_a_change_of_some(tmp_path: Path, pulumi: Project) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from cl.transpiler import Transpiled, transpile
 
+pytestmark = pytest.mark.covering
+
 FOLDER = Path(__file__).parent / "butane"
 FILES = FOLDER / "files"
 MARK = "\n# --- expected\n"

@@ -12,6 +12,8 @@ from cl.transpiler.clc.to_butane import to_butane
 from tests.support.cases import case_paths, read_case, shown_report
 from tests.support.spec3 import plain
 
+pytestmark = pytest.mark.covering
+
 CASES = case_paths("clc")
 
 

@@ -11,6 +11,8 @@ from cl.transpiler.clc.to_butane import to_butane
 from cl.transpiler.clc.yamltext import write_yaml
 from cl.transpiler.yamlnode import Mapping, Sequence, compose
 
+pytestmark = pytest.mark.covering
+
 COMMENTED = """\
 # my machine
 passwd:

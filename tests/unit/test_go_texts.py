@@ -11,6 +11,8 @@ from cl.transpiler.gotext import lower, parse_version, quote
 from cl.transpiler.gourl import UrlError, parse_url, query_values, without_secrets
 from cl.transpiler.ignition.checks import CheckError, data_url, decode_data_url, unit_sections
 
+pytestmark = pytest.mark.covering
+
 
 @pytest.mark.parametrize(
     "url",

@@ -8,6 +8,8 @@ import pytest
 
 from cl.transpiler import transpile
 
+pytestmark = pytest.mark.covering
+
 V2 = '{"ignition": {"version": "2.3.0"}'
 V3 = '{"ignition": {"version": "3.3.0"}'
 

@@ -9,6 +9,8 @@ import pytest
 from cl.transpiler import transpile
 from cl.transpiler.cli import main
 
+pytestmark = pytest.mark.covering
+
 
 def test_a_config_is_written_as_butane(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "old.yaml"

@@ -15,6 +15,8 @@ from components.commands.qemu import state as qemu_state
 from tests.conftest import missing
 from tests.vm.machines import VM, base_image, machine
 
+pytestmark = pytest.mark.slow
+
 KEPT = "/etc/ssh/ssh_host_.*' /var/log '/srv/kept"  # between single quotes in a shell's line
 
 

@@ -6,12 +6,16 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+import pytest
+
 from components.settings.keep import kept_paths
 from tests.support.left_over import left_over
 from tests.vm.walk import IN_PLACE, steps
 
 if TYPE_CHECKING:
     from tests.vm.walk import Walk
+
+pytestmark = pytest.mark.slow
 
 UNFETCHABLE = 'ignition:\n  config:\n    merge:\n      - source: "tftp://10.0.2.2/there-is-no-such-file"\n'
 FOLDERS = """\

@@ -13,7 +13,7 @@ import pytest
 from components.commands.qemu import state as qemu_state
 from tests.vm.machines import VM, base_image, login_config, machine, needs_image
 
-pytestmark = needs_image
+pytestmark = [pytest.mark.slow, needs_image]
 
 
 def qemu_pid(directory: Path) -> int:

@@ -10,11 +10,15 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from components.commands.qemu.state import QEMU_PID
 from tests.vm.walk import IN_PLACE, PROJECT, steps
 
 if TYPE_CHECKING:
     from tests.vm.walk import Walk
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_container_linux_config_reformat_and_a_crash(walk: Walk) -> None:

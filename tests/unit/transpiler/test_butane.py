@@ -19,6 +19,8 @@ from cl.transpiler.butane.gogzip import gzip_length
 from cl.transpiler.butane.source_checks import plausible_mode
 from cl.transpiler.ignition.checks import decode_data_url
 
+pytestmark = pytest.mark.covering
+
 HEAD = "variant: flatcar\nversion: 1.1.0\n"
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from cl.transpiler.cli import UsageError, main, parse_arguments
 
+pytestmark = pytest.mark.covering
+
 GOOD = "variant: flatcar\nversion: 1.0.0\nstorage:\n  files:\n    - path: /a\n      contents: {inline: é<}\n"
 WARNS = GOOD + "foo: 1\n"
 BAD = "variant: flatcar\nversion: 1.0.0\nstorage:\n  files:\n    - path: a\n"

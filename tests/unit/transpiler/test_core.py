@@ -21,6 +21,8 @@ from cl.transpiler.ignition.v3_config import encode
 from cl.transpiler.report import Diagnostic, Locator, Report
 from cl.transpiler.yamlnode import Scalar, YamlError, compose, resolve
 
+pytestmark = pytest.mark.covering
+
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
 
 

@@ -10,6 +10,8 @@ import pytest
 from cl.transpiler import transpile
 from cl.transpiler.lint import OneDevice, Rule, Situation, lint
 
+pytestmark = pytest.mark.covering
+
 HEAD = "variant: flatcar\nversion: 1.1.0\n"
 KEY = "passwd: {users: [{name: core, ssh_authorized_keys: [k]}]}\n"
 

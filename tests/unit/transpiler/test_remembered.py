@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cl.transpiler import Snippet, transpile
+
+pytestmark = pytest.mark.covering
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
 MAIN = HEAD + "storage: {files: [{path: /etc/name, contents: {inline: '${name}'}}]}\n"

@@ -6,11 +6,15 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import pytest
+
 from cl.transpiler import gojson, transpile
 from cl.transpiler.fragments import merged
 from cl.transpiler.ignition import v3_config
 from cl.transpiler.ignition.v3_json import read
 from tests.support.butane_configs import butane_config
+
+pytestmark = pytest.mark.covering
 
 CONFIG: dict[str, Any] = {
     "storage": {
