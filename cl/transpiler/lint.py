@@ -346,7 +346,8 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
     for path, resource in places:
         source = resource.get("source") or ""
         if source and not source.lower().startswith("data:"):
-            message = f"{without_secrets(source).partition('?')[0]} is fetched after the wipe: if it can't be, the machine stays down"
+            shown = without_secrets(source).partition("?")[0]
+            message = f"{shown} is fetched after the wipe: if it can't be, the machine stays down"
             hint = "put the contents into the config (local:, inline:)"
             subject = (path.partition(".")[0], "source url", source)
             yield Finding(Rule.REMOTE, "warning", path, message, hint, subject)

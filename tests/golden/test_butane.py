@@ -1,45 +1,21 @@
-"""Recorded Butane configs: the name of a file is its sentence, what is expected stands in comments at its end.
-
-`RECORD=1 pytest tests/golden/test_butane.py` writes the expectations anew; `test_butane_oracle.py` holds them
-against the original.
-"""
+"""Each Butane config in `butane/` becomes the JSON and the report that are written down with it."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
-from cl.transpiler import Transpiled, transpile
+from tests.support.cases import case_paths, check_case
 
 pytestmark = pytest.mark.covering
 
-FOLDER = Path(__file__).parent / "butane"
-FILES = FOLDER / "files"
-MARK = "\n# --- expected\n"
-CASES = sorted(FOLDER.glob("*.yaml"))
+CASES = case_paths("butane")
 
 
-def source_of(case: Path) -> str:
-    return case.read_text().partition(MARK)[0].rstrip("\n") + "\n"
-
-
-def expectation(result: Transpiled) -> str:
-    lines = result.report.render(pretty=False).replace(str(FILES), "FILES").splitlines()
-    if result.json is not None:
-        lines.append(result.json)
-    return "".join(f"# {line}\n" for line in lines)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_case(case: Path) -> None:
-    source, expected = source_of(case), case.read_text().partition(MARK)[2]
-    files_dir = None if "without a files dir" in case.stem else FILES
-    found = expectation(transpile(source, dialect="butane", files_dir=files_dir))
-    if os.environ.get("RECORD"):
-        case.write_text(source + MARK[1:] + found)
-    assert found == expected or os.environ.get("RECORD")
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+def test_case(path: Path) -> None:
+    check_case(path, "butane")
 
 
 def test_there_are_cases() -> None:

@@ -20,10 +20,10 @@ from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.v3_config import encode, keyed_lists, merge, nested_nouns
 from cl.transpiler.ignition.v3_json import read
 from cl.transpiler.schema import Noun, noun_of
-from tests.golden.test_butane import CASES, FILES, source_of
 from tests.support.butane import compare
 from tests.support.butane_configs import butane_config, mutate
 from tests.support.butane_values import TOPICS, values_config
+from tests.support.cases import FILES, case_paths, read_case
 from tests.support.originals import SEED, each, generated, original
 
 GENERATED = generated(1500)
@@ -61,9 +61,9 @@ def files_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
-def test_recorded_cases_agree(butane: Path, case: Path) -> None:
-    assert compare(butane, source_of(case), FILES) is None
+@pytest.mark.parametrize("path", case_paths("butane"), ids=lambda path: path.stem)
+def test_a_golden_case_is_what_butane_makes_of_it(butane: Path, path: Path) -> None:
+    assert compare(butane, read_case(path).config, FILES) is None
 
 
 def agree(butane: Path, texts: list[str], files_dir: Path | None) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cl.transpiler import transpile
 from cl.transpiler.clc.to_butane import to_butane
-from tests.support.cases import case_paths, read_case, shown_report
+from tests.support.cases import case_paths, check_case, read_case
 from tests.support.spec3 import plain
 
 pytestmark = pytest.mark.covering
@@ -19,10 +19,7 @@ CASES = case_paths("clc")
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_case(path: Path) -> None:
-    case = read_case(path)
-    result = transpile(case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, strict=case.strict)
-    assert (result.json or "") == case.json
-    assert shown_report(result) == case.report
+    check_case(path, "clc")
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -6,15 +6,19 @@ flags: -platform ec2
 --- json
 …what it becomes, one line; empty when it is refused
 --- report
-warning 3:7 the message (the hint)
+warning at $.storage.files.0, line 3 col 7: the message (the hint)
+
+With RECORD=1 in the environment `check_case` writes the last two anew; the tests with the originals hold them.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from cl.transpiler import Transpiled
+from cl.transpiler import transpile
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 FILES = GOLDEN / "files"
@@ -58,10 +62,16 @@ def case_paths(dialect: str) -> list[Path]:
     return sorted((GOLDEN / dialect).glob("*.case"))
 
 
-def shown_report(result: Transpiled) -> str:
-    """A report as the case files write it."""
-    lines = []
-    for entry in result.report.entries:
-        hint = f" ({entry.hint})" if entry.hint else ""
-        lines.append(f"{entry.severity} {entry.line}:{entry.column} {entry.message}{hint}\n")
-    return "".join(lines).replace(str(FILES), "FILES")
+def check_case(path: Path, dialect: Literal["butane", "clc"]) -> None:
+    """Fails unless the config of the case becomes the JSON and the report that are written down with it."""
+    case = read_case(path)
+    result = transpile(
+        case.config, dialect=dialect, platform=case.platform, files_dir=case.files_dir, strict=case.strict
+    )
+    lines = result.report.render(pretty=False).replace(str(FILES), "FILES").splitlines()
+    json, report = result.json or "", "".join(f"{line}\n" for line in lines)
+    if os.environ.get("RECORD"):
+        flags = " ".join(("flags:", *case.flags))
+        path.write_bytes(f"{flags}\n--- config\n{case.config}--- json\n{json}\n--- report\n{report}".encode())
+    else:
+        assert (json, report) == (case.json, case.report)
