@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl bench"
+from loopback.first_resource import KEY
 
 
 def config(dialect: str, lines: int, *, variables: bool = False) -> str:

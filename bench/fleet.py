@@ -26,7 +26,8 @@ from bench.opentofu import Tofu
 from bench.transpile_many import variables
 from components.commands.objects.packing import packed, unpacked
 from components.commands.qemu import state as qemu_state
-from tests.support.pulumi import Pulumi
+from loopback.first_resource import KEY
+from loopback.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
 PROGRAM = "pulumi-language-python-exec"
@@ -212,7 +213,7 @@ def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
     values = {
         "flatcar:platform": "qemu",
         "flatcar:image": str(scratch / "image"),
-        "flatcar:ssh": {"public_key": configs.KEY},
+        "flatcar:ssh": {"public_key": KEY},
         "flatcar:machine_files": [str(file)],
     }
     (stack.config_file or scratch).write_text(json.dumps({"encryptionsalt": SALT, "config": values}))

@@ -17,7 +17,7 @@ from bench.table import Bar, Line, Row, seconds
 from components.audit.records import read_records
 from components.commands.reprovision.request import NotProvenError, Progress
 from components.commands.reprovision.waiting import await_boot
-from tests.support.pulumi import Pulumi
+from loopback.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
 CONFIG = """\

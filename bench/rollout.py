@@ -17,10 +17,10 @@ from pathlib import Path
 from bench.fleet import PROGRAM as PROGRAM_PROCESS
 from bench.measure import BenchError, Sample, median, process, raw
 from bench.table import Line, Row, seconds
-from tests.engine.fleet import PROGRAM, Fleet, running_fleet, waves_hold
-from tests.engine.lab import Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
-from tests.support.pulumi import Pulumi
+from loopback.fleet import PROGRAM, Fleet, running_fleet, waves_hold
+from loopback.lab import Lab
+from loopback.machine import LoopbackMachine, ObjectServer
+from loopback.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
 COUNTS = tuple(int(word) for word in os.environ.get("BENCH_ROLLOUT", "10 30 100").split())

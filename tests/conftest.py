@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import sshd as ssh_server
-from tests.support.pulumi import Pulumi, plugin_in_use
+from loopback import sshd as ssh_server
+from loopback.pulumi import Pulumi, plugin_in_use
 from toolchain import places
 
 TESTS = Path(__file__).parent

@@ -18,7 +18,7 @@ from tests.fakes.machines import MachinePark
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.pulumi import Pulumi, Run
+    from loopback.pulumi import Pulumi, Run
 
 REPOSITORY = Path(__file__).parents[2]
 MOTD = "Changes belong into cl/machine-web.yaml."

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from tests.engine.lab import Lab, confirmed_lab
-from tests.engine.loopback_machine import wait_until
+from loopback.lab import Lab, confirmed_lab
+from loopback.machine import wait_until
 
 if TYPE_CHECKING:
     import subprocess

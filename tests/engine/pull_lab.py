@@ -16,7 +16,7 @@ from components.payload.agent import addressed, text_at
 from components.payload.machine_config import Agent, MachineConfig, machine_config
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
-from tests.engine.loopback_machine import LoopbackMachine, wait_until
+from loopback.machine import LoopbackMachine, wait_until
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from loopback.pulumi import Pulumi
 from tests.conftest import Project
-from tests.support.pulumi import Pulumi
 from toolchain.plugins import install
 
 DEADLINE_S = 120.0

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.configs import KEY
 from components.sdk import SDK_DEBUG
+from loopback.first_resource import KEY
 
 if TYPE_CHECKING:
     from tests.conftest import Project

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from loopback.sshd import Sshd
     from tests.conftest import Project
-    from tests.support.sshd import Sshd
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.commands.ssh_session import script_text
-from tests.engine.lab import Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+from loopback.lab import Lab
+from loopback.machine import LoopbackMachine, ObjectServer, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.settings.lifecycle import Lifecycle
-from tests.engine.lab import PROJECT, ROLLBACK_AFTER, SICK, Lab, confirmed_lab, converges, is_back, is_untouched
-from tests.engine.loopback_machine import wait_until
+from loopback.lab import PROJECT, ROLLBACK_AFTER, SICK, Lab, confirmed_lab, converges, is_back, is_untouched
+from loopback.machine import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -283,7 +283,7 @@ def test_a_config_that_locks_the_deployer_out_is_taken_back_by_the_machine(lab: 
 
 @pytest.mark.parametrize("place", ["/boot", "/oem"])
 def test_a_place_that_cannot_be_written_is_refused(lab: Lab, place: str) -> None:
-    lab.machine.path("/run/read-only").write_text(place)  # see loopback/enter
+    lab.machine.path("/run/read-only").write_text(place)  # see loopback/parts/enter
     code, _, progress = lab.run(lab.publish("new"))
     assert code == 1
     assert f"{place} can't be written (read-only or full)" in progress
@@ -293,7 +293,7 @@ def test_a_place_that_cannot_be_written_is_refused(lab: Lab, place: str) -> None
 
 
 def test_an_oem_partition_that_is_not_mounted_is_refused(lab: Lab) -> None:
-    lab.machine.path("/run/oem-not-mounted").touch()  # see loopback/enter
+    lab.machine.path("/run/oem-not-mounted").touch()  # see loopback/parts/enter
     code, _, progress = lab.run(lab.publish("new"))
     assert code == 1
     assert "/oem is not mounted" in progress and "systemctl status oem.mount" in progress
@@ -314,7 +314,7 @@ def test_an_oem_partition_that_turns_read_only_is_named_on_the_way_back(lab: Lab
 
 
 def test_a_full_disk_is_refused_before_staging(lab: Lab) -> None:
-    lab.machine.path("/run/full-oem").touch()  # see loopback/enter
+    lab.machine.path("/run/full-oem").touch()  # see loopback/parts/enter
     code, _, progress = lab.run(lab.publish("new"))
     assert code == 1
     assert "/oem can't be written (read-only or full)" in progress

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.loopback_machine import LoopbackMachine, wait_until
+from loopback.machine import LoopbackMachine, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loopback.pulumi import Pulumi
     from tests.conftest import Project
-    from tests.support.pulumi import Pulumi
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = """\

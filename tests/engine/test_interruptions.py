@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.lab import SICK, Lab, confirmed_lab, converges, is_back
-from tests.engine.loopback_machine import wait_until
+from loopback.lab import SICK, Lab, confirmed_lab, converges, is_back
+from loopback.machine import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

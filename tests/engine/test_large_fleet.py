@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.fleet import fleet_stack, running_fleet, waves_hold
+from loopback.fleet import fleet_stack, running_fleet, waves_hold
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.lab import PROJECT, Lab, confirmed_lab, is_untouched
+from loopback.lab import PROJECT, Lab, confirmed_lab, is_untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

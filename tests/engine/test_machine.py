@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer, wait_until
+from loopback.machine import LoopbackMachine, ObjectServer, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loopback.pulumi import Pulumi, Run
     from tests.conftest import Project
-    from tests.support.pulumi import Pulumi, Run
 
 pytestmark = pytest.mark.slow
 

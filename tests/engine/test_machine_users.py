@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.lab import SICK, Lab, confirmed_lab, converges
-from tests.engine.loopback_machine import wait_until
+from loopback.lab import SICK, Lab, confirmed_lab, converges
+from loopback.machine import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

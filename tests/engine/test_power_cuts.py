@@ -1,8 +1,8 @@
 """Power lost between any two steps of the scripts: the machine boots into a config, and the next run converges.
 
-The scripts run once, with a note of the disk before each step (`loopback/power-cuts.bash`). Of each note all that a
-power cut may leave is made: every file system as it was then, or as it was when it was last flushed. Each such disk is
-booted (stand-in initramfs, in Flatcar's order), and brought to the wanted config and then to another by the scripts.
+The scripts run once, with a note of the disk before each step (`loopback/parts/power-cuts.bash`). Of each note all that
+a power cut may leave is made: every file system as it was then, or as it was when it was last flushed. Each such disk
+is booted (stand-in initramfs, in Flatcar's order), and brought to the wanted config and then to another by the scripts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import pytest
 
 from components.commands.ssh_session import script_text
 from components.settings.lifecycle import Lifecycle
-from tests.engine.lab import KEEP, Lab
-from tests.engine.loopback_machine import PARTS, LoopbackMachine, ObjectServer
+from loopback.lab import KEEP, Lab
+from loopback.machine import PARTS, LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

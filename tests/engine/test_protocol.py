@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.settings.lifecycle import Lifecycle
-from tests.engine.lab import KEEP, PROJECT, Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+from loopback.lab import KEEP, PROJECT, Lab
+from loopback.machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from components.settings.lifecycle import Lifecycle
-from tests.engine.lab import Lab
-from tests.engine.loopback_machine import ObjectServer, wait_until
+from loopback.lab import Lab
+from loopback.machine import ObjectServer, wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.fakes import tftp
 

@@ -23,7 +23,7 @@ import pytest
 
 from components.payload.agent import text_at
 from components.payload.machine_config import Agent, pointer
-from tests.engine.loopback_machine import wait_until
+from loopback.machine import wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.fakes.fleetlock import FleetLock
 

@@ -25,8 +25,8 @@ from components.payload.machine_config import Agent, machine_config
 from components.payload.summary import decode_data_url
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
+from loopback.machine import LoopbackMachine
 from tests.conftest import missing
-from tests.engine.loopback_machine import LoopbackMachine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

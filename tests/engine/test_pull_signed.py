@@ -28,10 +28,10 @@ from components.commands.sign import (
     sign,
 )
 from components.payload.machine_config import pointer
+from loopback.fleet import CONFIG, PROGRAM, PROJECT, running_fleet
+from loopback.lab import Lab
+from loopback.machine import ObjectServer, wait_until
 from tests.conftest import Project
-from tests.engine.fleet import CONFIG, PROGRAM, PROJECT, running_fleet
-from tests.engine.lab import Lab
-from tests.engine.loopback_machine import ObjectServer, wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.engine.test_pull_faults import cut, is_untouched, takes
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.lab import Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+from loopback.lab import Lab
+from loopback.machine import LoopbackMachine, ObjectServer
 from tests.fakes.aws import REGION, Aws, running_moto
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.lab import KEEP, confirmed_lab, is_back
-from tests.engine.loopback_machine import wait_until
+from loopback.lab import KEEP, confirmed_lab, is_back
+from loopback.machine import wait_until
 from tests.support.left_over import left_over, listing, read_listing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.engine.lab import Lab
-    from tests.engine.loopback_machine import LoopbackMachine
+    from loopback.lab import Lab
+    from loopback.machine import LoopbackMachine
 
 pytestmark = pytest.mark.engine
 

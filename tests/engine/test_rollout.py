@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.engine.fleet import fleet_stack, running_fleet, waves_hold
-from tests.engine.loopback_machine import wait_until
+from loopback.fleet import fleet_stack, running_fleet, waves_hold
+from loopback.machine import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.payload.machine_config import SALT, STAMP
-from tests.engine.lab import SICK, Lab, confirmed_lab
+from loopback.lab import SICK, Lab, confirmed_lab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,15 +14,15 @@ from components.commands.reprovision import waiting
 from components.commands.reprovision.host_key import fingerprint
 from components.commands.reprovision.request import NotProvenError, Progress, Request
 from components.commands.ssh_session import SshTarget
-from tests.engine.lab import Lab
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
-from tests.support.sshd import free_port, run_sshd
+from loopback.lab import Lab
+from loopback.machine import LoopbackMachine, ObjectServer
+from loopback.sshd import free_port, run_sshd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.sshd import Sshd
+    from loopback.sshd import Sshd
 
 
 @pytest.fixture(params=["127.0.0.1"])

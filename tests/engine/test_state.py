@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.engine.loopback_machine import wait_until
+from loopback.machine import wait_until
 from tests.engine.test_machine import changes, lab
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.engine.loopback_machine import LoopbackMachine
+from loopback.machine import LoopbackMachine
 
 CURL = """#!/bin/bash
 # Stand-in for the names of the real clouds: an address on stdin (`--config -`) is looked up at the fake one.

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from loopback.pulumi import Pulumi, Run
     from tests.conftest import Project
-    from tests.support.pulumi import Pulumi, Run
 
 PROJECT = Path(__file__).parents[2]
 NAMES = ("a", "b", "c")

@@ -20,8 +20,8 @@ from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
 from components.payload.machine_config import STAMP
 from components.payload.rollback import with_way_back
+from loopback.lab import KEEP
 from tests.engine.good_changes import change, change_loopback_machines, new_seed
-from tests.engine.lab import KEEP
 from tests.vm.machines import SOURCE_URL, VM, login_config, machine, needs_image
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from components.commands.reprovision.request import HealthCheck, NotProvenError,
 from components.commands.reprovision.run import reprovision
 from components.commands.ssh_session import _START, Finished, run_script
 from components.commands.untrusted import LONGEST_LINE, printable
-from tests.support.sshd import free_port
+from loopback.sshd import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

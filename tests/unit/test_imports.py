@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.startup import SDKS, SETTINGS, imported
+from loopback.first_resource import SDKS, SETTINGS, imported
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted((ROOT / "components" / "commands").rglob("*.py"))

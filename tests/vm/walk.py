@@ -18,7 +18,7 @@ from tests.support.left_over import listing, read_listing
 from tests.vm.machines import CPUS
 
 if TYPE_CHECKING:
-    from tests.support.pulumi import Pulumi, Run
+    from loopback.pulumi import Pulumi, Run
 
 PROJECT = Path(__file__).parents[2]
 CONFIG = """\

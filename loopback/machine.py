@@ -1,7 +1,7 @@
 """A stand-in for a machine: a real sshd on loopback in front of a folder that behaves as Flatcar's ROOT.
 
 Real: OpenSSH on both sides, the scripts under components/scripts, the pointer's object over http. Stand-ins (see
-`loopback/`): systemctl, systemd-run, flatcar-reset, and an Ignition that only writes files. Faults can be injected
+`parts/`): systemctl, systemd-run, flatcar-reset, and an Ignition that only writes files. Faults can be injected
 through the public attributes. For the machine's true behaviour there is the VM tier.
 """
 
@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from components.payload.summary import decode_data_url
-from tests.support.sshd import free_port
+from loopback.sshd import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PARTS = Path(__file__).parent / "loopback"
+PARTS = Path(__file__).parent / "parts"
 WIPED = ("etc", "home", "opt", "root", "srv", "var")
 """The folders of ROOT's own; the others are other file systems, or this stand-in's: its programs are in /run/bin."""
 

@@ -1,6 +1,6 @@
 """A stack of many loopback machines, and the record of when each was away: for tests and measurements of rollouts.
 
-The machines are `loopback_machine`s: real SSH servers, stand-in systems. All between `pulumi up` and them is real.
+The machines are `LoopbackMachine`s: real SSH servers, stand-in systems. All between `pulumi up` and them is real.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.settings.rollout import Member, RolloutSettings, plan
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+from loopback.machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from tests.conftest import Project
-    from tests.support.pulumi import Pulumi
+    from loopback.pulumi import Pulumi
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 PROGRAM = '''
 import dataclasses, json, os
 from pathlib import Path
@@ -138,7 +137,7 @@ class Fleet:
             machine.went_down.clear()
 
 
-def fleet_stack(fleet: Fleet, pulumi: Project, **env: str) -> Pulumi:
+def fleet_stack(fleet: Fleet, pulumi: Callable[..., Pulumi], **env: str) -> Pulumi:
     """A stack of the fleet's program; `env` is for `pulumi` as well."""
     stack = pulumi(PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT), **env})
     (stack.directory / "components").symlink_to(PROJECT / "components")

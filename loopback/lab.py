@@ -17,9 +17,9 @@ from components.payload.lifecycle import with_lifecycle
 from components.payload.machine_config import STAMP
 from components.payload.rollback import with_way_back
 from components.settings.lifecycle import Lifecycle
-from tests.engine.loopback_machine import LoopbackMachine, ObjectServer
+from loopback.machine import LoopbackMachine, ObjectServer
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[1]
 KEEP = ["/etc/ssh/ssh_host_.*", "/var/log"]
 ROLLBACK_AFTER = 6
 SICK = {"name": "the sick file is absent", "subject": "! test -e /etc/sick", "seconds": 1}
