@@ -195,6 +195,156 @@ def test_rule(text: str, situation: Situation | None, expected: list[tuple[str, 
     assert found(text, situation) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "situation", "severity", "message", "hint"),
+    [
+        (
+            "storage: {files: [{path: /var/log/a, contents: {inline: a}}]}",
+            KEPT,
+            "error",
+            "/var/log/a survives the next run, and the config writes it: one of the two is lost",
+            "set overwrite: true, or keep less; if it is meant so: allow: [kept]",
+        ),
+        (
+            "storage: {files: [{path: /var/log/a, append: [{inline: a}]}]}",
+            KEPT,
+            "warning",
+            "/var/log/a survives the next run, and each run appends to it once more",
+            "write it whole, with contents and overwrite: true, or keep less; if it is meant so: allow: [kept]",
+        ),
+        (
+            "storage: {filesystems: [{device: /dev/vdb, format: ext4, wipe_filesystem: true}]}",
+            Situation(),
+            "error",
+            "the file system on /dev/vdb is erased each time the config runs again",
+            (
+                "without wipe_filesystem, one that fits (format, label, UUID) is used as it is; if it is meant "
+                'so: allow: ["wipe:/dev/vdb"]'
+            ),
+        ),
+        (
+            "storage: {filesystems: [{device: /dev/disk/by-label/ROOT, format: ext4, wipe_filesystem: true}]}",
+            Situation(root_is_kept=True),
+            "error",
+            "ROOT is erased each time the config runs again, with all that was to be kept on it",
+            (
+                "leave wipe_filesystem to the lifecycle that formats ROOT; if it is meant so: allow: "
+                '["wipe:/dev/disk/by-label/ROOT"]'
+            ),
+        ),
+        (
+            "storage: {disks: [{device: /dev/vdb, wipe_table: true}]}",
+            Situation(),
+            "error",
+            "the partition table of /dev/vdb is erased each time the config runs again",
+            (
+                "without wipe_table, partitions that have a number and fit are used as they are; if it is meant "
+                'so: allow: ["wipe:/dev/vdb"]'
+            ),
+        ),
+        (
+            "storage: {luks: [{name: a, device: /dev/b, wipe_volume: true}]}",
+            Situation(),
+            "error",
+            "the encrypted volume a is erased each time the config runs again",
+            (
+                "without wipe_volume, one that its key_file opens is used as it is (not so with clevis); if it is "
+                'meant so: allow: ["wipe:/dev/b"]'
+            ),
+        ),
+        (
+            "storage: {disks: [{device: /dev/vdb, partitions: [{number: 1}, {label: a}]}]}",
+            Situation(),
+            "error",
+            "partition 'a' of /dev/vdb has no number: each run makes another one, and fails once none fits",
+            'set its number, 2 if `lsblk` on the machine shows no other; if it is meant so: allow: ["disks:/dev/vdb"]',
+        ),
+        (
+            "storage: {raid: [{name: a, level: raid1, devices: [/dev/vdb, /dev/vdc]}]}",
+            Situation(),
+            "error",
+            "the array a is created anew by each run: that fails, or takes old data for new ones",
+            (
+                "mdadm finds it busy where it is assembled, and else copies the first member, be it the one that "
+                "failed; make it once, by a unit: `blkid -p /dev/vdb || mdadm --create /dev/md/a …`; if it is "
+                'meant so: allow: ["disks:/dev/md/a"]'
+            ),
+        ),
+        (
+            "storage: {luks: [{name: a, device: /dev/b}]}",
+            Situation(),
+            "error",
+            (
+                "the encrypted volume a has no key_file: each run makes a new key, and Ignition refuses the "
+                "volume that the last one made"
+            ),
+            'give it a key_file; if it is meant so: allow: ["disks:/dev/b"]',
+        ),
+        (
+            (
+                "storage: {luks: [{name: a, device: /dev/b, uuid: AAAAAAAA-2222-3333-4444-555555555555, key_file: "
+                "{inline: k}}]}"
+            ),
+            Situation(),
+            "error",
+            (
+                "the encrypted volume a has a UUID in capitals: cryptsetup gives it in small letters, and "
+                "Ignition refuses the volume as another"
+            ),
+            'write the UUID in small letters; if it is meant so: allow: ["disks:/dev/b"]',
+        ),
+        (
+            "storage: {filesystems: [{device: /dev/vdb, format: none}]}",
+            Situation(),
+            "error",
+            "/dev/vdb has the format none: once a file system is on it, the next run fails",
+            (
+                "leave this entry out: Ignition makes nothing on a device that it isn't told of; if it is meant "
+                'so: allow: ["disks:/dev/vdb"]'
+            ),
+        ),
+        (
+            "ignition: {config: {replace: {source: 'https://h/y'}}}",
+            Situation(),
+            "error",
+            "the config replaces itself by another one: what is checked here never runs, nor is it proven to run",
+            "point the machine at that config itself; if it is meant so: allow: [replace]",
+        ),
+        (
+            "storage: {files: [{path: /a, contents: {source: 'https://u:p@h/x?token=secret'}}]}",
+            Situation(),
+            "warning",
+            "https://h/x is fetched after the wipe: if it can't be, the machine stays down",
+            "put the contents into the config (local:, inline:); if it is meant so: allow: [remote]",
+        ),
+        (
+            "",
+            Situation(ssh_user="core"),
+            "error",
+            "core has no SSH key in the config: after the wipe nobody can log in",
+            "give core ssh_authorized_keys; if it is meant so: allow: [login]",
+        ),
+        (
+            "",
+            Situation(managed_rollouts=True),
+            "warning",
+            "nothing says when the machine reboots after an update: it may do so in the middle of a rollout",
+            "write REBOOT_STRATEGY=off into /etc/flatcar/update.conf; if it is meant so: allow: [reboot]",
+        ),
+        (
+            "",
+            Situation(limit=100, limit_of="user data"),
+            "error",
+            "the config has 101 bytes, user data takes 100",
+            "move large contents to a place that the machine fetches them from; if it is meant so: allow: [size]",
+        ),
+    ],
+)
+def test_what_a_rule_says(text: str, situation: Situation, severity: str, message: str, hint: str) -> None:
+    (entry,) = lint(config(text), situation, size=101)
+    assert (entry.severity, entry.message, entry.hint) == (severity, message, hint)
+
+
 def test_the_limit_of_a_store() -> None:
     situation = Situation(limit=100, limit_of="user data")
     assert found("", situation, size=100) == []
@@ -299,7 +449,10 @@ def test_a_finding_about_a_disk_has_its_line_and_a_way_out(
 def test_a_volume_that_clevis_binds_is_refused_by_the_next_run(clevis: dict[str, object], refused: bool) -> None:
     volume = {"name": "data", "device": "/dev/vdb", "clevis": clevis, "keyFile": {"source": "data:,k"}}
     report = lint({"storage": {"luks": [volume]}}, Situation())
-    assert ["bound by clevis" in entry.message for entry in report] == [True] * refused
+    message = "the encrypted volume data is bound by clevis: Ignition refuses such a volume when it is there already"
+    hint = "give it a key_file instead, and bind it by a unit (`clevis luks bind`); if it is meant so: allow: "
+    told = [(entry.severity, entry.message, entry.hint) for entry in report]
+    assert told == [("error", message, hint + '["disks:/dev/vdb"]')] * refused
 
 
 def test_a_finding_stands_where_the_last_source_names_its_subject() -> None:
