@@ -9,7 +9,7 @@ import pytest
 
 from components.commands.environment import for_child, for_daemon
 
-COMPONENTS = Path(__file__).resolve().parents[2] / "components"
+COMPONENTS = Path(__file__).resolve().parents[4] / "components"
 ALL_OF_IT = {
     "audit/records.py",  # it asks Pulumi for the stack
     "commands/qemu/supervisor.py",  # it has a daemon's environment itself

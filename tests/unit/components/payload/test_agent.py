@@ -193,7 +193,7 @@ def test_scripts_and_settings_are_those_of_this_project(tmp_path: Path) -> None:
     settings = PullSettings(windows=((1, 2), (3, 4)), lock="http://lock/it's")
     keep = ("/etc/ssh/ssh_host_.*", "/srv/a b")
     found = files(text_at(made(tmp_path, settings, keep=keep).text, ADDRESS))
-    scripts = Path(__file__).resolve().parents[2] / "components" / "scripts"
+    scripts = Path(__file__).resolve().parents[4] / "components" / "scripts"
     for part in PARTS:
         code = [line for line in (scripts / part).read_text().splitlines() if not re.match(r"\s*(#(?!!)|$)", line)]
         assert found[f"{FOLDER}/{part}"].splitlines() == code

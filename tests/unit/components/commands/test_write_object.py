@@ -14,7 +14,7 @@ import pytest
 from components.commands import write_object
 from components.commands.objects.packing import packed
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[4]
 TIME = "2025-01-31T12:00:00.123456Z"
 
 

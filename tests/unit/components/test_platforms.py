@@ -15,7 +15,7 @@ from components.payload.machine_config import pointer
 from components.payload.sensitive import sensitive_parts
 from components.settings.stack import Settings, read_settings
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
 EC2_LIMIT = 16 * 1024
 

@@ -19,7 +19,7 @@ import pytest
 from components.settings.keep import composed, is_kept, keep_problem
 from tests.conftest import missing
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SEED = int(os.environ.get("KEEP_SEED", "20261127"))
 PAIRS = 5000
 NAMES = (

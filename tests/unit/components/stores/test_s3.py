@@ -16,7 +16,7 @@ from components.platforms.aws.machine import role_policy
 from components.stores.s3 import PUBLIC_FOLDER, bucket_policy
 from tests.engine.iam_policy import Request, is_allowed
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[4]
 IMPORTS = """
 import sys
 from components.settings import stack as settings

@@ -14,7 +14,7 @@ from components.settings.keep import is_kept
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SCRIPT = Path(__file__).parents[2] / "components" / "scripts" / "preview.sh"
+SCRIPT = Path(__file__).parents[4] / "components" / "scripts" / "preview.sh"
 SORTED = 'LC_ALL=C awk "$ADD_UP" | LC_ALL=C sort -k 1,1n -k 2,2n -k 3,3nr -k 5 | LC_ALL=C awk -v SECONDS=120 "$SHOW"'
 
 

@@ -34,7 +34,7 @@ from loopback.sshd import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[4]
 MOST_MIB = 100
 WANTED = "c" * 128
 STATE = f"boot_id=b-1\nstamp={'a' * 128}\nsystem=running\ncomplete=1\n"

@@ -18,7 +18,7 @@ from components.settings.ssh import SshSettings
 from components.settings.stack import Settings, read_settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
-CONFIGS = Path(__file__).parents[2] / "docs" / "configs.md"
+CONFIGS = Path(__file__).parents[4] / "docs" / "configs.md"
 OUTSIDE = {"tcp": [{"port": 22, "from": "operator"}]}
 DROPLET = {"platform": "digitalocean", "store": {"kind": "spaces", "bucket": "configs-of-mine", "region": "fra1"}}
 DROPLETS = {"region": "fra1", "image": {"id": "1"}, "ssh_from": ["203.0.113.0/24"]}

@@ -16,7 +16,7 @@ import pytest
 from components.settings.keep import composed
 from tests.conftest import missing
 
-SCRIPTS = Path(__file__).resolve().parents[2] / "toolchain" / "image" / "machine" / "usr"
+SCRIPTS = Path(__file__).resolve().parents[7] / "toolchain" / "image" / "machine" / "usr"
 PROGRAMS = (
     "basename", "bash", "cat", "chroot", "cp", "find", "getopt", "id", "mkdir", "mktemp", "mountpoint", "rm", "rmdir",
     "sed", "sh", "touch", "tr", "umount", "unshare", "wc",

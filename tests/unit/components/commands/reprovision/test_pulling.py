@@ -14,7 +14,7 @@ import pytest
 
 from components.commands.reprovision import pulling
 from components.commands.reprovision.request import NotProvenError, Outputs, Progress
-from tests.unit.test_audit import REQUEST
+from tests.unit.components.test_audit import REQUEST
 
 WANTED = replace(REQUEST, pull="report", timeout=30)
 

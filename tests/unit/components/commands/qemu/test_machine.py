@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
     shutil.which("qemu-system-x86_64") is None and not os.environ.get("CI"), reason="QEMU is not installed"
 )
 DEADLINE_S = 60.0
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[5]
 IDLE = bytes([0xF4, 0xEB, 0xFD])  # hlt; jmp back
 RESET = bytes([0xB0, 0xFE, 0xE6, 0x64, 0xF4, 0xEB, 0xFD])  # mov al,0xfe; out 0x64,al: reset through the keyboard port
 # mov dx,0x604; mov ax,0x2000; out dx,ax: ACPI's S5, once the BIOS has enabled it at another port
