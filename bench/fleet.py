@@ -45,14 +45,14 @@ MARK = "4dabf18193072939515e22adb298388d"
 STAND_IN = """\
 #!/bin/sh
 # Stand-in for machines, for benchmarks of the engine alone.
-case "$2 $3" in
-"components.commands.reprovision ")
+case "$*" in
+"reprovision")
   id=$(sed 's/.*"config_id": "\\([0-9a-f]*\\)".*/\\1/')
   echo "{{\\"config_id\\": \\"$id\\", \\"boot_id\\": \\"stand-in\\", \\"os_version\\": \\"stand-in\\", \\
 \\"host_key\\": \\"stand-in\\", \\"downtime_seconds\\": 0.0, \\"failed_units\\": []}}" ;;
-"components.commands.qemu start") cat >/dev/null; echo '{{"ssh_port": 22022}}' ;;
-"components.commands.qemu delete") cat >/dev/null ;;
-*) exec {python} "$@" ;;
+"qemu start") cat >/dev/null; echo '{{"ssh_port": 22022}}' ;;
+"qemu delete") cat >/dev/null ;;
+*) exec {python} -I {programs} "$@" ;;
 esac
 """
 
@@ -121,14 +121,13 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     """
     if shutil.which("pulumi") is None:
         raise BenchError("pulumi is not on PATH: `make bench` sets it up")
-    tools, home = scratch / "bin", scratch / "home"
-    tools.mkdir()
+    home = scratch / "home"
     home.mkdir()
     (home / "plugins").symlink_to(PLUGINS)
-    stand_in = tools / "python3"
-    stand_in.write_text(STAND_IN.format(python=sys.executable))
+    stand_in = scratch / "stand-in"
+    stand_in.write_text(STAND_IN.format(python=sys.executable, programs=ROOT / "components/commands/__main__.py"))
     stand_in.chmod(0o755)
-    env = {"MACHINES_DIR": str(scratch / "machines"), "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    env = {"MACHINES_DIR": str(scratch / "machines"), "FLATCAR_COMMANDS": str(stand_in)}
     (scratch / "template.yaml").write_text(configs.config("butane", 150, variables=True))
     (scratch / "image").touch()
 
@@ -150,7 +149,6 @@ def _bare(ours: Pulumi, scratch: Path, home: Path, env: dict[str, str]) -> Pulum
     (project / "Pulumi.yaml").write_text("name: flatcar\nruntime: python\n")
     (project / "__main__.py").write_text(BARE)
     (project / "resources.json").write_text(json.dumps(_constants(ours)))
-    (project / "components").symlink_to(ROOT / "components")  # for the one command that is real
     bare = empty_stack(project, "flatcar", scratch / "bare", home, env)
     # The same project, stack and resources: the same state, but for edges in it, which the next `up` takes out.
     shutil.rmtree(bare.scratch / "state")

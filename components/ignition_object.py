@@ -9,6 +9,7 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.sign import digest
+from components.launcher import command
 from components.payload.agent import addressed, text_at
 from components.payload.machine_config import pointer
 from components.sdk import json_text
@@ -86,12 +87,12 @@ def _signature(
         "sha512": pulumi.Output.all(text, source_url).apply(lambda both: digest(addressed(*both))),
         "keys": list(keys),
     }
-    command = local.Command(
+    signature = local.Command(
         f"{name}-signature",
-        create="python3 -m components.commands.sign",
+        create=command("sign"),
         stdin=json_text(request),
         logging=local.Logging.NONE,
         # whoever has a signature can try out what was signed: a short secret in the object is guessed by that
         opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(additional_secret_outputs=["stdout"]), opts),
     )
-    return command.stdout.apply(str.strip)
+    return signature.stdout.apply(str.strip)

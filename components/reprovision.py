@@ -11,6 +11,7 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.objects.packing import packed
+from components.launcher import command
 from components.sdk import json_text
 from components.settings.keep import kept_paths
 from components.settings.lifecycle import Lifecycle
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from components.settings.ssh import SshSettings
 
 T = TypeVar("T")
-
-COMMAND = "python3 -m components.commands.reprovision"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +111,7 @@ class Reprovision(local.Command):
         )
         super().__init__(
             f"{name}-reprovision",
-            create=COMMAND,
+            create=command("reprovision"),
             stdin=request,
             logging=local.Logging.STDERR,
             environment={"CONFIG_ID": args.config.config_id},  # for previews: the request is secret

@@ -16,6 +16,7 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.objects.packing import packed
+from components.launcher import command
 from components.stores import StoredObject
 
 if TYPE_CHECKING:
@@ -57,10 +58,10 @@ class LocalFolder:
 
         source_url = pulumi.Output.from_input(SOURCE_URL)
         stdin = pulumi.Output.from_input(content(source_url)).apply(document)
-        command = local.Command(
+        written = local.Command(
             f"{name}-object",
-            create="python3 -m components.commands.write_object write",
-            delete="python3 -m components.commands.write_object delete",
+            create=command("write_object", "write"),
+            delete=command("write_object", "delete"),
             stdin=stdin,
             triggers=[str(path)],
             logging=local.Logging.NONE,
@@ -70,7 +71,7 @@ class LocalFolder:
         # a time is no secret, even when it is the time a secret was written
         version = pulumi.Output.unsecret(stdin.apply(lambda text: str(json.loads(text)["written"])))
         place = version.apply(lambda written: {"path": str(path), "written": written})
-        return StoredObject(source_url=source_url, version=version, resource=command, place=place)
+        return StoredObject(source_url=source_url, version=version, resource=written, place=place)
 
 
 def time_of_write(path: Path, content: str) -> str:

@@ -125,8 +125,11 @@ class Lab:
         self.stack, self.machine, self.objects = stack, machine, objects
         self.config = stack.directory / "web.yaml"
         self.config.write_text(CONFIG)
-        for package in ("cl", "components"):
-            (stack.directory / package).symlink_to(PROJECT / package)
+        # a program that lies elsewhere, with a folder of its own that is called as one of this project's
+        program = stack.directory / "__main__.py"
+        program.write_text(f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\n{program.read_text()}")
+        (stack.directory / "components").mkdir()
+        (stack.directory / "components" / "__init__.py").write_text("raise AssertionError('not this one')\n")
         stack.set("token", SECRET, secret=True)
 
     def edit(self, old: str, new: str) -> None:
@@ -377,8 +380,20 @@ def test_another_lifecycle_is_no_other_config(lab: Lab) -> None:
 def test_a_state_of_an_older_version_reboots_nothing_and_gets_its_record(lab: Lab) -> None:
     lab.stack.up()
     exported = json.loads(lab.stack.run("stack", "export").output)
-    (command,) = (made for made in exported["deployment"]["resources"] if made["urn"].endswith("::web-reprovision"))
+    known = [{**made.get("inputs", {}), **made.get("outputs", {})} for made in exported["deployment"]["resources"]]
+    assert str(PROJECT) not in json.dumps(known)
+    by_name = {made["urn"].rpartition("::")[2]: made for made in exported["deployment"]["resources"]}
+    command = by_name["web-reprovision"]
     outputs = json.loads(command["outputs"]["stdout"])
+    for made, word, verb in (
+        ("web-object", "delete", " delete"),
+        ("web-object", "create", " write"),
+        ("web-reprovision", "create", ""),
+    ):
+        program = "reprovision" if made == "web-reprovision" else "write_object"
+        for properties in (by_name[made]["inputs"], by_name[made]["outputs"]):
+            assert f"{program}{verb}" in properties[word]
+            properties[word] = f"python3 -m components.commands.{program}{verb}"
     record = outputs.pop("record")
     for properties in (command["inputs"], command["outputs"]):
         del properties["environment"]
@@ -387,9 +402,10 @@ def test_a_state_of_an_older_version_reboots_nothing_and_gets_its_record(lab: La
     command["outputs"]["stdout"] = json.dumps(outputs)
     lab.stack.run("stack", "import", stdin=json.dumps(exported))
 
-    assert changes(lab.stack.preview()) == {"web-reprovision": "update"}
+    wanted = {"web-object": "update", "web-reprovision": "update"}
+    assert changes(lab.stack.preview()) == wanted
     done = lab.stack.up()
-    assert changes(done) == {"web-reprovision": "update"}
+    assert changes(done) == wanted
     assert any("no reboot" in line for line in done.progress("web-reprovision")), done.output
     assert lab.machine.boots == 1
     after = json.loads(lab.stack.resources()["web-reprovision"]["outputs"]["stdout"])

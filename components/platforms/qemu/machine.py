@@ -18,6 +18,7 @@ from pulumi_command import local
 from components.commands.qemu import machine as qemu
 from components.commands.qemu.state import CONSOLE, MachineError, read_record
 from components.config.local_files import machines_dir
+from components.launcher import command
 from components.platforms import PlatformMachine
 
 _NAME = re.compile(r"(?!(objects|known_hosts|login_key)$)[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -90,10 +91,10 @@ class Qemu:
                 "  run `make up`, which makes one, or name another with `pulumi config set flatcar:image PATH`"
             )
         settings = {key: value for key, value in asdict(spec).items() if value not in (None, "") and key != "user_data"}
-        command = local.Command(
+        running = local.Command(
             name,
-            create="python3 -m components.commands.qemu start",
-            delete="python3 -m components.commands.qemu delete",
+            create=command("qemu", "start"),
+            delete=command("qemu", "delete"),
             stdin=pulumi.Output.from_input(user_data).apply(lambda text: json.dumps({**settings, "user_data": text})),
             logging=local.Logging.STDERR,
             add_previous_output_in_env=False,
@@ -102,12 +103,12 @@ class Qemu:
         )
         console = str((directory / CONSOLE).absolute())
         return PlatformMachine(
-            resource=command,
+            resource=running,
             ssh_host=qemu.ADDRESS,
             # a port once chosen is kept: known at preview, also while the Command is being updated
             ssh_port=record.ssh_port
             if record is not None
-            else command.stdout.apply(lambda text: int(json.loads(text.splitlines()[-1])["ssh_port"])),
+            else running.stdout.apply(lambda text: int(json.loads(text.splitlines()[-1])["ssh_port"])),
             console_log=console,
             console_hint=f"the file {console}",
         )

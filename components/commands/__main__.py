@@ -1,0 +1,16 @@
+"""Run a program of this folder from anywhere: `python3 -I …/components/commands/__main__.py PROGRAM [WORD …]`.
+
+With `-I` nothing of the environment and of the working directory is on Python's path, a folder called `components` of
+the user's least of all; this puts the one on it that this file is in.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+PROGRAMS = ("qemu", "reprovision", "sign", "write_object")
+
+if sys.argv[1:2] == [] or sys.argv[1] not in PROGRAMS:
+    sys.exit(f"usage: python -m components.commands {'|'.join(PROGRAMS)} …")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+runpy.run_module(f"components.commands.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)

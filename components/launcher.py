@@ -1,0 +1,63 @@
+"""How a Command of a stack finds the programs of `components.commands`, wherever it runs.
+
+A Command's text lies in the stack's state, and is run by another program than this one, in the folder of whatever
+program uses these components: no path of one computer may be in it, and no folder be taken for granted. So each run of
+a program (a preview is enough) leaves a small shell script for its stack below $PULUMI_HOME, which knows this
+computer's interpreter and code, and the text names that. Where there is none, as when a stack is destroyed on a
+computer that never ran its program, the programs are looked for in the working directory: that is enough in a checkout.
+$FLATCAR_COMMANDS, a script such as this one, comes before both.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import pulumi
+
+_CODE = Path(__file__).resolve().parent / "commands" / "__main__.py"
+_FOLDER = "flatcar-reprovision"
+_LAUNCHER = """\
+#!/bin/sh
+# Runs a program of flatcar-reprovision for Commands of one stack. Written anew by each run of the stack's program.
+exec {python} -I {code} "$@"
+"""
+
+
+def command(program: str, *words: str) -> str:
+    """The shell text that runs `components.commands.PROGRAM` with these words; `exec`, so that signals reach it.
+
+    Raises `pulumi.RunError` when the launcher of this stack can't be written.
+    """
+    name = f"{pulumi.get_organization()}.{pulumi.get_project()}.{pulumi.get_stack()}"
+    _write(name)
+    rest = shlex.join([program, *words])
+    return (
+        f'run="${{FLATCAR_COMMANDS:-${{PULUMI_HOME:-$HOME/.pulumi}}/{_FOLDER}/{name}}}"; '
+        f'if [ -x "$run" ]; then exec "$run" {rest}; fi; exec python3 -m components.commands.{rest}'
+    )
+
+
+@functools.cache  # once in a run of the program
+def _write(name: str) -> None:
+    folder = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / _FOLDER
+    text = _LAUNCHER.format(code=shlex.quote(str(_CODE)), python=shlex.quote(sys.executable))
+    path = folder / name
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK):
+            return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o700)
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise pulumi.RunError(
+            f"the script by which Pulumi finds this program's commands can't be written: {path}: "
+            f"{error.strerror or error}\n  make the folder writable, or set PULUMI_HOME to one that is"
+        ) from None
