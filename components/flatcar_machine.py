@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Literal
 import pulumi
 
 from components.ignition_object import IgnitionObject
-from components.payload.machine_config import Agent, MachineConfig, config_name, machine_config
+from components.payload.agent import Agent
+from components.payload.machine_config import (
+    MachineConfig,
+    MachineConfigArgs,
+    VariableValues,
+    config_name,
+    machine_config,
+)
 from components.payload.salt import Salt
 from components.payload.wanted_config import Variables, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs
@@ -217,33 +224,19 @@ def _owner(name: str) -> str:
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
 
 
-def _machine_config(
-    name: str,
-    args: FlatcarMachineArgs,
-    *,
-    variables: Mapping[str, str],
-    shared_variables: Mapping[str, str],
-    secrets: Mapping[str, str],
-    unknown: Collection[str],
-    salt: str,
-) -> MachineConfig:
-    config = machine_config(
-        args.config,
+def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValues, salt: str) -> MachineConfig:
+    given = MachineConfigArgs(
+        config=args.config,
         snippets=args.snippets,
         files_dir=args.files_dir,
         platform=args.platform.ignition_platform,
         strict=args.strict,
-        shared_variables=shared_variables,
-        secrets=secrets,
-        variables=variables,
         lifecycle=args.lifecycle,
         keep=kept_paths(args.keep),
         generation=args.generation,
         rollback_after=args.rollback_after,
         login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
         allow=args.allow,
-        unknown=unknown,
-        salt=salt,
         agent=Agent(
             machine=name,
             settings=args.pull,
@@ -257,6 +250,7 @@ def _machine_config(
         if args.pull is not None
         else None,
     )
+    config = machine_config(given, variables, salt)
     problem = args.store.secrets_problem(config.secrets)
     if problem is not None:
         raise pulumi.RunError(f"{config_name(args.config)}: {problem}")

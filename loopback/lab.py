@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cl.transpiler.fragments import merged
 from components.commands.objects.packing import packed
-from components.payload.lifecycle import with_lifecycle
+from components.payload.fragments import IgnitionConfig
+from components.payload.lifecycle import lifecycle_fragment
 from components.payload.machine_config import STAMP
-from components.payload.rollback import with_way_back
+from components.payload.rollback import rollback_fragment
 from components.settings.lifecycle import Lifecycle
 from loopback.machine import LoopbackMachine, ObjectServer
 
@@ -27,7 +29,7 @@ SICK = {"name": "the sick file is absent", "subject": "! test -e /etc/sick", "se
 
 
 class Lab:
-    """A machine, its object, and the Command's program with its `environment`. `rollback_after` 0: no way back.
+    """A machine, its object, and the Command's program with its `environment`. `rollback_after` 0: no rollback.
 
     `record` is what Pulumi's state holds of the machine: what the last good run printed.
     """
@@ -61,9 +63,10 @@ class Lab:
             {"path": path, "overwrite": True, "contents": {"source": f"data:,{text}"}}
             for path, text in contents.items()
         ]
-        config = with_lifecycle({"storage": {"files": nodes}}, self.lifecycle)
+        config: IgnitionConfig = {"storage": {"files": nodes}}
+        config = merged(config, lifecycle_fragment(config, self.lifecycle))
         if self.rollback_after:
-            config = with_way_back(config, self.rollback_after)
+            config = merged(config, rollback_fragment(self.rollback_after))
         self.contents[config_id] = json.dumps(config)
         self.write(self.contents[config_id])
         return config_id

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from components.payload.summary import decode_data_url
+from cl.transpiler.ignition.checks import decode_data_url
 from loopback.sshd import free_port
 
 if TYPE_CHECKING:

@@ -13,6 +13,12 @@ _PLACEHOLDER = re.compile(r"\$?\$\{([^{}\n]*)\}|\$\$\{")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
+def names_in(text: str) -> frozenset[str]:
+    """The names of the variables whose placeholders stand in a text."""
+    found = (match[1] for match in _PLACEHOLDER.finditer(text) if not match[0].startswith("$$"))
+    return frozenset(name for name in found if _NAME.fullmatch(name))
+
+
 class Variables:
     """The variables of one transpilation, and which of them its sources have used."""
 
@@ -31,8 +37,7 @@ class Variables:
 
     def named_in(self, text: str) -> tuple[tuple[str, str], ...]:
         """The variables whose placeholder stands somewhere in a text, with their values, by name."""
-        names = {match[1] or "" for match in _PLACEHOLDER.finditer(text)}
-        return tuple((name, self._values[name]) for name in sorted(names & self._values.keys()))
+        return tuple((name, self._values[name]) for name in sorted(names_in(text) & self._values.keys()))
 
     @property
     def names(self) -> tuple[str, ...]:

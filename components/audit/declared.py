@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.payload.summary import decode_data_url
+from cl.transpiler.ignition.checks import decode_data_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

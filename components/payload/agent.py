@@ -1,8 +1,7 @@
 """What the Ignition config of a machine that pulls gets: the agent, its settings, and what makes the object checkable.
 
-Imported by `ignition_object`. The agent is `scripts/pull.sh`; it takes a new config by the settings in that config, so
-all that is needed to take it lies in the object. The object's own address is filled in last, and after it a checksum of
-the whole text.
+The agent is `scripts/pull.sh`; it takes a new config by the settings in that config, so all that is needed to take it
+lies in the object. The object's own address is filled in last, and after it a checksum of the whole text.
 """
 
 from __future__ import annotations
@@ -11,17 +10,19 @@ import base64
 import gzip
 import hashlib
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
 from components.commands.ssh_session import script_text
+from components.payload.fragments import enabling_link, file, text_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from components.commands.reprovision.request import HealthCheck
-    from components.payload.lifecycle import IgnitionConfig
+    from components.payload.fragments import IgnitionConfig
     from components.settings.lifecycle import Lifecycle
     from components.settings.pull import PullSettings
 
@@ -38,17 +39,23 @@ count once a machine runs the config that names them."""
 ADDRESS = "@flatcar-object-address@"
 """Stands for the object's address until that is known."""
 _SUM = NO_SUM.rstrip("0")
-_LOOK_SERVICE = f"""\
+# Type=exec: `systemctl is-system-running --wait` would wait for a start that waits for it
+_SERVICE = f"""\
 [Unit]
-Description=Ask the object of this machine for another config, and take it
+Description={{description}}
 RequiresMountsFor=/oem /boot
 Wants=network-online.target
 After=network-online.target
 
 [Service]
 Type=exec
-ExecStart=/usr/bin/bash {FOLDER}/pull.sh look
+ExecStart=/usr/bin/bash {FOLDER}/pull.sh {{command}}
 """
+_LOOK_SERVICE = _SERVICE.format(
+    description="Ask the object of this machine for another config, and take it", command="look"
+)
+_PROVE_SERVICE = _SERVICE.format(description="Prove a config that this machine pulled", command="prove")
+_PROVE_SERVICE += "\n[Install]\nWantedBy=multi-user.target\n"
 _LOOK_TIMER = """\
 [Unit]
 Description=When to ask the object of this machine for another config
@@ -63,56 +70,43 @@ Unit=flatcar-pull.service
 [Install]
 WantedBy=timers.target
 """
-# Type=exec: `systemctl is-system-running --wait` would wait for a start that waits for it
-_PROVE_SERVICE = f"""\
-[Unit]
-Description=Prove a config that this machine pulled
-RequiresMountsFor=/oem /boot
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=exec
-ExecStart=/usr/bin/bash {FOLDER}/pull.sh prove
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
-def with_pull(
-    config: IgnitionConfig,
-    settings: PullSettings,
-    *,
-    machine: str,
-    lifecycle: Lifecycle,
-    keep: Sequence[str],
-    rollback: bool,
-    pointer: str,
-    health: Sequence[HealthCheck],
-    allow_degraded: bool,
-    timeout: int,
-    login_user: str,
-    os_update: str,
-    owner: str,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """What the agent of a machine that pulls has to know, beside the config: see `FlatcarMachineArgs`."""
+
+    machine: str
+    settings: PullSettings
+    health: Sequence[HealthCheck]
+    allow_degraded: bool
+    timeout: int
+    login_user: str
+    os_update: str = "allow"
+    owner: str = ""
+
+
+def agent_fragment(
+    agent: Agent, *, lifecycle: Lifecycle, keep: Sequence[str], rollback: bool, pointer: str
 ) -> IgnitionConfig:
-    """The config with an agent, without its address, signature and checksum (`text_at`).
+    """The agent in a config, without the object's address, signature and checksum (`text_at`).
 
     `pointer` is what a host without user data has in /oem/config.ign, a function of `ADDRESS`; "" for other machines.
     """
-    inside = [check for check in health if check.vantage == "machine"]
+    settings = agent.settings
+    inside = [check for check in agent.health if check.vantage == "machine"]
     text = _shell(
         {
-            "MACHINE": machine,
+            "MACHINE": agent.machine,
             "LIFECYCLE": lifecycle.value,
             "KEEP": keep,
             "WAY_BACK_WANTED": "yes" if rollback else "no",
             "POINTER": pointer,
-            "ALLOW_DEGRADED": "yes" if allow_degraded else "no",
-            "TIMEOUT": str(timeout),
-            "LOGIN_USER": login_user,
-            "OS_UPDATE": os_update,
-            "OWNER": owner,
+            "ALLOW_DEGRADED": "yes" if agent.allow_degraded else "no",
+            "TIMEOUT": str(agent.timeout),
+            "LOGIN_USER": agent.login_user,
+            "OS_UPDATE": agent.os_update,
+            "OWNER": agent.owner,
             "WINDOWS": [f"{first}-{end}" for first, end in settings.windows],
             "JITTER": str(settings.jitter),
             "LOCK_URL": settings.lock,
@@ -126,10 +120,10 @@ def with_pull(
     )
     known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if settings.signing_keys else [])]
     files = [
-        *(_file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
+        *(file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
         # the agent reads it out of an object by this very form
-        _file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
-        _file(f"{FOLDER}/object", {"source": "data:," + quote("\n".join(known) + "\n")}, 0o600),
+        file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
+        text_file(f"{FOLDER}/object", "\n".join(known) + "\n", 0o600),
     ]
     timer = _LOOK_TIMER.format(
         first=min(60, settings.interval), pause=settings.interval * 9 // 10, random=settings.interval // 10
@@ -139,28 +133,11 @@ def with_pull(
         {"name": "flatcar-pull.timer", "enabled": True, "contents": timer},
         {"name": "flatcar-pull-proof.service", "enabled": True, "contents": _PROVE_SERVICE},
     ]
-    # Presets are applied when the machine id is new: the lifecycle `flag` needs the links.
     links = [
-        {
-            "path": f"/etc/systemd/system/{target}.wants/{unit}",
-            "target": f"/etc/systemd/system/{unit}",
-            "overwrite": True,
-        }
-        for target, unit in (
-            ("timers.target", "flatcar-pull.timer"),
-            ("multi-user.target", "flatcar-pull-proof.service"),
-        )
+        enabling_link("flatcar-pull.timer", "timers.target"),
+        enabling_link("flatcar-pull-proof.service", "multi-user.target"),
     ]
-    storage, systemd = config.get("storage", {}), config.get("systemd", {})
-    return {
-        **config,
-        "storage": {
-            **storage,
-            "files": [*storage.get("files", []), *files],
-            "links": [*storage.get("links", []), *links],
-        },
-        "systemd": {**systemd, "units": [*systemd.get("units", []), *units]},
-    }
+    return {"storage": {"files": files, "links": links}, "systemd": {"units": units}}
 
 
 def signers_file(settings: PullSettings) -> str:
@@ -182,10 +159,6 @@ def text_at(text: str, source_url: str, signature: str = "") -> str:
     if signature:
         whole = whole.replace(NO_SIGNATURE, signature)
     return whole.replace(NO_SUM, _SUM + hashlib.sha256(whole.encode()).hexdigest())
-
-
-def _file(path: str, contents: Mapping[str, str], mode: int) -> dict[str, object]:
-    return {"path": path, "overwrite": True, "mode": mode, "contents": contents}
 
 
 def _compressed(part: str) -> dict[str, str]:

@@ -1,18 +1,18 @@
-"""What a lifecycle adds to an Ignition config: for `reformat`, a wiped ROOT and the host keys' way back.
+"""What a lifecycle adds to an Ignition config: for `reformat`, a wiped ROOT, and host keys that outlive that.
 
-`reformat` keeps the host keys by way of the OEM partition: `scripts/staging.sh` puts them there, and the unit that
-`with_lifecycle` adds brings them back before sshd starts, so that no private key leaves the machine.
+The host keys wait on the OEM partition, where `scripts/staging.sh` puts them; a unit restores them before sshd starts,
+so that no private key leaves the machine.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cl.transpiler.lint import ROOT_DEVICES
 from components.settings.lifecycle import Lifecycle
 
-IgnitionConfig = dict[str, Any]
-"""A decoded Ignition config of spec 3: JSON, checked by the transpiler."""
+if TYPE_CHECKING:
+    from components.payload.fragments import IgnitionConfig
 
 _RESTORE_UNIT = """\
 [Unit]
@@ -34,22 +34,12 @@ RequiredBy=sshd-keygen.service
 """
 
 
-def with_lifecycle(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:
-    """The Ignition config with what its lifecycle adds: for `reformat`, a wiped ROOT and the host keys' way back."""
+def lifecycle_fragment(config: IgnitionConfig, lifecycle: Lifecycle) -> IgnitionConfig:
+    """For `reformat`: `config`'s own ROOT, or else the usual one, is wiped, and the host keys are restored."""
     if lifecycle is not Lifecycle.REFORMAT:
-        return config
-    storage = dict(config.get("storage", {}))
-    filesystems = [dict(entry) for entry in storage.get("filesystems", [])]
-    roots = [entry for entry in filesystems if entry.get("device") in ROOT_DEVICES]
-    if not roots:
-        roots = [{"device": ROOT_DEVICES[0], "format": "ext4", "label": "ROOT"}]
-        filesystems += roots
-    for entry in roots:
-        entry["wipeFilesystem"] = True
-    systemd = dict(config.get("systemd", {}))
+        return {}
+    devices = [entry.get("device") for entry in config.get("storage", {}).get("filesystems", [])]
+    roots = [{"device": device, "wipeFilesystem": True} for device in devices if device in ROOT_DEVICES]
+    usual = {"device": ROOT_DEVICES[0], "format": "ext4", "label": "ROOT", "wipeFilesystem": True}
     restore = {"name": "flatcar-restore-host-keys.service", "enabled": True, "contents": _RESTORE_UNIT}
-    return {
-        **config,
-        "storage": {**storage, "filesystems": filesystems},
-        "systemd": {**systemd, "units": [*systemd.get("units", []), restore]},
-    }
+    return {"storage": {"filesystems": roots or [usual]}, "systemd": {"units": [restore]}}

@@ -1,28 +1,26 @@
-"""What an object holds, from a machine's config: transpile, config id, lifecycle, rollback, agent, stamp; pointer."""
+"""What an object holds, from a machine's config: transpiled, with a config id, completed by fragments, checked."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pulumi
 
-from cl.transpiler import Diagnostic, Report, Snippet, transpile
-from cl.transpiler.detect import compose_source, is_ignition
-from cl.transpiler.yamlnode import YamlError
-from components.payload.agent import ADDRESS, FOLDER, INTERVAL, SIGNERS, signers_file, with_pull
-from components.payload.lifecycle import IgnitionConfig, with_lifecycle
-from components.payload.masking import MASK, StandIns, is_guessable, told, with_shown
-from components.payload.rerun import check_rerun, warn_once
-from components.payload.rollback import SCRIPT, repeatable, with_way_back
+from cl.transpiler import Report, Snippet, Transpiled, transpile
+from cl.transpiler.fragments import merged
+from cl.transpiler.variables import names_in
+from components.payload.agent import ADDRESS, FOLDER, INTERVAL, SIGNERS, agent_fragment, signers_file
+from components.payload.fragments import IgnitionConfig, files, text_file
+from components.payload.lifecycle import lifecycle_fragment
+from components.payload.masking import MASK, StandIns, is_guessable, locators, masked_report, with_shown, without
+from components.payload.rollback import SCRIPT, retry_fragment, rollback_fragment
+from components.payload.rules import check_rules, warn_once
 from components.payload.sensitive import sensitive_parts
 from components.settings.lifecycle import Lifecycle
 
@@ -31,9 +29,8 @@ if TYPE_CHECKING:
 
     from cl.transpiler.butane import Butane
     from cl.transpiler.lint import Allowed
-    from components.commands.reprovision.request import HealthCheck
-    from components.payload.masking import Places
-    from components.settings.pull import PullSettings
+    from components.payload.agent import Agent
+    from components.payload.masking import Locators
 
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
@@ -45,15 +42,51 @@ CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MachineConfigArgs:
+    """What a machine's config is made of: see `FlatcarMachineArgs`. `platform` is Ignition's name.
+
+    `keep` holds egrep expressions (`keep.kept_paths`). `login_user` is who has to find an SSH key in the config, None
+    when the platform brings it. `agent` is None for a machine that doesn't pull.
+    """
+
+    config: Path | str | Butane
+    snippets: Sequence[Path | str | Butane] = ()
+    files_dir: Path
+    platform: str
+    strict: bool
+    lifecycle: Lifecycle
+    keep: Sequence[str]
+    generation: int
+    rollback_after: int
+    login_user: str | None = None
+    allow: Collection[Allowed] = ()
+    agent: Agent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariableValues:
+    """The values of a machine's variables.
+
+    `shared` and `secrets` reach a config only where it names them; `own` are the machine's, and one that is not used is
+    an error. `unknown` names those of all three whose values only stand for the real ones.
+    """
+
+    own: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    unknown: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
     """What a machine should be, ready for its store.
 
     `config_id` is the SHA-512 (hex) of the Ignition config with the generation, the agent's interval and its signers in
-    it, before lifecycle, way back, agent and stamp are added: another lifecycle, deadline or window alone is no other
+    it, before lifecycle, rollback, agent and stamp are added: another lifecycle, deadline or window alone is no other
     config. With a salt that is in it too; `unsalted_id` is the id without.
-    `ignition` is the whole object, decoded; `text` its exact bytes, or what `pull.text_at` makes them from where the
+    `ignition` is the whole object, decoded; `text` its exact bytes, or what `agent.text_at` makes them from where the
     machine pulls. `secrets` names what in it others should not read: secret variables that it uses, files with private
-    keys … `seen` is the same config with `stand_ins` for the values of its secret variables, which may be shown; None
+    keys … `masked` is the same config with `stand_ins` for the values of its secret variables, which may be shown; None
     when it is no config without these values. `uses_secrets` is true too where a value is not known yet: it may be one.
     """
 
@@ -63,157 +96,189 @@ class MachineConfig:
     ignition: IgnitionConfig
     text: str
     secrets: tuple[str, ...]
-    seen: IgnitionConfig | None
+    masked: IgnitionConfig | None
     stand_ins: StandIns
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
-    """What the agent of a machine that pulls has to know, beside the config: see `FlatcarMachineArgs`."""
-
-    machine: str
-    settings: PullSettings
-    health: Sequence[HealthCheck]
-    allow_degraded: bool
-    timeout: int
-    login_user: str
-    os_update: str = "allow"
-    owner: str = ""
 
 
 class NotYetKnownError(Exception):
     """A config can't be read before the values of some variables are known; nothing else is wrong with it."""
 
 
-def machine_config(
-    config: Path | str | Butane,
-    *,
-    snippets: Sequence[Path | str | Butane] = (),
-    files_dir: Path,
-    platform: str,
-    strict: bool,
-    shared_variables: Mapping[str, str],
-    secrets: Mapping[str, str],
-    variables: Mapping[str, str],
-    lifecycle: Lifecycle,
-    keep: Sequence[str],
-    generation: int,
-    rollback_after: int,
-    login_user: str | None = None,
-    allow: Collection[Allowed] = (),
-    unknown: Collection[str] = (),
-    agent: Agent | None = None,
-    salt: str = "",
-) -> MachineConfig:
-    """Transpile a config and add generation, lifecycle, way back (after `rollback_after` s; 0: none), agent, stamp.
+def machine_config(args: MachineConfigArgs, variables: VariableValues, salt: str = "") -> MachineConfig:
+    """Transpile a config, compute its id, and add what it needs on its machine: lifecycle, rollback, agent, stamp.
 
-    `shared_variables` and `secrets` reach a config only where it names them; `variables` are the machine's own, and
-    one that is not used is an error. Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it
-    earlier, and Ignition without that step reads it too. Raises `pulumi.RunError` with the rendered report (secrets
-    masked) for anything that is wrong, before any resource exists; `check_rerun` tells of `login_user` and `allow`.
-
-    `unknown` names variables whose values only stand for the real ones. What is found where one of them stands is left
-    out; NotYetKnownError is raised when that leaves no config.
+    Always spec 3: current Flatcar turns 2.x into 3.1 at boot, so this only does it earlier, and Ignition without that
+    step reads it too. Raises `pulumi.RunError` with the rendered report (secrets masked) for anything that is wrong,
+    before any resource exists. What is found where an unknown value is used is left out; NotYetKnownError is raised
+    when that leaves no config.
     """
-    name, source = config_name(config), _read(config, config_name(config))
-    others = [_read(snippet, f"<snippet {number}>") for number, snippet in enumerate(snippets, start=1)]
-    sources = [(text.filename, str(text)) for text in (source, *others) if isinstance(text, Snippet)]
-    named = frozenset[str]().union(*(_named_variables(text) for _, text in sources))
-    shared = {name: value for name, value in {**shared_variables, **secrets}.items() if name in named}
-    used = {**shared, **variables}
-    stand_ins = StandIns.of({name: used[name] for name in secrets if name in used and name not in unknown})
-    unsure, masked = _places(sources, unknown), _places(sources, stand_ins.values)
-    run = partial(
-        transpile,
-        source,
-        filename=name,
-        files_dir=files_dir,
-        platform=CT_PLATFORMS[platform],
-        strict=strict,
-        snippets=others,
-        spec="3",
-    )
-    result = run(variables=used)
-    seen_result = run(variables={**used, **stand_ins.values}) if stand_ins.values else result
-    report = _without(result.report, unsure)
-    text = told(report, seen_result.report, stand_ins, masked).render()
-    if report.is_fatal:
-        has_error = any(entry.severity == "error" for entry in report)
-        why = "" if has_error else " (flatcar:strict: a warning is an error)"
-        raise pulumi.RunError(f"{name} is not a usable config{why}\n\n{text}")
-    warn_once(text)
-    if result.json is None:
-        raise NotYetKnownError
-    wanted = json.loads(result.json)
-    seen = json.loads(seen_result.json) if seen_result.json is not None else None
-    _refuse_reserved(wanted, name)
-    ignition = _numbered(wanted, generation, agent)
-    config_id = unsalted_id = _id(ignition)
+    source = _Source.of(args, variables)
+    config, masked = _transpiled(args, source)
+    _refuse_reserved(config, source.name)
+
+    # The config id: what it is computed of, and no more, is another config
+    counted = merged(config, _counted(args))
+    unsalted_id = config_id = _digest(counted)
     if salt:
-        ignition = _with_file(ignition, SALT, salt, mode=0o600)
-        config_id = _id(ignition)
+        counted = merged(counted, files(text_file(SALT, salt + "\n", 0o600)))
+        config_id = _digest(counted)
 
-    def finished(config: IgnitionConfig) -> IgnitionConfig:
-        config = with_lifecycle(repeatable(config), lifecycle)
-        if rollback_after:
-            config = with_way_back(config, rollback_after)
-        if agent is not None:
-            config = with_pull(
-                config,
-                agent.settings,
-                machine=agent.machine,
-                lifecycle=lifecycle,
-                keep=keep,
-                rollback=bool(rollback_after),
-                pointer=pointer(ADDRESS) if platform == "metal" else "",
-                health=agent.health,
-                allow_degraded=agent.allow_degraded,
-                timeout=agent.timeout,
-                login_user=agent.login_user,
-                os_update=agent.os_update,
-                owner=agent.owner,
-            )
-        return _with_file(config, STAMP, config_id)
-
-    ignition = finished(ignition)
-    content = _dumped(ignition)
-    check = partial(
-        check_rerun,
-        size=len(content.encode()),
-        sources=sources,
-        platform=platform,
-        login_user=login_user,
-        lifecycle=lifecycle,
-        keep=keep,
-        allow=allow,
-    )
-    findings = _without(check(wanted, variables=used), unsure)
-    seen_findings = check(seen, variables={**used, **stand_ins.values}) if seen is not None else Report()
-    text = told(findings, seen_findings, stand_ins, masked).render()
-    if findings.is_fatal:
-        raise pulumi.RunError(f"{name} would do harm when the machine runs it again\n\n{text}")
-    warn_once(text)
-    if agent is not None or lifecycle is Lifecycle.REPLACE:  # the state or the machine shows an id without salt
-        for secret in filter(lambda secret: is_guessable(used[secret]), stand_ins.values):
-            warn_once(
-                f"the secret {secret!r} is so short that it can be found by trying: for a machine that pulls, or that "
-                f"is replaced, the config id of {name} is a plain hash of all that is in it; take a longer one"
-            )
-    shown_as = stand_ins.shown_as(dict.fromkeys(stand_ins.values, MASK))
+    ignition = _completed(args, counted, config_id)
+    text = _dumped(ignition)
+    _check(args, source, config, masked, len(text.encode()))
+    shown_as = source.stand_ins.shown_as(dict.fromkeys(source.stand_ins.values, MASK))
     return MachineConfig(
         config_id=config_id,
         unsalted_id=unsalted_id,
-        uses_secrets=bool(stand_ins.values) or any(name in used for name in unknown),
+        uses_secrets=bool(source.stand_ins.values) or any(name in source.values for name in variables.unknown),
         ignition=ignition,
-        text=content,
+        text=text,
         secrets=(
-            *(name for name in secrets if name in named),
-            *(with_shown(part, shown_as) for part in sensitive_parts(wanted, seen)),
-            *(agent.settings.sensitive if agent is not None else ()),
+            *(name for name in variables.secrets if name in source.named),
+            *(with_shown(part, shown_as) for part in sensitive_parts(config, masked)),
+            *(args.agent.settings.sensitive if args.agent is not None else ()),
         ),
-        seen=finished(_numbered(seen, generation, agent)) if seen is not None else None,
-        stand_ins=stand_ins,
+        masked=_completed(args, merged(masked, _counted(args)), config_id) if masked is not None else None,
+        stand_ins=source.stand_ins,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """A config and its snippets, the values of the variables that they use, and where secret and unknown ones are.
+
+    `texts` has those that are text, with their file names; `named` are the variables that these name.
+    """
+
+    name: str
+    config: Snippet | Butane
+    snippets: Sequence[Snippet | Butane]
+    texts: Sequence[tuple[str, str]]
+    named: frozenset[str]
+    values: Mapping[str, str]
+    stand_ins: StandIns
+    secret_at: Locators
+    unknown_at: Locators
+
+    @classmethod
+    def of(cls, args: MachineConfigArgs, variables: VariableValues) -> _Source:
+        """Read the sources. Raises `pulumi.RunError` when one can't be."""
+        name = config_name(args.config)
+        config = _read(args.config, name)
+        snippets = [_read(snippet, f"<snippet {number}>") for number, snippet in enumerate(args.snippets, start=1)]
+        texts = [(text.filename, str(text)) for text in (config, *snippets) if isinstance(text, Snippet)]
+        named = frozenset[str]().union(*(_named_variables(text) for _, text in texts))
+        shared = {name: value for name, value in {**variables.shared, **variables.secrets}.items() if name in named}
+        values = {**shared, **variables.own}
+        secrets = [name for name in variables.secrets if name in values and name not in variables.unknown]
+        return cls(
+            name=name,
+            config=config,
+            snippets=snippets,
+            texts=texts,
+            named=named,
+            values=values,
+            stand_ins=StandIns.of({name: values[name] for name in secrets}),
+            secret_at=locators(texts, secrets),
+            unknown_at=locators(texts, variables.unknown),
+        )
+
+    @property
+    def masked_values(self) -> dict[str, str]:
+        """`values` with stand-ins for the secret ones."""
+        return {**self.values, **self.stand_ins.values}
+
+    def report(self, real: Report, masked: Report) -> tuple[Report, str]:
+        """`real` without what is found where a value is unknown, and what may be shown of that."""
+        report = without(real, self.unknown_at)
+        return report, masked_report(report, masked, self.stand_ins, self.secret_at).render()
+
+
+def _transpiled(args: MachineConfigArgs, source: _Source) -> tuple[IgnitionConfig, IgnitionConfig | None]:
+    """The Ignition config with the values of secrets, and with their stand-ins: None when it is none with these."""
+
+    def run(values: Mapping[str, str]) -> Transpiled:
+        return transpile(
+            source.config,
+            filename=source.name,
+            files_dir=args.files_dir,
+            platform=CT_PLATFORMS[args.platform],
+            strict=args.strict,
+            snippets=source.snippets,
+            spec="3",
+            variables=values,
+        )
+
+    result = run(source.values)
+    masked = run(source.masked_values) if source.stand_ins.values else result
+    report, text = source.report(result.report, masked.report)
+    if report.is_fatal:
+        has_error = any(entry.severity == "error" for entry in report)
+        why = "" if has_error else " (flatcar:strict: a warning is an error)"
+        raise pulumi.RunError(f"{source.name} is not a usable config{why}\n\n{text}")
+    warn_once(text)
+    if result.config is None:
+        raise NotYetKnownError
+    return result.config, masked.config
+
+
+def _counted(args: MachineConfigArgs) -> IgnitionConfig:
+    """What else the config id counts: the generation, and interval and signers of a machine that pulls."""
+    lines = {GENERATION: str(args.generation) if args.generation else ""}
+    if args.agent is not None:
+        lines |= {INTERVAL: str(args.agent.settings.interval), SIGNERS: signers_file(args.agent.settings)}
+    return files(*(text_file(path, line + "\n") for path, line in lines.items() if line))
+
+
+def _completed(args: MachineConfigArgs, config: IgnitionConfig, config_id: str) -> IgnitionConfig:
+    """The config with all that the config id doesn't count, and the id itself."""
+    fragments = [retry_fragment(config), lifecycle_fragment(config, args.lifecycle)]
+    if args.rollback_after:
+        fragments.append(rollback_fragment(args.rollback_after))
+    if args.agent is not None:
+        fragments.append(
+            agent_fragment(
+                args.agent,
+                lifecycle=args.lifecycle,
+                keep=args.keep,
+                rollback=bool(args.rollback_after),
+                pointer=pointer(ADDRESS) if args.platform == "metal" else "",
+            )
+        )
+    return merged(config, *fragments, files(text_file(STAMP, config_id + "\n")))
+
+
+def _check(
+    args: MachineConfigArgs, source: _Source, config: IgnitionConfig, masked: IgnitionConfig | None, size: int
+) -> None:
+    """Hold the config against the rules for configs that run again, and its secrets against what can be tried out."""
+
+    def check(config: IgnitionConfig, values: Mapping[str, str]) -> Report:
+        return check_rules(
+            config,
+            size=size,
+            sources=source.texts,
+            variables=values,
+            platform=args.platform,
+            login_user=args.login_user,
+            lifecycle=args.lifecycle,
+            keep=args.keep,
+            allow=args.allow,
+        )
+
+    masked_findings = check(masked, source.masked_values) if masked is not None else Report()
+    findings, text = source.report(check(config, source.values), masked_findings)
+    if findings.is_fatal:
+        raise pulumi.RunError(f"{source.name} would do harm when the machine runs it again\n\n{text}")
+    warn_once(text)
+    if args.agent is None and args.lifecycle is not Lifecycle.REPLACE:
+        return  # neither the state nor the machine shows an id without salt
+    for secret in source.stand_ins.values:
+        if is_guessable(source.values[secret]):
+            warn_once(
+                f"the secret {secret!r} is so short that it can be found by trying: for a machine that pulls, or that "
+                f"is replaced, the config id of {source.name} is a plain hash of all that is in it; take a longer one"
+            )
 
 
 def config_name(config: Path | str | Butane) -> str:
@@ -244,30 +309,7 @@ def pointer(source_url: str) -> str:
 @functools.lru_cache(maxsize=32)  # a fleet's machines share sources
 def _named_variables(source: str) -> frozenset[str]:
     """The variables that a source names outside of comment lines; the transpiler finds out what is really used."""
-    lines = [line for line in source.splitlines() if not line.lstrip().startswith("#")]
-    return frozenset(re.findall(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_]*)\}", "\n".join(lines)))
-
-
-def _places(sources: Sequence[tuple[str, str]], names: Collection[str]) -> Places:
-    """The values in which one of these variables stands, and which."""
-    found: Places = {}
-    for filename, text in sources if names else ():
-
-        def note(value: str, line: int, column: int, filename: str = filename) -> str:
-            if here := tuple(name for name in names if f"${{{name}}}" in value):
-                found[filename, line, column] = here
-            return value
-
-        with contextlib.suppress(YamlError):  # the transpiler tells it
-            compose_source(text, note, is_json=is_ignition(text))
-    return found
-
-
-def _without(report: Report, places: Places) -> Report:
-    def kept(entries: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
-        return tuple(entry for entry in entries if (entry.filename, entry.line, entry.column) not in places)
-
-    return replace(report, entries=kept(report.entries), unreadable=kept(report.unreadable))
+    return names_in("\n".join(line for line in source.splitlines() if not line.lstrip().startswith("#")))
 
 
 def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
@@ -279,25 +321,8 @@ def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
                     raise pulumi.RunError(f"{name}: {ours} is written by the program itself; take it out of the config")
 
 
-def _numbered(ignition: IgnitionConfig, generation: int, agent: Agent | None) -> IgnitionConfig:
-    """With what else the config id counts: the generation, and interval and signers of a machine that pulls."""
-    if generation:
-        ignition = _with_file(ignition, GENERATION, str(generation))
-    if agent is not None:
-        ignition = _with_file(ignition, INTERVAL, str(agent.settings.interval))
-        if agent.settings.signers:
-            ignition = _with_file(ignition, SIGNERS, signers_file(agent.settings))
-    return ignition
-
-
-def _id(ignition: IgnitionConfig) -> str:
+def _digest(ignition: IgnitionConfig) -> str:
     return hashlib.sha512(_dumped(ignition).encode()).hexdigest()
-
-
-def _with_file(ignition: IgnitionConfig, path: str, line: str, mode: int = 0o644) -> IgnitionConfig:
-    storage = ignition.get("storage", {})
-    file = {"path": path, "overwrite": True, "mode": mode, "contents": {"source": "data:," + quote(line + "\n")}}
-    return {**ignition, "storage": {**storage, "files": [*storage.get("files", []), file]}}
 
 
 def _dumped(document: object) -> str:

@@ -4,11 +4,12 @@ A config that uses secrets is made twice, with their values and with stand-ins o
 machine. Reports, summaries and names are taken from the second, in which no secret has ever been, and what stands for
 one is replaced by what is shown for it. So there is nothing to find again in a text that was cut, quoted or encoded.
 
-Imported by `ignition_object`, `summary` and `wanted_config`.
+Imported by `machine_config`, `summary` and `wanted_config`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
@@ -17,9 +18,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from cl.transpiler import Diagnostic, Report
+from cl.transpiler.detect import compose_source, is_ignition
+from cl.transpiler.variables import names_in
+from cl.transpiler.yamlnode import YamlError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 MASK = "[masked]"
 """What a summary shows for a secret's value."""
@@ -29,8 +33,8 @@ _HARD_TO_TRY = 64
 """In bits: so many values can't be tried out (of SHA-512, as config ids are, 10^9 a second are)."""
 _CLASSES = (("[a-z]", 26), ("[A-Z]", 26), ("[0-9]", 10), ("[^a-zA-Z0-9]", 32))
 
-Places = dict[tuple[str, int, int], tuple[str, ...]]
-"""Where variables stand, by file name, line and column: their names."""
+Locators = dict[tuple[str, int, int], tuple[str, ...]]
+"""The names of the variables that a value uses, by the value's file name, line and column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,24 +93,51 @@ def with_shown(value: Any, shown_as: Mapping[str, str]) -> Any:
     return value
 
 
-def told(real: Report, seen: Report, stand_ins: StandIns, places: Places) -> Report:
-    """What may be told of `real`, the report on the config with its secrets: as far as `seen`, that on the one with
-    their stand-ins, says the same at the same place, in its words, with `${name}` for the value. Of anything else no
-    more is told than its place, and which secrets stand there."""
+def locators(sources: Sequence[tuple[str, str]], names: Collection[str]) -> Locators:
+    """The values in `sources`, file names and texts, that use one of these variables."""
+    found: Locators = {}
+    for filename, text in sources if names else ():
+
+        def note(value: str, line: int, column: int, filename: str = filename) -> str:
+            used = names_in(value)
+            if here := tuple(name for name in names if name in used):
+                found[filename, line, column] = here
+            return value
+
+        with contextlib.suppress(YamlError):  # the transpiler reports it
+            compose_source(text, note, is_json=is_ignition(text))
+    return found
+
+
+def without(report: Report, at: Locators) -> Report:
+    """`report` without what is found in these values."""
+
+    def kept(entries: tuple[Diagnostic, ...]) -> tuple[Diagnostic, ...]:
+        return tuple(entry for entry in entries if (entry.filename, entry.line, entry.column) not in at)
+
+    return replace(report, entries=kept(report.entries), unreadable=kept(report.unreadable))
+
+
+def masked_report(real: Report, masked: Report, stand_ins: StandIns, at: Locators) -> Report:
+    """What may be shown of `real`, the report on a config with its secrets.
+
+    It is what `masked`, the report on the config with stand-ins, says at the same position as well, in its words, with
+    `${name}` for the value. Of anything else no more is shown than its position, and which secrets are used there.
+    """
     if not stand_ins.values:
         return real
     shown_as = stand_ins.shown_as({name: f"${{{name}}}" for name in stand_ins.values})
     known: dict[object, list[Diagnostic]] = {}
-    for entry in seen:
-        known.setdefault(_place(entry), []).append(entry)
+    for entry in masked:
+        known.setdefault(_position(entry), []).append(entry)
 
     def shown(entry: Diagnostic) -> Diagnostic:
-        for other in known.get(_place(entry), ()):
+        for other in known.get(_position(entry), ()):
             if _pattern(other.message, shown_as).fullmatch(entry.message):
                 hint = with_shown(other.hint, shown_as)
                 path, message = with_shown(other.path, shown_as), with_shown(other.message, shown_as)
                 return replace(other, path=path, message=message, hint=hint)
-        names = places.get((entry.filename, entry.line or 0, entry.column or 0), tuple(stand_ins.values))
+        names = at.get((entry.filename, entry.line or 0, entry.column or 0), tuple(stand_ins.values))
         values = ", ".join(f"${{{name}}}" for name in names)
         return Diagnostic(
             severity=entry.severity,
@@ -121,7 +152,7 @@ def told(real: Report, seen: Report, stand_ins: StandIns, places: Places) -> Rep
     return replace(real, entries=tuple(map(shown, real.entries)), unreadable=tuple(map(shown, real.unreadable)))
 
 
-def _place(entry: Diagnostic) -> tuple[object, ...]:
+def _position(entry: Diagnostic) -> tuple[object, ...]:
     return entry.severity, entry.filename, entry.line, entry.column
 
 

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from components.payload.summary import decode_data_url
+from cl.transpiler.ignition.checks import decode_data_url
 
 if TYPE_CHECKING:
-    from components.payload.lifecycle import IgnitionConfig
+    from components.payload.fragments import IgnitionConfig
 
 PRIVATE_KEY = b"PRIVATE KEY-----"
 
 
-def sensitive_parts(config: IgnitionConfig, seen: IgnitionConfig | None) -> list[str]:
+def sensitive_parts(config: IgnitionConfig, masked: IgnitionConfig | None) -> list[str]:
     """Names of files and units that hold a private key (PEM, OpenSSH), and `passwordHash of USER`; in order.
 
-    The names are those in `seen`, which is the same config without secret values; by number when there is none.
+    The names are those in `masked`, which is the same config without secret values; by number when there is none.
     """
     found = []
     for number, file in enumerate(config.get("storage", {}).get("files", [])):
         contents = [file.get("contents", {}), *file.get("append", [])]
         if any(_holds_key(part) for part in contents):
-            found.append(_name(seen, "storage", "files", number, "path"))
+            found.append(_name(masked, "storage", "files", number, "path"))
     for number, unit in enumerate(config.get("systemd", {}).get("units", [])):
         texts = [unit.get("contents"), *(part.get("contents") for part in unit.get("dropins", []))]
         if any(PRIVATE_KEY.decode() in text for text in texts if text):
-            found.append(_name(seen, "systemd", "units", number, "name"))
+            found.append(_name(masked, "systemd", "units", number, "name"))
     for number, user in enumerate(config.get("passwd", {}).get("users", [])):
         if user.get("passwordHash"):
-            found.append("passwordHash of " + _name(seen, "passwd", "users", number, "name"))
+            found.append("passwordHash of " + _name(masked, "passwd", "users", number, "name"))
     return found
 
 
-def _name(seen: IgnitionConfig | None, section: str, kind: str, number: int, key: str) -> str:
-    entries = (seen or {}).get(section, {}).get(kind, [])
+def _name(masked: IgnitionConfig | None, section: str, kind: str, number: int, key: str) -> str:
+    entries = (masked or {}).get(section, {}).get(kind, [])
     return str(entries[number][key]) if number < len(entries) else f"{section}.{kind}.{number}"
 
 

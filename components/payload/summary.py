@@ -6,21 +6,18 @@ line-by-line diff under each changed file, and leaves unchanged ones out.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import gzip
 import hashlib
 import re
-import zlib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes, urlsplit, urlunsplit
 
+from cl.transpiler.gourl import without_secrets
+from cl.transpiler.ignition.checks import decode_data_url
 from components.payload.masking import MASK, with_shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from components.payload.lifecycle import IgnitionConfig
+    from components.payload.fragments import IgnitionConfig
 
 LONGEST_TEXT = 64 * 1024
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
@@ -49,20 +46,6 @@ def summarize(config: IgnitionConfig, shown_as: Mapping[str, str]) -> dict[str, 
         "kernelArguments": config.get("kernelArguments"),
     }
     return {name: with_shown(_masked(value), shown_as) for name, value in summary.items() if value}
-
-
-def decode_data_url(source: str, compression: str | None = None) -> bytes:
-    """The bytes of a `data:` URL (RFC 2397), decompressed. Raises ValueError when it is not one."""
-    head, comma, body = source.partition(",")
-    if not head.startswith("data:") or not comma:
-        raise ValueError("not a data URL")
-    data = unquote_to_bytes(body)
-    try:
-        if head.endswith(";base64"):
-            data = base64.b64decode(data, validate=True)
-        return gzip.decompress(data) if compression == "gzip" else data
-    except (binascii.Error, OSError, EOFError, zlib.error) as error:
-        raise ValueError(str(error)) from error
 
 
 def _file(node: dict[str, Any]) -> dict[str, Any]:
@@ -104,10 +87,7 @@ def _without_name(entry: dict[str, Any]) -> dict[str, Any]:
 def _content(resource: dict[str, Any]) -> str:
     source = resource.get("source") or ""
     if source and not source.startswith("data:"):
-        address = urlsplit(source)
-        return "from " + urlunsplit(
-            address._replace(query="…" if address.query else "", netloc=address.netloc.split("@")[-1])
-        )
+        return "from " + without_secrets(source)
     try:
         data = decode_data_url(source, resource.get("compression")) if source else b""
         text = data.decode("utf-8")

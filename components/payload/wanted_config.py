@@ -7,20 +7,21 @@ that stand for them, and made when they are known; a preview that doesn't know t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.output import Unknown
 
 from components.payload.agent import FOLDER
-from components.payload.machine_config import STAMP, MachineConfig, NotYetKnownError
+from components.payload.machine_config import STAMP, MachineConfig, NotYetKnownError, VariableValues
 from components.payload.masking import MASK
 from components.payload.summary import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Mapping
 
 COMPUTED = "<computed>"
 """What a summary shows for a value that is not known yet."""
@@ -55,18 +56,8 @@ class WantedConfig:
     summary: Mapping[str, pulumi.Input[Any]]
 
 
-class Make(Protocol):
-    """`ignition_object.machine_config` with everything given but the variables."""
-
-    def __call__(
-        self,
-        *,
-        variables: Mapping[str, str],
-        shared_variables: Mapping[str, str],
-        secrets: Mapping[str, str],
-        unknown: Collection[str],
-        salt: str,
-    ) -> MachineConfig: ...
+Make = Callable[[VariableValues, str], MachineConfig]
+"""`machine_config` with everything given but the variables and the salt."""
 
 
 def wanted_config(
@@ -95,7 +86,7 @@ def wanted_config(
         pulumi.Output.all(**values) if late else none,
         pulumi.Output.all(**secret) if late else none,
         salt.apply(lambda text: "" if isinstance(text, Unknown) else text, run_with_unknowns=True),
-    ).apply(lambda seen: _made(make, variables, *seen))
+    ).apply(lambda known: _made(make, variables, *known))
     complete = pulumi.Output.all(now, given).apply(lambda both: both[0][0])
     shown = pulumi.Output.unsecret(now.apply(lambda made: given if made is None else made[1]))
     return WantedConfig(
@@ -121,23 +112,18 @@ def _made(
 
     secrets = filled(variables.secrets) | {name: text for name, text in texts.items() if is_secret[name]}
     try:
-        config = make(
-            variables=filled(variables.own),
-            shared_variables=filled(variables.shared),
-            secrets=secrets,
-            unknown=unknown,
-            salt=salt,
-        )
+        own, shared = filled(variables.own), filled(variables.shared)
+        config = make(VariableValues(own=own, shared=shared, secrets=secrets, unknown=unknown), salt)
     except NotYetKnownError:
         return None
     return config, _summary(config, dict.fromkeys(unknown.values(), COMPUTED))
 
 
 def _summary(config: MachineConfig, shown_as: Mapping[str, str]) -> dict[str, Any]:
-    if config.seen is None:
+    if config.masked is None:
         return {"files": {MASK: "without the values of its secrets this is no config, so none of it is shown"}}
     masks = config.stand_ins.shown_as(dict.fromkeys(config.stand_ins.values, MASK))
-    summary = summarize(config.seen, {**masks, **shown_as})
+    summary = summarize(config.masked, {**masks, **shown_as})
     del summary["files"][STAMP]  # it repeats the config id
     summary["files"] = {  # the agent's: its settings are shown with the machine
         path: file for path, file in summary["files"].items() if not path.startswith(f"{FOLDER}/")

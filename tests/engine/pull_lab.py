@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from components.commands.reprovision.request import HealthCheck
 from components.commands.sign import Statement, digest, sign
-from components.payload.agent import addressed, text_at
-from components.payload.machine_config import Agent, MachineConfig, machine_config
-from components.settings.lifecycle import Lifecycle
+from components.payload.agent import Agent, addressed, text_at
+from components.payload.machine_config import MachineConfig
 from components.settings.pull import PullSettings
 from loopback.machine import LoopbackMachine, wait_until
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
+from tests.support.machine_configs import made_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,11 +61,10 @@ class Pulled:
             login_user="core",
         )
         arguments: dict[str, Any] = {
-            "files_dir": self.folder, "platform": "qemu", "strict": False, "shared_variables": {}, "secrets": {},
-            "variables": {}, "lifecycle": Lifecycle.RESET, "keep": KEEP, "generation": generation,
-            "rollback_after": 3600, "agent": agent,
+            "files_dir": self.folder, "strict": False, "keep": KEEP, "generation": generation, "rollback_after": 3600,
+            "agent": agent,
         }  # fmt: skip
-        return machine_config(path, **{**arguments, **changes})
+        return made_config(path, **{**arguments, **changes})
 
     def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
         """Make the object a config of this name; its config id."""

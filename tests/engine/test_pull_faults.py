@@ -21,8 +21,8 @@ from pathlib import Path
 
 import pytest
 
-from components.payload.agent import text_at
-from components.payload.machine_config import Agent, pointer
+from components.payload.agent import Agent, text_at
+from components.payload.machine_config import pointer
 from loopback.machine import wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.fakes.fleetlock import FleetLock

@@ -20,13 +20,13 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from components.payload.agent import text_at
-from components.payload.machine_config import Agent, machine_config
-from components.payload.summary import decode_data_url
+from cl.transpiler.ignition.checks import decode_data_url
+from components.payload.agent import Agent, text_at
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from loopback.machine import LoopbackMachine
 from tests.conftest import missing
+from tests.support.machine_configs import made_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,10 +139,9 @@ def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path:
     config.write_text("variant: flatcar\nversion: 1.0.0\n")
     agent = Agent(machine="web", settings=PullSettings(), health=[], allow_degraded=False, timeout=5, login_user="core")
     arguments: dict[str, Any] = {
-        "files_dir": tmp_path, "platform": "aws", "strict": False, "shared_variables": {}, "secrets": {},
-        "variables": {}, "lifecycle": Lifecycle.IGNORE, "keep": (), "rollback_after": 0, "agent": agent,
+        "files_dir": tmp_path, "platform": "aws", "strict": False, "lifecycle": Lifecycle.IGNORE, "agent": agent,
     }  # fmt: skip
-    text = text_at(machine_config(config, generation=1, **arguments).text, ADDRESS)
+    text = text_at(made_config(config, generation=1, **arguments).text, ADDRESS)
 
     class Handler(Aws):
         content = text
@@ -159,7 +158,7 @@ def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path:
         )
         shutil.copy(tmp_path / "public.pem", machine.path("/public.pem"))
         machine.path("/boot/flatcar/first_boot").unlink()
-        running = text_at(machine_config(config, generation=0, **arguments).text, ADDRESS)
+        running = text_at(made_config(config, generation=0, **arguments).text, ADDRESS)
         for file in json.loads(running)["storage"]["files"]:
             write(
                 machine.path(file["path"]),

@@ -10,14 +10,17 @@ import hashlib
 import os
 import re
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from cl.transpiler.lint import Rule
 from components.commands.reprovision.request import HealthCheck
-from components.payload.machine_config import Agent, MachineConfig, machine_config
+from components.payload.agent import Agent
+from components.payload.machine_config import MachineConfig
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from tests.support.cases import GOLDEN
+from tests.support.machine_configs import made_config
 
 RECORDED = GOLDEN / "objects.txt"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA"
@@ -49,7 +52,7 @@ version: 1.1.0
 ignition: {timeouts: {http_total: 5}}
 storage: {files: [{path: /etc/remote, contents: {source: "https://example.com/${token}"}}]}
 """
-CONFIGS = {
+CONFIGS: dict[str, Path | str] = {
     "web": GOLDEN.parents[1] / "cl/machine-web.yaml",
     "worker": GOLDEN.parents[1] / "cl/machine-worker.yaml",
     "everything": EVERYTHING,
@@ -96,11 +99,11 @@ def made(case: dict[str, Any]) -> MachineConfig:
         machine="web", settings=SETTINGS[case["pull"]], health=HEALTH, allow_degraded=True, timeout=600,
         login_user="core", os_update="refuse", owner="acme/flatcar/new/web",
     ) if case["pull"] else None  # fmt: skip
-    return machine_config(
+    return made_config(
         CONFIGS[case["config"]], snippets=[SNIPPET] * case["snippets"], files_dir=GOLDEN.parents[1] / "cl/files",
         platform=case["platform"], strict=False,
-        shared_variables={"ssh_public_key": KEY, "machine_name": "web", "token": "plain"},
-        secrets={"token": case["secrets"]} if case["secrets"] else {}, variables={},
+        shared={"ssh_public_key": KEY, "machine_name": "web", "token": "plain"},
+        secrets={"token": case["secrets"]} if case["secrets"] else {},
         lifecycle=Lifecycle(case["lifecycle"]), keep=("/etc/ssh/ssh_host_.*", "/var/log"),
         generation=case["generation"], rollback_after=case["rollback"], salt=case["salt"], agent=agent,
         allow=tuple(Rule),

@@ -10,9 +10,9 @@ from components.audit.__main__ import Report, look, table
 from components.audit.records import Record
 from components.commands.reprovision.request import Request
 from components.commands.ssh_session import SshTarget
-from components.payload.machine_config import MachineConfig, machine_config
+from components.payload.machine_config import MachineConfig
 from components.settings.keep import kept_paths
-from components.settings.lifecycle import Lifecycle
+from tests.support.machine_configs import made_config
 from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,18 +221,12 @@ def test_one_machine_fresh_then_drifted_in_every_way_then_reset(tmp_path: Path) 
     extras = tmp_path / "extras.yaml"
     extras.write_text(EXTRAS)
     with machine(tmp_path, started=False) as vm:
-        config = machine_config(
+        config = made_config(
             ROOT / "cl/machine-web.yaml",
             snippets=[extras],
             files_dir=ROOT / "cl/files",
-            platform="qemu",
-            strict=True,
-            shared_variables={"ssh_public_key": vm.public_key, "machine_name": "web"},
-            secrets={},
-            variables={},
-            lifecycle=Lifecycle.RESET,
+            shared={"ssh_public_key": vm.public_key, "machine_name": "web"},
             keep=KEEP,
-            generation=0,
             rollback_after=3600,
         )
         vm.put(config.text)

@@ -17,11 +17,11 @@ import pytest
 
 from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
-from components.payload.machine_config import MachineConfig, machine_config, pointer
+from components.payload.machine_config import MachineConfig, pointer
 from components.settings.keep import kept_paths
-from components.settings.lifecycle import Lifecycle
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
 from tests.fakes.metadata import HOST, Metadata, cloud_network
+from tests.support.machine_configs import made_config
 from tests.vm.machines import VM, base_image, machine, needs_image
 
 if TYPE_CHECKING:
@@ -44,15 +44,11 @@ class Cloud:
         self.platform, self.vm, self.aws, self.metadata = platform, vm, aws, metadata
 
     def config(self, generation: int) -> MachineConfig:
-        return machine_config(
+        return made_config(
             ROOT / "cl/machine-web.yaml",
             files_dir=ROOT / "cl/files",
             platform=self.platform,
-            strict=True,
-            shared_variables={"ssh_public_key": self.vm.public_key, "machine_name": "web"},
-            secrets={},
-            variables={},
-            lifecycle=Lifecycle.RESET,
+            shared={"ssh_public_key": self.vm.public_key, "machine_name": "web"},
             keep=KEEP,
             generation=generation,
             rollback_after=3600,

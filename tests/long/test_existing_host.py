@@ -16,9 +16,9 @@ from typing import Any
 from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
 from components.commands.ssh_session import script_text
-from components.payload.machine_config import MachineConfig, machine_config
+from components.payload.machine_config import MachineConfig
 from components.settings.keep import kept_paths
-from components.settings.lifecycle import Lifecycle
+from tests.support.machine_configs import made_config
 from tests.vm.machines import POINTER, VM, login_config, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,15 +29,11 @@ pytestmark = needs_image
 
 
 def config_of(vm: VM, generation: int) -> MachineConfig:
-    return machine_config(
+    return made_config(
         ROOT / "cl/machine-web.yaml",
         files_dir=ROOT / "cl/files",
         platform="metal",
-        strict=True,
-        shared_variables={"ssh_public_key": vm.public_key, "machine_name": "web"},
-        secrets={},
-        variables={},
-        lifecycle=Lifecycle.RESET,
+        shared={"ssh_public_key": vm.public_key, "machine_name": "web"},
         keep=KEEP,
         generation=generation,
         rollback_after=3600,

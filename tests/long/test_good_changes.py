@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cl.transpiler.fragments import merged
 from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
 from components.payload.machine_config import STAMP
-from components.payload.rollback import with_way_back
+from components.payload.rollback import rollback_fragment
 from loopback.lab import KEEP
 from tests.engine.good_changes import change, change_loopback_machines, new_seed
 from tests.vm.machines import SOURCE_URL, VM, login_config, machine, needs_image
@@ -54,7 +55,7 @@ class VirtualChanging:
         nodes = [
             {"path": path, "overwrite": True, "contents": {"source": f"data:,{text}"}} for path, text in files.items()
         ]
-        config = with_way_back(login_config(self._vm.public_key, files=nodes), ROLLBACK_AFTER)
+        config = merged(login_config(self._vm.public_key, files=nodes), rollback_fragment(ROLLBACK_AFTER))
         self._contents[config_id] = json.dumps(config)
         self._vm.put(self._contents[config_id])
         return config_id

@@ -16,14 +16,14 @@ from pathlib import Path
 from components.audit.__main__ import table
 from components.commands.qemu import state as qemu_state
 from components.commands.reprovision.request import HealthCheck
-from components.payload.agent import text_at
-from components.payload.machine_config import Agent, MachineConfig, machine_config, pointer
+from components.payload.agent import Agent, text_at
+from components.payload.machine_config import MachineConfig, pointer
 from components.settings.keep import kept_paths
-from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from tests.fakes.fleetlock import FleetLock
 from tests.fakes.objects import ObjectAndReports
 from tests.long.test_audit import audited, record
+from tests.support.machine_configs import made_config
 from tests.vm.machines import VM, machine, needs_image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,15 +49,10 @@ class Pulled:
 
     def publish(self, generation: int) -> str:
         """Make the object this generation's; its config id."""
-        config = machine_config(
+        config = made_config(
             ROOT / "cl/machine-web.yaml",
             files_dir=ROOT / "cl/files",
-            platform="qemu",
-            strict=True,
-            shared_variables={"ssh_public_key": self.vm.public_key, "machine_name": "web"},
-            secrets={},
-            variables={},
-            lifecycle=Lifecycle.RESET,
+            shared={"ssh_public_key": self.vm.public_key, "machine_name": "web"},
             keep=KEEP,
             generation=generation,
             rollback_after=400,

@@ -13,14 +13,14 @@ from typing import Any
 import pulumi
 import pytest
 
+from cl.transpiler.ignition.checks import decode_data_url
 from components.commands.reprovision.pulling import read_report
 from components.commands.sign import NO_SIGNATURE, digest
 from components.config.section import Section
-from components.payload.agent import FOLDER, PARTS, addressed, text_at
-from components.payload.machine_config import Agent, MachineConfig, machine_config
-from components.payload.summary import decode_data_url
-from components.settings.lifecycle import Lifecycle
+from components.payload.agent import FOLDER, PARTS, Agent, addressed, text_at
+from components.payload.machine_config import MachineConfig
 from components.settings.pull import PullSettings, pull_settings
+from tests.support.machine_configs import made_config
 
 CONFIG = """\
 variant: flatcar
@@ -46,11 +46,7 @@ def made(tmp_path: Path, settings: PullSettings | None, path: str = "/etc/a", **
     agent = settings and Agent(
         machine="web", settings=settings, health=[], allow_degraded=False, timeout=600, login_user="core"
     )
-    arguments: dict[str, Any] = {
-        "files_dir": tmp_path, "platform": "qemu", "strict": False, "shared_variables": {}, "secrets": {},
-        "variables": {}, "lifecycle": Lifecycle.RESET, "keep": (), "generation": 0, "rollback_after": 0, "agent": agent,
-    }  # fmt: skip
-    return machine_config(file, **{**arguments, **changes})
+    return made_config(file, **{"files_dir": tmp_path, "strict": False, "agent": agent, **changes})
 
 
 def files(text: str) -> dict[str, str]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from components.payload.lifecycle import with_lifecycle
+from cl.transpiler.fragments import merged
+from components.payload.lifecycle import lifecycle_fragment
 from components.settings.lifecycle import Lifecycle
+
+
+def with_lifecycle(config: dict[str, Any], lifecycle: Lifecycle) -> dict[str, Any]:
+    return merged(config, lifecycle_fragment(config, lifecycle))
+
 
 FILES = {"storage": {"files": [{"path": "/var/log/x", "contents": {"source": "data:,"}}], "links": []}}
 

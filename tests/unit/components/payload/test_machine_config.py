@@ -13,17 +13,17 @@ import pytest
 
 from cl.transpiler import Snippet, transpile
 from cl.transpiler.butane import Butane, File, Resource, Storage
+from cl.transpiler.ignition.checks import decode_data_url
 from components.payload.machine_config import (
     GENERATION,
     SALT,
     STAMP,
     MachineConfig,
     NotYetKnownError,
-    machine_config,
     pointer,
 )
-from components.payload.summary import decode_data_url
 from components.settings.lifecycle import Lifecycle
+from tests.support.machine_configs import made_config
 
 CONFIG = """\
 variant: flatcar
@@ -35,16 +35,13 @@ storage:
 """
 
 
-ARGUMENTS: dict[str, Any] = {
-    "platform": "qemu", "strict": True, "shared_variables": {"unused": "1"}, "secrets": {}, "variables": {"text": "x"},
-    "lifecycle": Lifecycle.RESET, "keep": (), "generation": 0, "rollback_after": 0,
-}  # fmt: skip
+ARGUMENTS: dict[str, Any] = {"shared": {"unused": "1"}, "own": {"text": "x"}}
 
 
 def made(tmp_path: Path, text: str = "x", config: str = CONFIG, **changes: Any) -> MachineConfig:
     path = tmp_path / "a.yaml"
     path.write_text(config)
-    return machine_config(path, **{**ARGUMENTS, "files_dir": tmp_path, "variables": {"text": text}, **changes})
+    return made_config(path, **{**ARGUMENTS, "files_dir": tmp_path, "own": {"text": text}, **changes})
 
 
 def files(config: MachineConfig) -> dict[str, str]:
@@ -114,7 +111,7 @@ def test_a_salt_makes_another_id_that_nobody_can_try_out(tmp_path: Path) -> None
     assert files(salted)[STAMP] == salted.config_id + "\n"
     (node,) = (node for node in salted.ignition["storage"]["files"] if node["path"] == SALT)
     assert node["mode"] == 0o600
-    assert SALT not in json.dumps(salted.seen)
+    assert SALT not in json.dumps(salted.masked)
     assert made(tmp_path, unknown=["text"]).uses_secrets
     assert not made(tmp_path).uses_secrets
 
@@ -128,7 +125,7 @@ def test_a_config_and_snippets_may_be_texts(tmp_path: Path) -> None:
     snippet = CONFIG.replace("/etc/a", "/etc/b")
     found = files(made(tmp_path, snippets=[snippet]))
     assert (found["/etc/a"], found["/etc/b"]) == ("x", "x")
-    wrong = {**ARGUMENTS, "files_dir": tmp_path, "variables": {"text": "x"}}
+    wrong = {**ARGUMENTS, "files_dir": tmp_path, "own": {"text": "x"}}
     for config, snippets, place in (
         (CONFIG.replace("/etc/a", "a"), [], "<config>:"),
         (CONFIG, [CONFIG.replace("/etc/a", "a")], "<snippet 1>:"),
@@ -136,7 +133,7 @@ def test_a_config_and_snippets_may_be_texts(tmp_path: Path) -> None:
         ("cl/web.yaml", [], "Path('cl/web.yaml')"),
     ):
         with pytest.raises(pulumi.RunError) as told:
-            machine_config(config, snippets=snippets, **wrong)
+            made_config(config, snippets=snippets, **wrong)
         assert place in str(told.value)
 
 
@@ -155,8 +152,8 @@ def test_a_config_in_python_and_files_mix(tmp_path: Path) -> None:
     in_python = Butane(version="1.1.0", storage=Storage(files=[File(path="/etc/b", contents=Resource(inline="b"))]))
     arguments = {**ARGUMENTS, "files_dir": tmp_path}
     for config, snippet in ((in_python, tmp_path / "users.yaml"), (tmp_path / "users.yaml", in_python)):
-        found = files(machine_config(config, snippets=[snippet], **arguments))
+        found = files(made_config(config, snippets=[snippet], **arguments))
         assert (found["/etc/a"], found["/etc/b"]) == ("x", "b")
     wrong = Butane(storage=Storage(files=[File(path="etc")]))
     with pytest.raises(pulumi.RunError, match=r"the config in Python is not a usable(?s:.*)storage\.files\[0\]\.path"):
-        machine_config(wrong, **{**arguments, "variables": {}})
+        made_config(wrong, **{**arguments, "own": {}})

@@ -8,7 +8,6 @@ import os
 import random
 import traceback
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,14 +17,21 @@ import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import Rule
 from cl.transpiler.snippets import Snippet
-from components.payload import rerun
-from components.payload.machine_config import NotYetKnownError, machine_config
+from components.payload import rules
+from components.payload.machine_config import (
+    MachineConfig,
+    MachineConfigArgs,
+    NotYetKnownError,
+    VariableValues,
+    machine_config,
+)
 from components.payload.masking import MASK, StandIns, is_guessable, with_shown
 from components.payload.wanted_config import Variables, wanted_config
 from components.settings.lifecycle import Lifecycle
 from tests.support import clc_configs, ignition_values
 from tests.support.butane_configs import butane_config
 from tests.support.cases import FILES, case_paths, read_case
+from tests.support.machine_configs import DEFAULTS, made_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,14 +44,14 @@ RARE = "QXZJVWK0123456789"
 def shown(source: str, secret: str, capsys: pytest.CaptureFixture[str], **changes: Any) -> str:
     """All that a stack shows of a config with this secret: warnings, errors with their tracebacks, names, summary."""
     arguments: dict[str, Any] = {
-        "files_dir": FILES, "platform": "qemu", "strict": False, "lifecycle": Lifecycle.RESET, "keep": (),
-        "generation": 0, "rollback_after": 60, "login_user": "core", **changes,
+        **DEFAULTS, "files_dir": FILES, "strict": False, "rollback_after": 60, "login_user": "core", **changes,
     }  # fmt: skip
-    rerun._told.clear()
+    args = MachineConfigArgs(config=Snippet(source, "web.yaml"), **arguments)
+    rules._shown.clear()
     out = []
 
-    def make(**values: Any) -> Any:
-        config = machine_config(Snippet(source, "web.yaml"), **values, **arguments)
+    def make(variables: VariableValues, salt: str) -> MachineConfig:
+        config = machine_config(args, variables, salt)
         out.append(repr(config.secrets))
         return config
 
@@ -247,10 +253,7 @@ def test_two_keys_that_become_one_stay_apart() -> None:
 
 def test_names_of_what_is_sensitive_hold_no_secret() -> None:
     config = CONFIG.replace("/etc/a", "/etc/${token}").replace('"a"', '"-----BEGIN PRIVATE KEY-----"')
-    made = machine_config(
-        config, files_dir=Path(), platform="qemu", strict=True, shared_variables={}, secrets={"token": "hunter2"},
-        variables={}, lifecycle=Lifecycle.RESET, keep=(), generation=0, rollback_after=0,
-    )  # fmt: skip
+    made = made_config(config, secrets={"token": "hunter2"})
     assert made.secrets == ("token", f"/etc/{MASK}")
 
 

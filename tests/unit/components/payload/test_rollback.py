@@ -1,4 +1,4 @@
-"""What the way back adds to Ignition configs, and how the deployer reads health checks and console fingerprints."""
+"""What rollbacks add to Ignition configs, and how the deployer reads health checks and console fingerprints."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cl.transpiler.fragments import merged
+from cl.transpiler.ignition.checks import decode_data_url
 from components.commands.objects.folder import FolderPlace
 from components.commands.reprovision.host_key import console_fingerprints, fingerprint
 from components.config.section import Section
-from components.payload.rollback import SCRIPT, repeatable, with_way_back
-from components.payload.summary import decode_data_url
+from components.payload.rollback import SCRIPT, retry_fragment, rollback_fragment
 from components.settings.health import health_checks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_way_back_is_a_script_a_service_and_a_timer_that_is_enabled_both_ways() -> None:
-    config = with_way_back({"storage": {"files": [{"path": "/a"}]}, "systemd": {"units": [{"name": "b"}]}}, 77)
+def repeatable(config: dict[str, Any]) -> dict[str, Any]:
+    return merged(config, retry_fragment(config))
+
+
+def test_the_rollback_is_a_script_a_service_and_a_timer_that_is_enabled_both_ways() -> None:
+    own = {"storage": {"files": [{"path": "/a"}]}, "systemd": {"units": [{"name": "b"}]}}
+    config = merged(own, rollback_fragment(77))
     assert [file["path"] for file in config["storage"]["files"]] == ["/a", SCRIPT]
     assert [unit["name"] for unit in config["systemd"]["units"]] == [
         "b",
@@ -32,7 +38,7 @@ def test_the_way_back_is_a_script_a_service_and_a_timer_that_is_enabled_both_way
 
 
 def test_the_script_on_the_machine_is_valid_shell() -> None:
-    files = with_way_back({}, 60)["storage"]["files"]
+    files = rollback_fragment(60)["storage"]["files"]
     script = decode_data_url(files[0]["contents"]["source"])
     subprocess.run(["bash", "-n"], input=script, check=True)
     assert b"stage_lifecycle()" in script

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.payload.masking import MASK
-from components.payload.summary import decode_data_url, summarize
+from components.payload.summary import summarize
 
 
 def file(path: str, source: str, **more: Any) -> dict[str, Any]:
@@ -23,19 +23,6 @@ def file(path: str, source: str, **more: Any) -> dict[str, Any]:
 def contents(node: dict[str, Any], *stand_ins: str) -> Any:
     shown_as = dict.fromkeys(stand_ins, MASK)
     return summarize({"storage": {"files": [node]}}, shown_as)["files"][node["path"]]["contents"]
-
-
-@given(st.text(), st.booleans(), st.booleans())
-def test_a_data_url_comes_back_as_it_went_in(text: str, packed: bool, plain: bool) -> None:
-    data = gzip.compress(text.encode(), mtime=0) if packed else text.encode()
-    url = "data:," + quote(data) if plain else "data:;base64," + base64.b64encode(data).decode()
-    assert decode_data_url(url, "gzip" if packed else None) == text.encode()
-
-
-@pytest.mark.parametrize("url", ["http://x", "data:", "data:;base64,!"])
-def test_what_is_no_data_url(url: str) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        decode_data_url(url)
 
 
 def test_files_read_as_text() -> None:

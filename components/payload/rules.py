@@ -1,4 +1,4 @@
-"""The transpiler's rules for running a config again, asked with what a stack knows about its machine.
+"""The transpiler's rules for configs that run again (`cl.transpiler.lint`), with what a stack knows about its machine.
 
 A finding of severity error stops the preview: it would lose data or leave a machine that nobody reaches. The others are
 shown once each, however many machines share a config. `allow` of a machine takes a rule back.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from cl.transpiler import Report
-    from components.payload.lifecycle import IgnitionConfig
+    from components.payload.fragments import IgnitionConfig
 
 LIMITS: Mapping[str, tuple[int, str]] = {
     "qemu": (65_535 * 512 - 1, "TFTP, by which QEMU serves it,"),  # RFC 1350: numbered blocks, the last one not full
@@ -28,14 +28,14 @@ LIMIT = (64 << 20, "Pulumi's engine")
 """Where no platform sets one. Old and new content cross the engine in one message, of 400 MiB at most, as JSON
 (pulumi/pulumi, sdk/go/common/util/rpcutil), and both lie in the machine's memory while it boots."""
 
-_OF_A_NEXT_RUN = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
+_ABOUT_STATE = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
 """Rules about what is there already: a machine that is new each time, or left alone, does not meet them."""
 
-_told: set[str] = set()
+_shown: set[str] = set()
 """The warnings that this run of the program has shown."""
 
 
-def check_rerun(
+def check_rules(
     config: IgnitionConfig,
     *,
     size: int,
@@ -51,7 +51,7 @@ def check_rerun(
 
     `config` is the user's, without what the program adds; `size` the whole object's, in bytes. `sources` and
     `variables` are what it was made from (`lint`). `platform` is Ignition's name. `login_user` is who has to find an
-    SSH key in the config, None when the platform brings it. `keep` holds egrep expressions (`lifecycle.kept_paths`).
+    SSH key in the config, None when the platform brings it. `keep` holds egrep expressions (`keep.kept_paths`).
     """
     limit, limit_of = LIMITS.get(platform, LIMIT)
     flag, reset = lifecycle is Lifecycle.FLAG, lifecycle is Lifecycle.RESET
@@ -63,12 +63,12 @@ def check_rerun(
         limit=limit,
         limit_of=limit_of,
     )
-    allowed: set[Allowed] = {*allow, *(() if lifecycle.is_in_place else _OF_A_NEXT_RUN)}
+    allowed: set[Allowed] = {*allow, *(() if lifecycle.is_in_place else _ABOUT_STATE)}
     return lint(config, situation, size=size, allow=allowed, sources=sources, variables=variables)
 
 
 def warn_once(text: str) -> None:
     """A warning of the stack's, unless this run has shown it."""
-    if text and text not in _told:
-        _told.add(text)
+    if text and text not in _shown:
+        _shown.add(text)
         pulumi.log.warn(text.removeprefix("warning: "))  # the engine says that itself

@@ -10,10 +10,11 @@ import pulumi
 import pytest
 
 from cl.transpiler.lint import OneDevice, Rule
-from components.payload import rerun
-from components.payload.machine_config import MachineConfig, machine_config
+from components.payload import rules
+from components.payload.machine_config import MachineConfig
 from components.settings.keep import kept_paths
 from components.settings.lifecycle import Lifecycle
+from tests.support.machine_configs import made_config
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
 LOGIN = "passwd:\n  users:\n    - name: core\n      ssh_authorized_keys: [ssh-ed25519 AAAA]\n"
@@ -32,7 +33,7 @@ REPLACE = "ignition: {config: {replace: {source: 'https://h/x'}}}\n"
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     told: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", told.append)
-    monkeypatch.setattr(rerun, "_told", set())
+    monkeypatch.setattr(rules, "_shown", set())
     return told
 
 
@@ -43,11 +44,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def run(text: str, lifecycle: str = "reset", **more: Any) -> MachineConfig:
         Path("web.yaml").write_text(text)
         options: dict[str, Any] = {
-            "files_dir": tmp_path, "platform": "qemu", "strict": True, "shared_variables": {},
-            "secrets": {"token": "hunter2-hunter2"}, "variables": {}, "keep": kept_paths(["logs"]), "generation": 0,
-            "rollback_after": 0, "login_user": "core",
+            "files_dir": tmp_path, "secrets": {"token": "hunter2-hunter2"}, "keep": kept_paths(["logs"]),
+            "login_user": "core",
         }  # fmt: skip
-        return machine_config(Path("web.yaml"), lifecycle=Lifecycle(lifecycle), **{**options, **more})
+        return made_config(Path("web.yaml"), lifecycle=Lifecycle(lifecycle), **{**options, **more})
 
     return run
 
@@ -132,11 +132,11 @@ def test_a_warning_is_shown_once_and_without_secrets(
 def test_an_object_has_a_longest_length(run: Any, warnings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = HEAD + LOGIN + OFF
     size = len(run(config).text.encode())
-    monkeypatch.setattr(rerun, "LIMITS", {"qemu": (size, "TFTP")})
+    monkeypatch.setattr(rules, "LIMITS", {"qemu": (size, "TFTP")})
     run(config)
     with pytest.raises(pulumi.RunError, match=f"has {size + 2} bytes, TFTP takes {size}"):
         run(config.replace("AAAA", "AAAAAA"))
-    monkeypatch.setattr(rerun, "LIMIT", (size - 1, "the engine"))
+    monkeypatch.setattr(rules, "LIMIT", (size - 1, "the engine"))
     with pytest.raises(pulumi.RunError, match=f"the engine takes {size - 1}"):
         run(config, platform="aws")
     assert warnings == []
