@@ -5,7 +5,8 @@
     print(result.json or result.report.render())
 
 Text goes through `yamlnode` (compose with places) and `schema` (typed decoding) into a dialect (`butane`,
-`clc`), whose Ignition config `gojson` prints. Imports only PyYAML (its C parser) and the standard library.
+`clc`), whose Ignition config `gojson` prints. Imports only PyYAML (its C parser) and the standard library, and for the
+way from CLC to Butane ruamel.yaml.
 """
 
 from __future__ import annotations

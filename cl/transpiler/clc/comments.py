@@ -1,4 +1,8 @@
-"""The comments of a YAML text, and what each is about: the entry behind it on its line, or the next one below."""
+"""The comments of a YAML text, and what each is about: the entry behind it on its line, or the next one below.
+
+They are read by libyaml's marks. A round trip of ruamel.yaml would keep those of a text as it is; but its entries move
+here, it loses comments above a `---` and in an empty document, and it refuses texts that yaml.v3 reads.
+"""
 
 from __future__ import annotations
 

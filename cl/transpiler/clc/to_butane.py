@@ -1,27 +1,40 @@
 """The way out of Container Linux Configs: the same machine as a Butane config (flatcar 1.0.0).
 
 Sugar is expanded into the units and files that it makes, data URLs become inline text, and the comments of the
-source stand where what they are about now stands.
+source stand where what they are about now stands. The one module that imports ruamel.yaml: it writes the text.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import io
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.scalarint import ScalarInt
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
+from ruamel.yaml.tokens import CommentToken
+
 from cl.transpiler import clc
 from cl.transpiler.clc.comments import Comment, read_comments
 from cl.transpiler.clc.places import Generated
-from cl.transpiler.clc.yamltext import Comments, Tree, write_yaml
 from cl.transpiler.dialect import Source
 from cl.transpiler.ignition import convert, v3
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
 from cl.transpiler.report import Findings, Path, Report
-from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose
+from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose, resolve
 
-_HEAD: dict[str, Tree] = {"variant": "flatcar", "version": "1.0.0"}
+Tree = str | int | bool | CommentedMap | CommentedSeq
+Comments = dict[Path, list[str]]
+"""Lines to write before the entry at a path; those of () come last of all."""
+
+_HEAD = {"variant": "flatcar", "version": "1.0.0"}
 _FIRST = ("variant", "version", "name", "path", "device", "label", "number")
 """Keys that come before the others of their mapping."""
 
@@ -70,49 +83,56 @@ def _rewrite(
     clc.place_findings(refused, root, generated, findings)
     if converted is None:
         return None
-    tree: dict[str, Tree] = _HEAD | _tree(converted)
+    tree = CommentedMap(_HEAD | _tree(converted))
     comments = _placed(read_comments(source, root), tree, generated)
     for section, path in _origins(tree, generated):
         comments.setdefault(path, []).insert(0, f"# made from {section or 'the platform'}")
-    return write_yaml(tree, comments)
+    return _written(tree, comments)
 
 
 # --- the tree ------------------------------------------------------------------------------------------------
 
 
-def _tree(noun: Any, *, inline: bool = True) -> dict[str, Tree]:
+def _tree(noun: Any, *, inline: bool = True) -> CommentedMap:
     """What is set in a spec 3 noun, by Butane's keys, which are the nouns' attributes."""
     if isinstance(noun, v3.Resource):
         return _resource(noun, inline)
     inline = inline and not isinstance(noun, v3.ConfigSection)  # butane wants configs of its own version there
-    out: dict[str, Tree] = {}
+    out = CommentedMap()
     names = [field.name for field in dataclasses.fields(noun)]
     for name in sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
         value = getattr(noun, name)
         if isinstance(value, (tuple, list)):
-            items: list[Tree] = [item if isinstance(item, str) else _tree(item, inline=inline) for item in value]
-            if items:
-                out[name] = items
+            if value:
+                out[name] = CommentedSeq(_text(v) if isinstance(v, str) else _tree(v, inline=inline) for v in value)
         elif dataclasses.is_dataclass(value):
             if inner := _tree(value, inline=inline):
                 out[name] = inner
         elif value is not None and not (name == "number" and value == 0):
-            out[name] = f"0{value:o}" if name == "mode" and value else value
+            out[name] = _text(value) if isinstance(value, str) else _octal(value) if name == "mode" else value
     return out
 
 
-def _resource(resource: v3.Resource, inline: bool) -> dict[str, Tree]:
+def _octal(mode: int) -> int:
+    """0644 as YAML 1.1 has it and everybody writes it; for ruamel.yaml a decimal with a zero in front."""
+    digits = f"0{mode:o}" if mode else "0"
+    shown: int = ScalarInt(int(digits), width=len(digits))
+    return shown
+
+
+def _resource(resource: v3.Resource, inline: bool) -> CommentedMap:
     """A source; with `inline`, a data URL that holds text, and nothing else to be true of it, as that text."""
-    out: dict[str, Tree] = {}
+    out = CommentedMap()
     text = _inline(resource) if inline else None
     if text is not None:
-        return {"inline": text}
+        out["inline"] = _text(text)
+        return out
     if resource.source is not None:
-        out["source"] = resource.source
+        out["source"] = _text(resource.source)
     if resource.compression is not None:
-        out["compression"] = resource.compression
+        out["compression"] = _text(resource.compression)
     if resource.verification.hash is not None:
-        out["verification"] = {"hash": resource.verification.hash}
+        out["verification"] = CommentedMap(hash=_text(resource.verification.hash))
     return out
 
 
@@ -129,7 +149,7 @@ def _inline(resource: v3.Resource) -> str | None:
 # --- comments ------------------------------------------------------------------------------------------------
 
 
-def _placed(found: list[Comment], tree: dict[str, Tree], generated: Generated) -> Comments:
+def _placed(found: list[Comment], tree: CommentedMap, generated: Generated) -> Comments:
     """The comments by the path in `tree` that they stand before; without one, behind everything."""
     comments: Comments = {}
     for comment in found:
@@ -162,7 +182,7 @@ def _renamed(name: Any) -> Any:
     return _RENAMED.get(name, name)
 
 
-def _existing(path: Path, tree: dict[str, Tree]) -> Path:
+def _existing(path: Path, tree: CommentedMap) -> Path:
     """The part of `path` that there is in the tree."""
     node: Tree = tree
     for depth, name in enumerate(path):
@@ -173,10 +193,55 @@ def _existing(path: Path, tree: dict[str, Tree]) -> Path:
     return path
 
 
-def _origins(tree: dict[str, Tree], generated: Generated) -> list[tuple[str, Path]]:
+def _origins(tree: CommentedMap, generated: Generated) -> list[tuple[str, Path]]:
     """(section, path) of everything that a section was expanded into."""
     out: list[tuple[str, Path]] = [
         (section, ("systemd", "units", index)) for index, section in enumerate(generated.units)
     ]
     update: Path = ("storage", "files", generated.update_file_at)
     return [*out, (generated.update_from, update)] if _existing(update, tree) == update else out
+
+
+# --- the text ------------------------------------------------------------------------------------------------
+
+_PLAIN = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./@%+$=(){}-]*(?:[ :][A-Za-z0-9_./@%+$=(){}-]+)*")
+_LINE = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff\ufffe\uffff\t]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WORDS = frozenset(("y", "n", "yes", "no", "on", "off"))
+"""Texts that other readers of YAML take for booleans."""
+
+
+def _text(text: str) -> str:
+    """A text in the style that it is written in; bytes that aren't UTF-8 become U+FFFD, as in Go's JSON."""
+    styled: str = DoubleQuotedScalarString(_SURROGATE.sub("\ufffd", text))
+    if "\n" in text:
+        if text[0] not in " \n" and all(map(_LINE.fullmatch, text.split("\n"))):
+            styled = LiteralScalarString(text)
+    elif _PLAIN.fullmatch(text) and text.lower() not in _WORDS and resolve("", text)[0] == "!!str":
+        styled = text
+    return styled
+
+
+def _written(tree: CommentedMap, comments: Comments) -> str:
+    """The tree as a YAML document with a newline at its end."""
+    for path, lines in comments.items():
+        _comment(tree, path, lines)
+    yaml, out = YAML(pure=True), io.StringIO()
+    yaml.width = sys.maxsize
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(tree, out)
+    return out.getvalue() + "".join(f"{line}\n" for line in comments.get((), []))
+
+
+def _comment(tree: CommentedMap, path: Path, lines: list[str]) -> None:
+    """Put the lines before the entry at a path; before the item of a list, when it is the first in that."""
+    parents: list[Any] = [tree]
+    for name in path[:-1]:
+        parents.append(parents[-1][name])
+    while len(path) > 1 and isinstance(parents[-2], CommentedSeq) and path[-1] == next(iter(parents[-1])):
+        parents.pop()
+        path = path[:-1]
+    if path:
+        mark = CommentMark(2 * (len(path) - 1))
+        above = parents[-1].ca.items.setdefault(path[-1], [None, None, None, None])
+        above[1] = [*(above[1] or []), *(CommentToken(f"{line}\n", mark, None) for line in lines)]

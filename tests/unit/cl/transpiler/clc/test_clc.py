@@ -8,8 +8,6 @@ import pytest
 
 from cl.transpiler import transpile
 from cl.transpiler.clc.to_butane import to_butane
-from cl.transpiler.clc.yamltext import write_yaml
-from cl.transpiler.yamlnode import Mapping, Sequence, compose
 
 pytestmark = pytest.mark.covering
 
@@ -155,14 +153,14 @@ def test_comments_of_an_empty_config_are_kept() -> None:
     ],
 )
 def test_any_text_survives_being_written_as_yaml(text: str) -> None:
-    written = write_yaml({"a": text, "b": [text, {"c": text}]}, {})
-    root = compose(written)
-    assert isinstance(root, Mapping)
-    value, items = root.pairs[0][1], root.pairs[1][1]
-    assert isinstance(items, Sequence)
-    assert isinstance(items.items[1], Mapping)
-    nodes = [value, items.items[0], items.items[1].pairs[0][1]]
-    assert [(node.tag, node.value) for node in nodes] == [("!!str", text)] * 3
+    quoted = "".join(f"\\U{ord(character):08x}" for character in text)
+    user = f'{{name: core, gecos: "x{quoted}", shell: "{quoted}", ssh_authorized_keys: ["{quoted}"]}}'
+    written = to_butane(f"passwd: {{users: [{user}]}}\nsystemd: {{units: [{{name: a.service}}]}}\n").text
+    config = transpile(written or "").config
+    assert config is not None
+    expected = {"gecos": f"x{text}", "name": "core", "shell": text, "sshAuthorizedKeys": [text]}
+    assert config["passwd"]["users"] == [{key: value for key, value in expected.items() if value}]
+    assert config["systemd"]["units"] == [{"name": "a.service"}]
 
 
 def test_bytes_that_are_no_text_stay_a_data_url() -> None:

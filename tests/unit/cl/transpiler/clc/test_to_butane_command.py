@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,12 @@ def test_variables_of_the_source_are_those_of_the_rewrite(tmp_path: Path, capsys
     assert '"sshAuthorizedKeys":["k","${key}"]' in made
     assert main(["--help"]) == 0
     assert "where it is no variable, write $${...}" in capsys.readouterr().out
+
+
+def test_the_writer_of_yaml_is_imported_for_it_alone(tmp_path: Path) -> None:
+    source = tmp_path / "old.yaml"
+    source.write_text("passwd: {}\n")
+    code = "import sys; from cl.transpiler.cli import main; main(sys.argv[1:]); print('ruamel.yaml' in sys.modules)"
+    for arguments, imported in (([], "False"), (["--to", "butane"], "True")):
+        run = [sys.executable, "-c", code, *arguments, "-o", os.devnull, str(source)]
+        assert subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip() == imported
