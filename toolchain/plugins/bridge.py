@@ -196,6 +196,11 @@ def whole(value: Value) -> int:
     return int(float(value)) if isinstance(value, float | str | int) else 0
 
 
+def listed(value: object) -> list[Any]:
+    """A list, [] for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -12,7 +12,7 @@ from pulumi_aws import s3
 from toolchain.plugins import objects
 from toolchain.plugins.aws.clients import Clients, OnAws, all_tags
 from toolchain.plugins.base import Call, Properties, ProviderError
-from toolchain.plugins.bridge import Bridged, whole
+from toolchain.plugins.bridge import Bridged, listed, whole
 from toolchain.plugins.objects import asked, is_gone
 
 
@@ -151,7 +151,7 @@ class Encryption(_OfBucket):
                     "SSEAlgorithm": rule["applyServerSideEncryptionByDefault"]["sseAlgorithm"]
                 }
             }
-            for rule in _list(inputs.get("rules"))
+            for rule in listed(inputs.get("rules"))
         ]
         asked(
             lambda: self.clients.s3.put_bucket_encryption(
@@ -193,7 +193,7 @@ class LifecycleConfiguration(_OfBucket):
 
     def put(self, bucket: str, inputs: Properties) -> None:
         rules = []
-        for rule in _list(inputs.get("rules")):
+        for rule in listed(inputs.get("rules")):
             made = {
                 "ID": rule["id"],
                 "Status": rule["status"],
@@ -242,7 +242,3 @@ class BucketObject(OnAws):
         if not changed & objects.CHANGES_CONTENT:
             return frozenset()
         return frozenset({"versionId"} if "etag" in changed else {"versionId", "etag"})
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -10,7 +10,7 @@ from pulumi_aws import ec2
 
 from toolchain.plugins.aws.clients import WAIT, Clients, OnAws, all_tags, described, set_tags, tag_list, tag_map
 from toolchain.plugins.base import Call, Properties, Value
-from toolchain.plugins.bridge import Bridged, whole
+from toolchain.plugins.bridge import Bridged, listed, whole
 from toolchain.plugins.objects import asked
 
 
@@ -24,9 +24,9 @@ def ami_ids(clients: Clients, arguments: Properties) -> Properties:
     """`aws:ec2/getAmiIds:getAmiIds`."""
     filters = [
         {"Name": str(item["name"]), "Values": [str(value) for value in item["values"]]}
-        for item in _list(arguments.get("filters"))
+        for item in listed(arguments.get("filters"))
     ]
-    owners = [str(owner) for owner in _list(arguments.get("owners"))]
+    owners = [str(owner) for owner in listed(arguments.get("owners"))]
     request = {
         "Owners": owners,
         "Filters": filters,
@@ -72,7 +72,7 @@ class SecurityGroup(OnAws):
                 continue
             if group[present]:
                 asked(lambda take=take, rules=group[present]: take(GroupId=id_, IpPermissions=rules))
-            rules = [_permission(rule) for rule in _list(inputs.get(name))]
+            rules = [_permission(rule) for rule in listed(inputs.get(name))]
             if rules:
                 asked(lambda give=give, rules=rules: give(GroupId=id_, IpPermissions=rules))
         set_tags(client, id_, inputs)
@@ -88,7 +88,7 @@ class SecurityGroup(OnAws):
         seen: Properties = {"name": found["GroupName"], "description": found["Description"]}
         for name, present in (("ingress", "IpPermissions"), ("egress", "IpPermissionsEgress")):
             rules: list[Any] = [_rule(permission) for permission in found[present]]
-            if _openings(rules) != _openings(_list(state.get(name))):  # else as the program wrote them
+            if _openings(rules) != _openings(listed(state.get(name))):  # else as the program wrote them
                 seen[name] = rules
         return {**state, **seen}
 
@@ -121,7 +121,7 @@ class Instance(OnAws):
             "InstanceType": inputs["instanceType"],
             "MinCount": 1,
             "MaxCount": 1,
-            "SecurityGroupIds": [str(id_) for id_ in _list(inputs.get("vpcSecurityGroupIds"))],
+            "SecurityGroupIds": [str(id_) for id_ in listed(inputs.get("vpcSecurityGroupIds"))],
             "UserData": str(inputs.get("userData", "")),
             "DisableApiTermination": bool(inputs.get("disableApiTermination", False)),
             "TagSpecifications": [{"ResourceType": "instance", "Tags": tag_list(inputs.get("tags"))}],
@@ -167,7 +167,7 @@ class Instance(OnAws):
             value = bool(inputs.get("disableApiTermination"))
             asked(lambda: client.modify_instance_attribute(InstanceId=id_, DisableApiTermination={"Value": value}))
         if before.get("vpcSecurityGroupIds") != inputs.get("vpcSecurityGroupIds"):
-            groups = [str(group) for group in _list(inputs.get("vpcSecurityGroupIds"))]
+            groups = [str(group) for group in listed(inputs.get("vpcSecurityGroupIds"))]
             asked(lambda: client.modify_instance_attribute(InstanceId=id_, Groups=groups))
         options = inputs.get("metadataOptions")
         if isinstance(options, dict) and options != before.get("metadataOptions"):
@@ -296,10 +296,6 @@ def _metadata_options(options: Mapping[str, Value]) -> dict[str, Any]:
         "HttpTokens": options.get("httpTokens", "optional"),
         "HttpPutResponseHopLimit": whole(options.get("httpPutResponseHopLimit", 1)),
     }
-
-
-def _list(value: Value) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _map(value: Value) -> dict[str, Value]:

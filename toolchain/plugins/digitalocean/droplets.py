@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import pulumi_digitalocean as digitalocean
 
 from toolchain.plugins.base import Call, Properties, ProviderError, Value
-from toolchain.plugins.bridge import Bridged, whole
+from toolchain.plugins.bridge import Bridged, listed, whole
 from toolchain.plugins.digitalocean.api import Api, GoneError
 
 
@@ -32,6 +31,7 @@ def region(api: Api, arguments: Properties) -> Properties:
 class _OnApi(Bridged):
     path = ""
     kind = ""
+    id_name = "id"
 
     def __init__(self, api: Api) -> None:
         super().__init__()
@@ -45,9 +45,21 @@ class _OnApi(Bridged):
             return None
         return found
 
+    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
+        found = self.api.ask("POST", self.path, self.body(inputs))[self.kind]
+        return str(found[self.id_name]), self.seen(found)
+
+    def put(self, id_: str, body: dict[str, object]) -> Properties:
+        """Change the object: what it then is, as properties."""
+        return self.seen(self.api.ask("PUT", f"{self.path}/{id_}", body)[self.kind])
+
     def read(self, id_: str, state: Properties) -> Properties | None:
         found = self.found(id_)
         return None if found is None else {**state, **self.seen(found)}
+
+    def body(self, inputs: Properties) -> dict[str, object]:
+        """What the API is asked to make."""
+        raise NotImplementedError
 
     def seen(self, found: dict[str, Any]) -> Properties:
         """What the API's object means as properties."""
@@ -65,12 +77,11 @@ class Tag(_OnApi):
 
     sdk = digitalocean.Tag
     path, kind = "tags", "tag"
-    automatic_name = "name"
+    id_name = automatic_name = "name"
     replace_on = frozenset({"name"})
 
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        found = self.api.ask("POST", "tags", {"name": inputs["name"]})["tag"]
-        return found["name"], self.seen(found)
+    def body(self, inputs: Properties) -> dict[str, object]:
+        return {"name": inputs["name"]}
 
     def seen(self, found: dict[str, Any]) -> Properties:
         return {"name": found["name"], "totalResourceCount": found["resources"]["count"]}
@@ -84,13 +95,11 @@ class SshKey(_OnApi):
     automatic_name = "name"
     replace_on = frozenset({"publicKey"})
 
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        body = {"name": inputs["name"], "public_key": inputs["publicKey"]}
-        found = self.api.ask("POST", "account/keys", body)["ssh_key"]
-        return str(found["id"]), self.seen(found)
+    def body(self, inputs: Properties) -> dict[str, object]:
+        return {"name": inputs["name"], "public_key": inputs["publicKey"]}
 
     def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
-        return self.seen(self.api.ask("PUT", f"{self.path}/{id_}", {"name": inputs["name"]})["ssh_key"])
+        return self.put(id_, {"name": inputs["name"]})
 
     def seen(self, found: dict[str, Any]) -> Properties:
         return {"name": found["name"], "publicKey": found["public_key"], "fingerprint": found["fingerprint"]}
@@ -121,8 +130,7 @@ class CustomImage(_OnApi):
         return str(found["id"]), self.seen(found)
 
     def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
-        body = {"name": inputs["name"], "distribution": inputs.get("distribution", "Unknown")}
-        return self.seen(self.api.ask("PUT", f"images/{id_}", body)["image"])
+        return self.put(id_, {"name": inputs["name"], "distribution": inputs.get("distribution", "Unknown")})
 
     def seen(self, found: dict[str, Any]) -> Properties:
         return {
@@ -155,7 +163,7 @@ class Droplet(_OnApi):
             "region": inputs.get("region"),
             "size": inputs["size"],
             "image": int(image) if image.isdecimal() else image,
-            "ssh_keys": [_key(key) for key in _list(inputs.get("sshKeys"))],
+            "ssh_keys": [_key(key) for key in listed(inputs.get("sshKeys"))],
             "backups": inputs.get("backups", False),
             "ipv6": inputs.get("ipv6", False),
             "private_networking": False,
@@ -177,7 +185,7 @@ class Droplet(_OnApi):
             self.api.act(path, type="power_on")
         if state.get("name") != inputs["name"]:
             self.api.act(path, type="rename", name=inputs["name"])
-        before, after = set(_list(state.get("tags"))), set(_list(inputs.get("tags")))
+        before, after = set(listed(state.get("tags"))), set(listed(inputs.get("tags")))
         resource = {"resources": [{"resource_id": id_, "resource_type": "droplet"}]}
         for tag in sorted(map(str, before - after)):
             self.api.ask("DELETE", f"tags/{tag}/resources", resource)
@@ -234,12 +242,8 @@ class Firewall(_OnApi):
     automatic_name = "name"
     sets = frozenset({"tags", "dropletIds"})
 
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        found = self.api.ask("POST", "firewalls", self._body(inputs))["firewall"]
-        return found["id"], self.seen(found)
-
     def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
-        return self.seen(self.api.ask("PUT", f"firewalls/{id_}", self._body(inputs))["firewall"])
+        return self.put(id_, self.body(inputs))
 
     def seen(self, found: dict[str, Any]) -> Properties:
         return {
@@ -251,7 +255,7 @@ class Firewall(_OnApi):
             "outboundRules": [_rule(rule, "destination") for rule in found["outbound_rules"]],
         }
 
-    def _body(self, inputs: Properties) -> dict[str, object]:
+    def body(self, inputs: Properties) -> dict[str, object]:
         def rules(name: str, side: str) -> list[dict[str, object]]:
             return [
                 {
@@ -259,13 +263,13 @@ class Firewall(_OnApi):
                     "ports": rule.get("portRange", ""),
                     side: {"addresses": rule.get(f"{'source' if side == 'sources' else 'destination'}Addresses", [])},
                 }
-                for rule in _list(inputs.get(name))
+                for rule in listed(inputs.get(name))
                 if isinstance(rule, dict)
             ]
 
         return {
             "name": inputs["name"],
-            "droplet_ids": [whole(id_) for id_ in _list(inputs.get("dropletIds"))],
+            "droplet_ids": [whole(id_) for id_ in listed(inputs.get("dropletIds"))],
             "tags": inputs.get("tags", []),
             "inbound_rules": rules("inboundRules", "sources"),
             "outbound_rules": rules("outboundRules", "destinations"),
@@ -314,15 +318,13 @@ class Volume(_OnApi):
     )
     sets = frozenset({"tags"})
 
-    def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
-        body = {
+    def body(self, inputs: Properties) -> dict[str, object]:
+        return {
             "name": inputs["name"],
             "region": inputs["region"],
             "size_gigabytes": whole(inputs["size"]),
             "tags": inputs.get("tags", []),
         }
-        found = self.api.ask("POST", "volumes", body)["volume"]
-        return found["id"], self.seen(found)
 
     def update(self, call: Call, id_: str, state: Properties, inputs: Properties) -> Properties:
         if state.get("size") != inputs["size"]:
@@ -362,10 +364,6 @@ class VolumeAttachment(_OnApi):
         except GoneError:
             return None
         return state if whole(state["dropletId"]) in volume["droplet_ids"] else None
-
-
-def _list(value: Value) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _rule(rule: dict[str, Any], side: str) -> Properties:

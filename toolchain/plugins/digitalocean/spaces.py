@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from toolchain.plugins import objects
 from toolchain.plugins.base import Call, Properties
-from toolchain.plugins.bridge import Bridged, whole
+from toolchain.plugins.bridge import Bridged, listed, whole
 
 
 def spaces_types(endpoint: str) -> list[Bridged]:
@@ -52,7 +52,7 @@ class SpacesBucket(_OnS3):
             objects.asked(
                 lambda: self.client.put_bucket_versioning(Bucket=id_, VersioningConfiguration={"Status": status})
             )
-        rules = [rule for rule in _list(inputs.get("lifecycleRules")) if isinstance(rule, dict)]
+        rules = [rule for rule in listed(inputs.get("lifecycleRules")) if isinstance(rule, dict)]
         if rules:
             objects.asked(
                 lambda: self.client.put_bucket_lifecycle_configuration(
@@ -98,10 +98,6 @@ class SpacesBucketObject(_OnS3):
 
     def recomputed(self, changed: frozenset[str]) -> frozenset[str]:
         return frozenset({"versionId"}) if "etag" in changed else frozenset()
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:
