@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.fleet import SALT, empty_stack
 from bench.measure import BenchError, Sample, median, raw
-from bench.table import Bar, Line, Row, seconds
+from bench.table import Bar, Line, Row, at_most, seconds
 from components.audit.records import read_records
 from components.commands.reprovision.request import NotProvenError, Progress
 from components.commands.reprovision.waiting import await_boot
@@ -48,7 +48,6 @@ def measure(rounds: int) -> Row:
         goals = GOALS if name == "reset, downtime" else {}
         peers = ["plain restart", "replacement"] if name.endswith("downtime") else ["replacement"]
         for peer in peers if name != "replacement" else []:
-            goal = goals.get(peer)
             row.lines.append(
                 Line(
                     what=name,
@@ -56,8 +55,7 @@ def measure(rounds: int) -> Row:
                     against=peer,
                     theirs=seconds(walls[peer]),
                     ratio=wall / walls[peer],
-                    goal=f"≤ {goal}" if goal else "",
-                    met=wall / walls[peer] <= goal if goal else None,
+                    **at_most(goals.get(peer), wall / walls[peer]),
                 )
             )
     wrote_by = {name: statistics.median(mebibytes) for name, mebibytes in written.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.fleet import fleet
 from bench.measure import Sample, Side, in_turn, median, ratio, raw
-from bench.table import Bar, Line, Row, times
+from bench.table import Bar, Line, Row, at_most, times
 
 COUNTS = tuple(int(word) for word in os.environ.get("BENCH_MACHINES", "10 100 1000").split())
 RUNS = {
@@ -62,8 +62,7 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
             against="bare program",
             theirs=times(samples["bare"]),
             ratio=time,
-            goal=f"≤ {GOAL_TIME}" if is_goal else "",
-            met=time <= GOAL_TIME if is_goal else None,
+            **at_most(GOAL_TIME if is_goal else None, time),
         )
     )
     if "OpenTofu" in samples:
@@ -83,8 +82,7 @@ def _lines(row: Row, what: str, samples: dict[str, list[Sample]], *, is_goal: bo
             against="bare program",
             theirs=f"{median(samples['bare'], 'program'):.0f} MiB",
             ratio=memory,
-            goal=f"≤ {GOAL_MEMORY}" if is_goal else "",
-            met=memory <= GOAL_MEMORY if is_goal else None,
+            **at_most(GOAL_MEMORY if is_goal else None, memory),
         )
     )
 
@@ -103,7 +101,6 @@ def _growth(row: Row, what: str, medians: dict[tuple[str, int], dict[str, float]
             against="bare program",
             theirs=f"{grown['bare']:.3g}",
             ratio=grown["ours"] / grown["bare"],
-            goal=f"≤ {GOAL_GROWTH}",
-            met=grown["ours"] <= GOAL_GROWTH,
+            **at_most(GOAL_GROWTH, grown["ours"]),
         )
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.fleet import PROGRAM as PROGRAM_PROCESS
 from bench.measure import BenchError, Sample, median, process, raw
-from bench.table import Line, Row, seconds
+from bench.table import Line, Row, at_most, seconds
 from loopback.fleet import PROGRAM, Fleet, running_fleet, waves_hold
 from loopback.lab import Lab
 from loopback.machine import LoopbackMachine, ObjectServer
@@ -52,8 +52,7 @@ def measure(rounds: int) -> Row:
         Line(
             what="from a machine that is ready to the end of its Command",
             ours=seconds(median(ready)),
-            goal=f"≤ {GOAL_READY_S:g} s",
-            met=median(ready) <= GOAL_READY_S,
+            **at_most(GOAL_READY_S, median(ready), " s"),
         )
     )
     row.notes.append(
@@ -71,8 +70,7 @@ def _growth(what: str, each: Mapping[int, float], goal: float | None = None) -> 
         against="of 10",
         theirs=seconds(each[10]),
         ratio=growth,
-        goal=f"≤ {goal}" if goal else "",
-        met=growth <= goal if goal else None,
+        **at_most(goal, growth),
     )
 
 

@@ -64,6 +64,11 @@ def _cells(line: Line) -> tuple[str, ...]:
     return (line.what, line.ours, line.against, line.theirs, number, line.goal, met)
 
 
+def at_most(goal: float | None, value: float, unit: str = "") -> dict[str, Any]:
+    """A line's `goal` and whether `value` meets it; neither without a goal."""
+    return {} if goal is None else {"goal": f"≤ {goal:g}{unit}", "met": value <= goal}
+
+
 def seconds(value: float) -> str:
     """A time in the unit that suits it."""
     if value < 0.001:
