@@ -119,6 +119,13 @@ def test_comments_move_with_what_they_are_about() -> None:
     assert transpile(AS_BUTANE).json is not None
 
 
+def test_a_comment_of_what_becomes_an_items_first_key_stands_before_the_item() -> None:
+    source = "systemd:\n  units:\n    - mask: true  # off\n      # it is called\n      name: a.service\n"
+    head = "variant: flatcar\nversion: 1.0.0\nsystemd:\n  units:\n"
+    below = "    # off\n    # it is called\n    - name: a.service\n      mask: true\n"
+    assert to_butane(source).text == head + below
+
+
 def test_comments_of_an_empty_config_are_kept() -> None:
     assert to_butane("# nothing\n# yet\n").text == "variant: flatcar\nversion: 1.0.0\n# nothing\n# yet\n"
 
