@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pulumi
 
@@ -24,73 +24,36 @@ from components.reprovision import Reprovision, ReprovisionArgs
 from components.sdk import all_of
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
+from components.settings.machine import MachineSettings
 from components.settings.problems import machine_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from cl.transpiler.butane import Butane
-    from cl.transpiler.lint import Allowed
-    from components.commands.reprovision.request import HealthCheck
     from components.platforms import Platform
-    from components.settings.pull import PullSettings
     from components.settings.ssh import SshSettings
     from components.stores import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlatcarMachineArgs:
-    """What a machine is made of.
+class FlatcarMachineArgs(MachineSettings):
+    """What a machine is made of: its settings, and what it has from its stack.
 
-    `config` and `snippets` are files with Butane or Container Linux Configs (`Path`), their texts (`str`, or
-    `cl.transpiler.Snippet` with a name for reports), or configs written in Python (`cl.transpiler.butane.Butane`);
-    `files_dir` is where their `local` paths start.
-    `variables` fill `${name}` and must all be used; `shared_variables` and `secrets` may be left unused, and the values
-    of `secrets` are masked wherever they would be shown. All three may be Outputs (`wanted_config`): those that are
-    secret are masked as well, and what a preview doesn't know yet shows as `<computed>`.
-    `keep` holds presets and expressions over whole paths (see the module `keep`); None is its default, the logs.
-    `allow` takes back rules about configs that run again (see `rerun`).
-    Raising `generation` re-provisions without another change. `timeout` (seconds) is what a boot may take.
-    `host_key` is the machine's SSH host key (`TYPE BASE64`) where it is known beforehand; else its console tells it, or
-    the first connection pins it.
-    `protect` and `retain_on_delete` are Pulumi's, for the machine itself: it can't be deleted or replaced, or it is
-    only forgotten.
-    `rollback_after` (seconds after a boot) is when a machine that was not proven goes back to its last good config by
-    itself; 0 switches that off. `drain` and `restore` are shell commands for the operator's computer. `after` names the
-    machines that have to be proven before this one is re-provisioned, and `pause` the seconds to wait then (`rollout`).
-    `os_update` says what to do where an update of the OS waits for the reboot that a re-run needs: "allow" or "refuse".
-    `take_over`: also a machine that belongs to another stack, or to this one by another name, is changed.
-    With `pull` the machine takes its configs by itself: nothing drains it or lets it wait from here.
+    `files_dir` is where the `local` paths of its configs start. `shared_variables` and `secrets` may be left unused,
+    and the values of `secrets` are masked wherever they would be shown; both may be Outputs, as `variables`.
+    `strict`: warnings about the config are errors. `after` names the machines that have to be proven before this one
+    is re-provisioned, and `pause` the seconds to wait then (`rollout`).
     """
 
-    config: Path | str | Butane
     platform: Platform
     store: Store
     ssh: SshSettings
     files_dir: Path = Path("cl/files")
-    snippets: Sequence[Path | str | Butane] = ()
-    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     shared_variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     strict: bool = True
-    lifecycle: Lifecycle = Lifecycle.RESET
-    keep: Sequence[str] | None = None
-    allow: Collection[Allowed] = ()
-    generation: int = 0
-    host_key: str = ""
-    health: Sequence[HealthCheck] = ()
-    allow_degraded: bool = False
-    timeout: int = 600
-    protect: bool = False
-    retain_on_delete: bool = False
-    rollback_after: int = 300
-    drain: str = ""
-    restore: str = ""
     after: Sequence[FlatcarMachine] = ()
     pause: int = 0
-    pull: PullSettings | None = None
-    os_update: Literal["allow", "refuse"] = "allow"
-    take_over: bool = False
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -168,24 +131,13 @@ class FlatcarMachine(pulumi.ComponentResource):
         self.reprovision: Reprovision = Reprovision(
             name,
             ReprovisionArgs(
+                settings=args,
                 config=config,
                 ignition_object=ignition_object,
                 machine=machine,
                 ssh=args.ssh,
-                lifecycle=args.lifecycle,
-                keep=args.keep,
-                host_key=args.host_key,
-                health=args.health,
-                allow_degraded=args.allow_degraded,
-                timeout=args.timeout,
-                rollback_after=args.rollback_after,
-                pause=args.pause,
-                drain=args.drain,
-                restore=args.restore,
-                pull=args.pull,
-                os_update=args.os_update,
                 owner=_owner(name),
-                take_over=args.take_over,
+                pause=args.pause,
             ),
             pulumi.ResourceOptions(
                 parent=self,

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from components.platforms import Platform
-    from components.settings.machine import MachineSettings
+    from components.settings.machine import StackMachine
     from components.settings.stack import Settings
     from components.stores import Store
 
-    Place = Callable[[MachineSettings], tuple[Platform, Store]]
+    Place = Callable[[StackMachine], tuple[Platform, Store]]
 
 
 def placement(settings: Settings) -> Place:
@@ -67,7 +67,7 @@ def _hosts(settings: Settings) -> Place:
     folder = LocalFolder(directory=machines_dir() / "objects")  # what was last written to which host
     store: Store = folder if settings.store.kind == "folder" else _store(settings)
 
-    def place(machine: MachineSettings) -> tuple[Platform, Store]:
+    def place(machine: StackMachine) -> tuple[Platform, Store]:
         host = machine.host
         return ExistingHost(address=host.address, port=host.port, mode=host.mode), (
             store if host.mode == "bucket" else folder
@@ -85,7 +85,7 @@ def _on_this_computer(settings: Settings) -> Place:
     objects = objects_dir()
     folder = LocalFolder(directory=objects)
 
-    def place(machine: MachineSettings) -> tuple[Platform, Store]:
+    def place(machine: StackMachine) -> tuple[Platform, Store]:
         platform = Qemu(
             image=image.path,
             directory=machines_dir(),

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 from pulumi_command import local
 
 from components.commands.objects.packing import packed
+from components.commands.reprovision.request import Request
 from components.launcher import command
 from components.sdk import json_text
 from components.settings.keep import kept_paths
-from components.settings.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from components.commands.reprovision.request import HealthCheck
     from components.ignition_object import IgnitionObject
     from components.payload.wanted_config import WantedConfig
     from components.platforms import PlatformMachine
-    from components.settings.pull import PullSettings
+    from components.settings.machine import MachineSettings
     from components.settings.ssh import SshSettings
 
 T = TypeVar("T")
@@ -31,26 +30,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReprovisionArgs:
-    """What the Command needs: the wanted config, the way to the machine, and how to tell that all is well."""
+    """What the Command needs: the wanted config, the way to the machine, and the machine's settings.
 
+    `pause` is in seconds, `owner` whom the machine is to belong to (`Request`).
+    """
+
+    settings: MachineSettings
     config: WantedConfig
     ignition_object: IgnitionObject
     machine: PlatformMachine
     ssh: SshSettings
-    lifecycle: Lifecycle
-    keep: Sequence[str] | None
-    host_key: str
-    health: Sequence[HealthCheck]
-    allow_degraded: bool
-    timeout: int
-    rollback_after: int
-    pause: int
-    drain: str
-    restore: str
-    pull: PullSettings | None
-    os_update: str
     owner: str
-    take_over: bool
+    pause: int = 0
 
 
 class Reprovision(local.Command):
@@ -63,61 +54,17 @@ class Reprovision(local.Command):
     """
 
     def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        machine, ssh = args.machine, args.ssh
-        self.host_key_alias = host_key_alias(name, machine.resource)
-        request = json_text(
-            {
-                "machine": name,
-                "config_id": args.config.config_id,
-                "source": args.ignition_object.source_url,
-                "content": args.ignition_object.content.apply(packed),
-                "version": args.ignition_object.version,
-                "place": args.ignition_object.place,
-                "lifecycle": args.lifecycle.value,
-                "keep": list(kept_paths(args.keep)),
-                "target": {
-                    "host": machine.ssh_host,
-                    "port": ssh.port or machine.ssh_port,
-                    "user": ssh.user,
-                    "known_hosts": ssh.known_hosts(name),
-                    "host_key_alias": self.host_key_alias,
-                    "identity_file": ssh.private_key_file,
-                    "jump_host": ssh.jump_host,
-                },
-                "host_key": args.host_key,
-                "health": [asdict(check) for check in args.health],
-                "allow_degraded": args.allow_degraded,
-                "timeout": args.timeout,
-                "rollback_after": args.rollback_after,
-                "pause": args.pause,
-                "drain": args.drain,
-                "restore": args.restore,
-                "console_log": machine.console_log,
-                "console_hint": machine.console_hint,
-                "oem": machine.oem,
-                "user_data": args.ignition_object.user_data,
-                "pull": args.pull.wait if args.pull else "",
-                "report": args.pull.report if args.pull else "",
-                **({"signers": list(args.pull.signing_keys)} if args.pull and args.pull.signing_keys else {}),
-                "os_update": args.os_update,
-                "owner": args.owner,
-                "take_over": args.take_over,
-                **(
-                    {"unsalted_id": args.config.unsalted_id, "salt": args.config.salt}
-                    if args.config.salt is not None
-                    else {}
-                ),
-            }
-        )
+        request = request_document(name, args)
+        self.host_key_alias: pulumi.Output[str] = request["target"]["host_key_alias"]
         super().__init__(
             f"{name}-reprovision",
             create=command("reprovision"),
-            stdin=request,
+            stdin=json_text(request),
             logging=local.Logging.STDERR,
             environment={"CONFIG_ID": args.config.config_id},  # for previews: the request is secret
             opts=pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(
-                    depends_on=[machine.resource, args.ignition_object.resource],
+                    depends_on=[args.machine.resource, args.ignition_object.resource],
                     ignore_changes=["triggers"],  # of older versions, where another one replaced the Command
                 ),
                 opts,
@@ -141,6 +88,47 @@ class Reprovision(local.Command):
         lost = outputs.get("lost", [])
         if lost and outputs.get("ended_at", 0.0) >= since:
             pulumi.log.warn("\n".join(lost).replace("will be deleted", "deleted", 1), self)
+
+
+def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
+    """The `Request` as JSON has it, with Outputs in it; its fields' order is the order of the keys.
+
+    A setting of the machine that has a field of the same name is handed on as it is. Another text is another request,
+    which runs the Command of each machine once: what is new is left out where it says nothing.
+    """
+    settings, ssh, machine, pull = args.settings, args.ssh, args.machine, args.settings.pull
+    values = settings.by_name() | {
+        "machine": name,
+        "config_id": args.config.config_id,
+        "source": args.ignition_object.source_url,
+        "content": args.ignition_object.content.apply(packed),
+        "version": args.ignition_object.version,
+        "place": args.ignition_object.place,
+        "keep": kept_paths(settings.keep),
+        "target": {
+            "host": machine.ssh_host,
+            "port": ssh.port or machine.ssh_port,
+            "user": ssh.user,
+            "known_hosts": ssh.known_hosts(name),
+            "host_key_alias": host_key_alias(name, machine.resource),
+            "identity_file": ssh.private_key_file,
+            "jump_host": ssh.jump_host,
+        },
+        "health": [asdict(check) for check in settings.health],
+        "pause": args.pause,
+        "console_log": machine.console_log,
+        "console_hint": machine.console_hint,
+        "oem": machine.oem,
+        "user_data": args.ignition_object.user_data,
+        "pull": pull.wait if pull else "",
+        "report": pull.report if pull else "",
+        "owner": args.owner,
+    }
+    if pull and pull.signing_keys:
+        values["signers"] = pull.signing_keys
+    if args.config.salt is not None:
+        values |= {"unsalted_id": args.config.unsalted_id, "salt": args.config.salt}
+    return {field.name: values[field.name] for field in fields(Request) if field.name in values}
 
 
 def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:

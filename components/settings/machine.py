@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cl.transpiler.lint import OF_DEVICES, Allowed, OneDevice, Rule
 from components.config.section import Section, did_you_mean
@@ -20,8 +20,11 @@ from components.settings.ssh import PUBLIC_KEY
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
+    import pulumi
+
+    from cl.transpiler.butane import Butane
     from components.commands.reprovision.request import HealthCheck
 
 RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
@@ -51,41 +54,69 @@ class QemuSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineSettings:
+    """What can be set for one machine, with its defaults: by a stack's config and by a program of one's own alike.
+
+    A setting that the re-provisioning has to know is handed on by its name, to the `Request`'s field of the same name.
+    """
+
+    config: Path | str | Butane
+    """A file with a Butane or Container Linux Config (`Path`), its text (`str`, or `cl.transpiler.Snippet` with a name
+    for reports), or a config written in Python."""
+    snippets: Sequence[Path | str | Butane] = ()
+    """Configs that are merged over it, in order."""
+    variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    """Fill `${name}`, and must all be used. Outputs that are secret are masked, and what a preview doesn't know yet
+    shows as `<computed>` (`wanted_config`)."""
+    lifecycle: Lifecycle = Lifecycle.RESET
+    keep: Sequence[str] | None = None
+    """Presets and expressions over whole paths (see the module `keep`); None, not set: the logs."""
+    allow: Collection[Allowed] = ()
+    """Rules of `cl.transpiler.lint` that are taken back, or are for one device."""
+    generation: int = 0
+    """Raising it re-provisions without another change."""
+    host_key: str = ""
+    """The SSH host key, `TYPE BASE64`, where it is known beforehand; else the console tells it, or the first connection
+    pins it."""
+    health: Sequence[HealthCheck] = ()
+    allow_degraded: bool = False
+    """Whether a unit that has failed is no reason to go back."""
+    timeout: int = 600
+    """Seconds that a boot may take."""
+    protect: bool = False
+    """Pulumi's, for the machine itself: it can't be deleted or replaced."""
+    retain_on_delete: bool = False
+    """Pulumi's: the machine is only forgotten."""
+    rollback_after: int = 300
+    """Seconds after a boot, when a machine that was not proven goes back to its last good config; 0: never."""
+    drain: str = ""
+    """A shell command for the operator's computer, before the machine is taken down."""
+    restore: str = ""
+    """The same after the proof."""
+    os_update: Literal["allow", "refuse"] = "allow"
+    """What to do where an update of the OS waits for the reboot that a re-run needs."""
+    take_over: bool = False
+    """Whether a machine that belongs to another stack, or to this one by another name, is changed, too."""
+    pull: PullSettings | None = None
+    """The machine takes its configs by itself: nothing drains it or lets it wait. None: the deployer pushes."""
+
+    def by_name(self) -> dict[str, Any]:
+        """The settings by name, for what has fields or arguments of these names."""
+        return {setting.name: getattr(self, setting.name) for setting in fields(MachineSettings)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackMachine(MachineSettings):
     """One entry of `flatcar:machines`. Paths are relative to the project's folder."""
 
     name: str
-    config: Path
-    snippets: tuple[Path, ...]
-    variables: Mapping[str, str]
-    lifecycle: Lifecycle
-    keep: tuple[str, ...] | None
-    """None: not set."""
-    allow: tuple[Allowed, ...]
-    """Rules of `cl.transpiler.lint` that are taken back, or are for one device."""
-    generation: int
-    host_key: str
-    """The SSH host key, `TYPE BASE64`; "" where it is not known beforehand."""
-    health: tuple[HealthCheck, ...]
-    allow_degraded: bool
-    timeout: int
-    protect: bool
-    retain_on_delete: bool
-    rollback_after: int
-    """Seconds after a boot; 0: no way back."""
     group: str
-    drain: str
-    restore: str
-    os_update: Literal["allow", "refuse"]
-    take_over: bool
-    pull: PullSettings | None
-    """None: the deployer pushes."""
     qemu: QemuSettings
     droplet: DropletSettings
     ec2: InstanceSettings
     host: HostSettings
 
 
-def machine_settings(machines: Section, stack: StackWide) -> tuple[MachineSettings, ...]:
+def machine_settings(machines: Section, stack: StackWide) -> tuple[StackMachine, ...]:
     """All entries of the section `flatcar:machines`; what is wrong with them becomes problems of the section."""
     if not machines.names():
         machines.problem("", "names no machine; add for example  web: {config: cl/machine-web.yaml}")
@@ -101,7 +132,7 @@ def existing_files(section: Section, name: str, root: Path) -> tuple[Path, ...]:
     return tuple(map(Path, files))
 
 
-def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
+def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
     if not _MACHINE_NAME.fullmatch(name):
         section.problem(
             "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
@@ -115,7 +146,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
     for kind, other in (("qemu", qemu), ("digitalocean", droplet), ("aws", ec2), ("host", host)):
         if other.names() and kind != stack.platform:
             other.problem("", f"is for machines on another platform than {stack.platform!r}")
-    settings = MachineSettings(
+    settings = StackMachine(
         name=name,
         config=Path(config),
         snippets=(*stack.snippets, *existing_files(section, "snippets", stack.root)),
@@ -157,7 +188,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> MachineSettings:
     return settings
 
 
-def _check_replace(section: Section, machine: MachineSettings, platform: str) -> None:
+def _check_replace(section: Section, machine: StackMachine, platform: str) -> None:
     if platform == "qemu":
         section.problem("lifecycle", "'replace' is for clouds: a machine in QEMU is its disk; use reset or reformat")
     if platform == "host":

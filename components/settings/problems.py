@@ -6,40 +6,19 @@ allowed though one of two settings has no effect, and why, is in docs/configs.md
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from components.settings.keep import keep_problems
 from components.settings.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from components.commands.reprovision.request import HealthCheck
+    from components.settings.machine import MachineSettings
     from components.settings.pull import PullSettings
 
 
-class Machine(Protocol):
-    """What is looked at: `MachineSettings` and `FlatcarMachineArgs` have all of it. `keep` None: nobody set it."""
-
-    @property
-    def lifecycle(self) -> Lifecycle: ...
-    @property
-    def keep(self) -> Sequence[str] | None: ...
-    @property
-    def health(self) -> Sequence[HealthCheck]: ...
-    @property
-    def protect(self) -> bool: ...
-    @property
-    def retain_on_delete(self) -> bool: ...
-    @property
-    def drain(self) -> str: ...
-    @property
-    def restore(self) -> str: ...
-    @property
-    def pull(self) -> PullSettings | None: ...
-
-
-def machine_problems(machine: Machine) -> Iterator[tuple[str, str]]:
+def machine_problems(machine: MachineSettings) -> Iterator[tuple[str, str]]:
     """A setting's name, what is wrong with it and what to do, for each that is wrong by itself or beside another."""
     for problem in keep_problems(machine.keep or ()):
         yield "keep", problem
@@ -58,7 +37,7 @@ _KEEPS_NOTHING = {
 }
 
 
-def _replaced(machine: Machine) -> Iterator[tuple[str, str]]:
+def _replaced(machine: MachineSettings) -> Iterator[tuple[str, str]]:
     if machine.protect:
         yield "protect", "a protected machine can't be replaced; choose an in-place lifecycle, or unprotect it"
     if machine.retain_on_delete:
@@ -72,7 +51,7 @@ def _replaced(machine: Machine) -> Iterator[tuple[str, str]]:
             yield name, f"{why}; use the ExecStop of a unit, or an in-place lifecycle"
 
 
-def _pulled(machine: Machine, pull: PullSettings) -> Iterator[tuple[str, str]]:
+def _pulled(machine: MachineSettings, pull: PullSettings) -> Iterator[tuple[str, str]]:
     if machine.lifecycle is Lifecycle.REPLACE:
         yield "lifecycle", "'replace' makes a new machine, and one that pulls changes itself; use reset"
     for name in ("drain", "restore"):

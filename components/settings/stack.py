@@ -21,7 +21,7 @@ from components.platforms.digitalocean.settings import (
 from components.platforms.host.settings import HostSettings
 from components.settings import ssh
 from components.settings.machine import (
-    MachineSettings,
+    StackMachine,
     StackWide,
     existing_files,
     machine_settings,
@@ -48,7 +48,7 @@ class Settings:
     """A stack: its machines, and what they share. `secrets` are variables too, masked wherever they would be shown."""
 
     platform: str
-    machines: tuple[MachineSettings, ...]
+    machines: tuple[StackMachine, ...]
     variables: Mapping[str, str]
     secrets: Mapping[str, str]
     files_dir: Path
@@ -60,7 +60,7 @@ class Settings:
     aws: AwsSettings | None
     store: StoreSettings
 
-    def places(self) -> list[tuple[MachineSettings, Place]]:
+    def places(self) -> list[tuple[StackMachine, Place]]:
         """The machines in the order of the rollout, each with its place in it."""
         by_name = {machine.name: machine for machine in self.machines}
         return [(by_name[place.name], place) for place in plan(self.rollout, _members(self.machines))]
@@ -160,7 +160,7 @@ def _check_stack(section: Section, settings: Settings) -> None:
         section.problem("rollout", "lets nothing wait: every machine pulls; use pull.window, pull.jitter or pull.lock")
 
 
-def _members(machines: tuple[MachineSettings, ...]) -> list[Member]:
+def _members(machines: tuple[StackMachine, ...]) -> list[Member]:
     return [Member(name=machine.name, config=str(machine.config), group=machine.group) for machine in machines]
 
 

@@ -44,7 +44,7 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What stdin holds.
+    """What stdin holds, in the order of its keys: another order is another text, which runs each Command once.
 
     `content` is the object, `version` what tells its writes apart (`stores.Stored`), `place` where it is kept as far as
     this computer can write there. `timeout` is in seconds, for the first answer and again for the way through the
@@ -66,10 +66,12 @@ class Request:
     config_id: str
     source: str
     content: str
+    version: str = ""
     place: ObjectPlace | None
     lifecycle: str
     keep: tuple[str, ...]
     target: SshTarget
+    host_key: str = ""
     health: tuple[HealthCheck, ...]
     allow_degraded: bool
     timeout: float
@@ -83,14 +85,12 @@ class Request:
     user_data: str = ""
     pull: str = ""
     report: str = ""
-    host_key: str = ""
-    unsalted_id: str = ""
-    salt: str = ""
-    version: str = ""
     signers: tuple[str, ...] = ()
     os_update: str = "allow"
     owner: str = ""
     take_over: bool = False
+    unsalted_id: str = ""
+    salt: str = ""
 
     @property
     def oem_config(self) -> str:

@@ -1,0 +1,125 @@
+"""The request of a machine's Command: its text, recorded when it stood in the first states of users."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+
+from components.commands.reprovision.request import HealthCheck
+from components.ignition_object import IgnitionObject
+from components.payload.wanted_config import WantedConfig
+from components.platforms import PlatformMachine
+from components.reprovision import ReprovisionArgs, request_document
+from components.sdk import json_text
+from components.settings.lifecycle import Lifecycle
+from components.settings.machine import MachineSettings
+from components.settings.pull import PullSettings
+from components.settings.ssh import SshSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+known = pulumi.Output.from_input
+DEFAULTS = (
+    '{"machine": "web", "config_id": "aa11", "source": "http://127.0.0.1/web/config.ign", '
+    '"content": "eJyrVspMz8ssyczPU7Kqrq0FAC2QBdA=", "version": "v1", "place": null, "lifecycle": "reset", '
+    '"keep": ["/etc/ssh/ssh_host_.*", "/var/log"], "target": {"host": "127.0.0.1", "port": 2222, "user": "core", '
+    '"known_hosts": "FOLDER/stack/known_hosts/web", "host_key_alias": "web", "identity_file": "", "jump_host": ""}, '
+    '"host_key": "", "health": [], "allow_degraded": false, "timeout": 600, "rollback_after": 300, "pause": 0, '
+    '"drain": "", "restore": "", "console_log": "/tmp/console", "console_hint": "its screen", "oem": "", '
+    r'"user_data": "{\"pointer\":1}", "pull": "", "report": "", "os_update": "allow", "owner": "o/p/s/web", '
+    '"take_over": false}'
+)
+EVERYTHING = (
+    '{"machine": "web", "config_id": "aa11", "source": "http://127.0.0.1/web/config.ign", '
+    '"content": "eJyrVspMz8ssyczPU7Kqrq0FAC2QBdA=", "version": "v1", "place": {"bucket": "b", "region": "r"}, '
+    '"lifecycle": "flag", "keep": ["/etc/ssh/ssh_host_.*", "/var/lib/docker", "/srv"], "target": {"host": "127.0.0.1", '
+    '"port": 2200, "user": "me", "known_hosts": "FOLDER/stack/known_hosts/web", "host_key_alias": "web", '
+    '"identity_file": "key", "jump_host": "jump"}, "host_key": "ssh-ed25519 AAAA", "health": [{"name": "up", '
+    '"subject": "true", "seconds": 5, "kind": "command", "expected": "200", "vantage": "machine"}, {"name": "web", '
+    '"subject": "http://{address}/", "seconds": 7, "kind": "http", "expected": "204", "vantage": "operator"}], '
+    '"allow_degraded": true, "timeout": 90, "rollback_after": 60, "pause": 5, "drain": "drain it", '
+    '"restore": "bring it back", "console_log": "/tmp/console", "console_hint": "its screen", "oem": "pointer", '
+    r'"user_data": "{\"pointer\":1}", "pull": "report", "report": "https://reports/web", '
+    '"signers": ["ssh-ed25519 BBBB", "ssh-ed25519 CCCC"], "os_update": "refuse", "owner": "o/p/s/web", '
+    '"take_over": true, "unsalted_id": "bb22", "salt": "salt0"}'
+)
+
+
+async def request(
+    ssh: SshSettings,
+    settings: dict[str, Any],
+    *,
+    place: dict[str, str] | None = None,
+    salt: str | None = None,
+    oem: str = "",
+    pause: int = 0,
+) -> str:
+    nothing: Any = None  # no resource is looked at
+    document = request_document(
+        "web",
+        ReprovisionArgs(
+            settings=MachineSettings(config="", **settings),
+            config=WantedConfig(
+                config_id="aa11", unsalted_id="bb22", salt=known(salt) if salt else None, text="", summary={}
+            ),
+            ignition_object=IgnitionObject(
+                source_url=known("http://127.0.0.1/web/config.ign"),
+                content=known('{"ignition":{}}'),
+                user_data=known('{"pointer":1}'),
+                version=known("v1"),
+                place=known(place) if place else None,
+                resource=nothing,
+            ),
+            machine=PlatformMachine(
+                resource=nothing,
+                ssh_host=known("127.0.0.1"),
+                ssh_port=2222,
+                console_log="/tmp/console",
+                console_hint="its screen",
+                oem=oem,
+            ),
+            ssh=ssh,
+            owner="o/p/s/web",
+            pause=pause,
+        ),
+    )
+    return str(await json_text(document).future())
+
+
+def test_the_request_of_a_machine_with_defaults_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MACHINES_DIR", str(tmp_path))
+    assert asyncio.run(request(SshSettings(), {})) == DEFAULTS.replace("FOLDER", str(tmp_path))
+
+
+def test_the_request_with_all_settings_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MACHINES_DIR", str(tmp_path))
+    settings = {
+        "lifecycle": Lifecycle.FLAG,
+        "keep": ["docker", "/srv"],
+        "host_key": "ssh-ed25519 AAAA",
+        "health": [
+            HealthCheck(name="up", subject="true", seconds=5),
+            HealthCheck(
+                kind="http", name="web", subject="http://{address}/", expected="204", vantage="operator", seconds=7
+            ),
+        ],
+        "allow_degraded": True,
+        "timeout": 90,
+        "rollback_after": 60,
+        "drain": "drain it",
+        "restore": "bring it back",
+        "os_update": "refuse",
+        "take_over": True,
+        "pull": PullSettings(
+            wait="report", report="https://reports/web", signers=("ssh-ed25519 BBBB", "ssh-ed25519 CCCC")
+        ),
+    }
+    ssh = SshSettings(user="me", port=2200, private_key_file="key", jump_host="jump")
+    text = asyncio.run(
+        request(ssh, settings, place={"bucket": "b", "region": "r"}, salt="salt0", oem="pointer", pause=5)
+    )
+    assert text == EVERYTHING.replace("FOLDER", str(tmp_path))
