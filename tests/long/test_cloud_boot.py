@@ -8,6 +8,7 @@ and moto for the S3 server. Ignition sends `s3://` to Amazon's own addresses ove
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
+from components.commands.reprovision.record import PREVIOUS
 from components.payload.machine_config import MachineConfig, pointer
 from components.settings.keep import kept_paths
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
@@ -42,6 +43,7 @@ class Cloud:
 
     def __init__(self, platform: str, vm: VM, aws: Aws, metadata: Metadata) -> None:
         self.platform, self.vm, self.aws, self.metadata = platform, vm, aws, metadata
+        self._outputs = ""
 
     def config(self, generation: int) -> MachineConfig:
         return made_config(
@@ -61,22 +63,16 @@ class Cloud:
 
     def reprovision(self, config_id: str, text: str) -> tuple[int, str]:
         """Run the program of the `Reprovision` resource: its exit code and progress."""
-        request = {
-            "machine": "web", "config_id": config_id, "source": self.source,
-            "content": packed(text), "lifecycle": "reset",
-            "place": {"kind": "s3", "bucket": BUCKET, "key": KEY, "region": REGION, "acl": "public-read"},
-            "keep": KEEP, "health": [], "allow_degraded": False, "timeout": 500, "rollback_after": 3600, "pause": 0,
-            "drain": "", "restore": "", "console_log": str(self.vm.directory / qemu_state.CONSOLE), "console_hint": "",
-            "target": {
-                "host": "127.0.0.1", "port": self.vm.port, "user": "core", "known_hosts": str(self.vm.known_hosts),
-                "host_key_alias": f"[127.0.0.1]:{self.vm.port}", "identity_file": str(self.vm.key),
-            },
-        }  # fmt: skip
+        place = {"kind": "s3", "bucket": BUCKET, "key": KEY, "region": REGION, "acl": "public-read"}
+        console = str(self.vm.directory / qemu_state.CONSOLE)
+        request = self.vm.request(config_id, text, source=self.source, place=place, keep=KEEP, console_log=console)
         done = subprocess.run(
             [sys.executable, "-m", "components.commands.reprovision"],
-            input=json.dumps(request), capture_output=True, text=True, cwd=ROOT, check=False,
+            input=request, capture_output=True, text=True, cwd=ROOT, check=False,
+            env={**os.environ, PREVIOUS: self._outputs},  # as the engine hands over what the last good run said
         )  # fmt: skip
         print(done.stderr)
+        self._outputs = done.stdout or self._outputs
         return done.returncode, done.stderr
 
     @property

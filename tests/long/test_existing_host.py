@@ -11,9 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
-from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
 from components.commands.ssh_session import script_text
 from components.payload.machine_config import MachineConfig
@@ -42,20 +40,10 @@ def config_of(vm: VM, generation: int) -> MachineConfig:
 
 def reprovision(vm: VM, config: MachineConfig, oem: str) -> str:
     """Run the program of the `Reprovision` resource; its progress."""
-    request: dict[str, Any] = {
-        "machine": "web", "config_id": config.config_id, "source": "tftp://10.0.2.2/config.ign",
-        "content": packed(config.text), "place": None, "lifecycle": "reset", "keep": KEEP, "health": [],
-        "allow_degraded": False, "timeout": 500,
-        "rollback_after": 3600, "pause": 0, "drain": "", "restore": "", "console_log": "", "console_hint": "",
-        "oem": oem, "user_data": POINTER,
-        "target": {
-            "host": "127.0.0.1", "port": vm.port, "user": "core", "known_hosts": str(vm.known_hosts),
-            "host_key_alias": f"[127.0.0.1]:{vm.port}", "identity_file": str(vm.key),
-        },
-    }  # fmt: skip
+    request = vm.request(config.config_id, config.text, keep=KEEP, oem=oem, user_data=POINTER)
     done = subprocess.run(
         [sys.executable, "-m", "components.commands.reprovision"],
-        input=json.dumps(request), capture_output=True, text=True, cwd=ROOT, check=False,
+        input=request, capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr + vm.tail()
     return done.stderr

@@ -14,16 +14,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cl.transpiler.fragments import merged
-from components.commands.objects.packing import packed
 from components.commands.qemu import state as qemu_state
 from components.payload.machine_config import STAMP
 from components.payload.rollback import rollback_fragment
 from loopback.lab import KEEP
 from tests.engine.good_changes import change, change_loopback_machines, new_seed
-from tests.vm.machines import SOURCE_URL, VM, login_config, machine, needs_image
+from tests.vm.machines import VM, login_config, machine, needs_image
 
 if TYPE_CHECKING:
     from tests.engine.good_changes import Faults
@@ -61,23 +60,16 @@ class VirtualChanging:
         return config_id
 
     def start(self, config_id: str) -> subprocess.Popen[str]:
-        request: dict[str, Any] = {
-            "machine": "web", "config_id": config_id, "source": SOURCE_URL,
-            "content": packed(self._contents[config_id]), "place": None, "lifecycle": "reset", "keep": KEEP,
-            "health": [{"name": "it", "subject": "sleep 1; test -e /etc/flatcar/config-id", "seconds": 20}],
-            "allow_degraded": False, "timeout": 500, "rollback_after": ROLLBACK_AFTER, "pause": 0, "drain": "",
-            "restore": "", "console_log": "", "console_hint": "",
-            "target": {
-                "host": "127.0.0.1", "port": self._vm.port, "user": "core", "known_hosts": str(self._vm.known_hosts),
-                "host_key_alias": f"[127.0.0.1]:{self._vm.port}", "identity_file": str(self._vm.key),
-            },
-        }  # fmt: skip
+        health = [{"name": "it", "subject": "sleep 1; test -e /etc/flatcar/config-id", "seconds": 20}]
+        request = self._vm.request(
+            config_id, self._contents[config_id], keep=KEEP, health=health, rollback_after=ROLLBACK_AFTER
+        )
         process = subprocess.Popen(
             [sys.executable, "-m", "components.commands.reprovision"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         assert process.stdin is not None
-        process.stdin.write(json.dumps(request))
+        process.stdin.write(request)
         process.stdin.close()
         process.stdin = None
         return process

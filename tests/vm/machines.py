@@ -15,12 +15,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from components.commands import write_object
+from components.commands.objects.packing import packed
 from components.commands.qemu import machine as qemu
 from components.commands.qemu import state as qemu_state
+from tests.conftest import missing
 
 SOURCE_URL = "tftp://10.0.2.2/config.ign"
 POINTER = json.dumps(
@@ -48,6 +51,16 @@ def _has_image() -> bool:
         return base_image()[0].exists()
     except FileNotFoundError:
         return False
+
+
+def needs_the_stand_in() -> None:
+    """Skip a test of the stand-in image where another one is; fail or skip it where there is none."""
+    try:
+        kind = base_image()[2]
+    except FileNotFoundError:
+        missing("the machine image (run `make test`, which makes it)")
+    if kind != "stand-in":
+        pytest.skip("the image is not the stand-in")
 
 
 needs_image = pytest.mark.skipif(
@@ -131,6 +144,19 @@ class VM:
                 f"{script!r} on the machine: exit status {done.returncode}\n{done.stdout}{done.stderr}\n{self.tail()}"
             )
         return done.stdout
+
+    def request(self, config_id: str, content: str, **others: Any) -> str:
+        """What the program of the `Reprovision` resource reads on stdin; `others` are its fields that differ."""
+        fields: dict[str, Any] = {
+            "machine": "web", "config_id": config_id, "content": packed(content), "source": SOURCE_URL, "place": None,
+            "lifecycle": "reset", "keep": [], "health": [], "allow_degraded": False, "timeout": 500,
+            "rollback_after": 3600, "pause": 0, "drain": "", "restore": "", "console_log": "", "console_hint": "",
+            "target": {
+                "host": "127.0.0.1", "port": self.port, "user": "core", "known_hosts": str(self.known_hosts),
+                "host_key_alias": f"[127.0.0.1]:{self.port}", "identity_file": str(self.key),
+            },
+        }  # fmt: skip
+        return json.dumps({**fields, **others})
 
     def boot_id(self) -> str:
         """Id of the boot the machine is in."""

@@ -20,7 +20,7 @@ import pytest
 from cl.transpiler import transpile
 from cl.transpiler.lint import Rule, Situation, lint
 from tests.conftest import missing
-from tests.vm.machines import VM, base_image, machine
+from tests.vm.machines import VM, machine, needs_the_stand_in
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "configs.md"
 SPARE = "bcdefghijklm"
@@ -79,12 +79,7 @@ ASKED = Situation(root_is_kept=True, ssh_user="core")
 
 @pytest.fixture(scope="module")
 def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
-    try:
-        kind = base_image()[2]
-    except FileNotFoundError:
-        missing("the machine image (run `make test`, which makes it)")
-    if kind != "stand-in":
-        pytest.skip("the image is not the stand-in")
+    needs_the_stand_in()
     folder = tmp_path_factory.mktemp("disks")
     qemu, lines = shutil.which("qemu-system-x86_64"), ['set -- "$@"']
     if qemu is None:

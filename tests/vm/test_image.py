@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from components.commands.qemu import state as qemu_state
-from tests.conftest import missing
-from tests.vm.machines import VM, base_image, machine
+from tests.vm.machines import VM, machine, needs_the_stand_in
 
 pytestmark = pytest.mark.slow
 
@@ -67,12 +66,7 @@ def root_bytes(vm: VM, scratch: Path) -> str:
 
 @pytest.fixture(scope="module")
 def vm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VM]:
-    try:
-        kind = base_image()[2]
-    except FileNotFoundError:
-        missing("the machine image (run `make test`, which makes it)")
-    if kind != "stand-in":
-        pytest.skip("the image is not the stand-in")
+    needs_the_stand_in()
     with machine(tmp_path_factory.mktemp("image"), started=False) as made:
         made.put(config(made, "one"))
         made.start()
