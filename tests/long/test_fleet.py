@@ -110,7 +110,7 @@ def span(run: Run, name: str) -> tuple[int, int]:
         for number, event in enumerate(run.events)
         for kind in ("resourcePreEvent", "resOutputsEvent")
         if (step := event.get(kind, {}).get("metadata", {})).get("urn", "").endswith(f"::{name}")
-        and step["op"] == "create-replacement"
+        and step["op"] == "update"
     ]
     return of[0], of[-1]
 
