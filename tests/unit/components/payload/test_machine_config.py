@@ -94,6 +94,30 @@ def test_what_cannot_be_used_is_told(tmp_path: Path, config: str, message: str) 
     assert message in str(told.value)
 
 
+RESERVED = (
+    "/etc/flatcar/config-id", "/etc/flatcar/generation", "/etc/flatcar/config-salt", "/etc/flatcar/rollback.sh",
+    "/etc/flatcar/pull", "/etc/flatcar/pull/settings", "/etc/flatcar/pull/signers", "/etc/flatcar/pull/a/b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["files", "directories", "links"])
+@pytest.mark.parametrize("path", RESERVED)
+def test_what_the_program_writes_itself_is_refused(tmp_path: Path, path: str, kind: str) -> None:
+    target = ", target: /a" if kind == "links" else ""
+    config = f"variant: flatcar\nversion: 1.0.0\nstorage: {{{kind}: [{{path: {path}{target}}}]}}\n"
+    named = "/etc/flatcar/pull" if path.startswith("/etc/flatcar/pull/") else path
+    with pytest.raises(pulumi.RunError) as refused:
+        made(tmp_path, config=config, own={})
+    assert str(refused.value) == (
+        f"{tmp_path}/a.yaml: {named} is written by the program itself; take it out of the config"
+    )
+
+
+@pytest.mark.parametrize("path", ["/etc/flatcar/pull-mine", "/etc/flatcar/config", "/etc/flatcar/update.conf"])
+def test_paths_beside_those_are_the_users(tmp_path: Path, path: str) -> None:
+    assert files(made(tmp_path, config=CONFIG.replace("/etc/a", path)))[path] == "x"
+
+
 def test_a_secret_is_masked_in_a_report(tmp_path: Path) -> None:
     config = CONFIG.replace("path: /etc/a", "path: relative-${token}")
     with pytest.raises(pulumi.RunError) as told:

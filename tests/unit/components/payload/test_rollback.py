@@ -37,6 +37,36 @@ def test_the_rollback_is_a_script_a_service_and_a_timer_that_is_enabled_both_way
     assert config["storage"]["links"][0]["path"].endswith("timers.target.wants/flatcar-rollback.timer")
 
 
+def test_the_script_is_roots_and_the_service_tries_until_it_has_succeeded() -> None:
+    fragment = rollback_fragment(300)
+    (file,) = fragment["storage"]["files"]
+    assert (file["path"], file["mode"], file["overwrite"]) == ("/etc/flatcar/rollback.sh", 0o700, True)
+    service, timer = (unit["contents"] for unit in fragment["systemd"]["units"])
+    assert service.partition("[Service]\n")[2].splitlines() == [
+        "Type=oneshot",
+        "ExecStart=/usr/bin/bash /etc/flatcar/rollback.sh",
+        "Restart=on-failure",
+        "RestartSec=15",
+    ]
+    assert timer.partition("[Timer]\n")[2].splitlines()[1:] == [
+        "OnBootSec=300",
+        "AccuracySec=1s",
+        "Unit=flatcar-rollback.service",
+        "",
+        "[Install]",
+        "WantedBy=timers.target",
+    ]
+
+
+def test_a_drop_in_for_a_unit_of_the_rollback_is_beside_it() -> None:
+    dropin = {"name": "10-log.conf", "contents": "[Service]\nStandardOutput=tty\n"}
+    own = {"systemd": {"units": [{"name": "flatcar-rollback.service", "dropins": [dropin]}]}}
+    service, timer = merged(own, rollback_fragment(300))["systemd"]["units"]
+    assert (service["name"], service["dropins"]) == ("flatcar-rollback.service", [dropin])
+    assert "Restart=on-failure\n" in service["contents"]
+    assert timer["name"] == "flatcar-rollback.timer"
+
+
 def test_the_script_on_the_machine_is_valid_shell() -> None:
     files = rollback_fragment(60)["storage"]["files"]
     script = decode_data_url(files[0]["contents"]["source"])

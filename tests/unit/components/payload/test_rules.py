@@ -142,6 +142,54 @@ def test_an_object_has_a_longest_length(run: Any, warnings: list[str], monkeypat
     assert warnings == []
 
 
+@pytest.mark.parametrize(
+    ("platform", "longest", "limit_of"),
+    [("qemu", 33_553_919, "TFTP, by which QEMU serves it,"), ("aws", 67_108_864, "Pulumi's engine")],
+)
+def test_an_object_may_be_as_long_as_its_way_allows(platform: str, longest: int, limit_of: str) -> None:
+    def found(size: int) -> list[str]:
+        report = rules.check_rules(
+            {}, size=size, sources=[], variables={}, platform=platform, login_user=None, lifecycle=Lifecycle.RESET,
+            keep=(), allow=[Rule.REBOOT],
+        )  # fmt: skip
+        return [entry.message for entry in report]
+
+    assert found(longest) == []
+    (message,) = found(longest + 1)
+    assert message.endswith(f"has {longest + 1} bytes, {limit_of} takes {longest}")
+
+
+ALL_WRONG: dict[str, Any] = {
+    "ignition": {"config": {"replace": {"source": "https://h/x"}}},
+    "storage": {
+        "disks": [{"device": "/dev/vdb", "wipeTable": True}, {"device": "/dev/vdc", "partitions": [{"label": "data"}]}],
+        "files": [
+            {"path": "/var/log/a", "contents": {"source": "data:,"}},
+            {"path": "/a", "contents": {"source": "https://h/x"}},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("lifecycle", "skipped"),
+    [
+        ("reset", set()),
+        ("flag", set()),
+        ("reformat", {Rule.KEPT}),  # nothing is
+        ("replace", {Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE}),
+        ("ignore", {Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE}),
+    ],
+)
+def test_a_lifecycle_skips_the_rules_about_what_it_does_not_meet(lifecycle: str, skipped: set[Rule]) -> None:
+    report = rules.check_rules(
+        ALL_WRONG, size=1 << 30, sources=[], variables={}, platform="qemu", login_user="core",
+        lifecycle=Lifecycle(lifecycle), keep=["/var/log/.*"],
+    )  # fmt: skip
+    found = {re.findall(r'allow: \["?(\w+)', entry.hint or "")[0] for entry in report}
+    assert found == {*Rule} - skipped
+
+
 @pytest.mark.parametrize("lifecycle", ["replace", "ignore"])
 def test_a_machine_that_does_not_run_it_again_has_nothing_to_lose(
     run: Any, warnings: list[str], lifecycle: str

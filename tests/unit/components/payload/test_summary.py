@@ -77,25 +77,40 @@ def test_private_keys_and_private_files_are_masked_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "entry"),
+    ("entry", "shown"),
     [
-        ("luks", {"name": "d", "keyFile": {"source": "data:,hunter2"}}),
-        ("luks", {"name": "d", "clevis": {"tang": [{"url": "https://tang", "thumbprint": "hunter2"}]}}),
-        ("luks", {"name": "d", "clevis": {"custom": {"pin": "sss", "config": '{"thp": "hunter2"}'}}}),
-        ("disks", {"device": "/dev/a", "source": {"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]}}),
+        ({"keyFile": {"source": "data:,hunter2"}}, {"keyFile": MASK}),
+        (
+            {"clevis": {"tang": [{"url": "https://tang", "thumbprint": "hunter2"}], "threshold": 1}},
+            {"clevis": {"tang": [{"url": "https://tang", "thumbprint": MASK}], "threshold": 1}},
+        ),
+        (
+            {"clevis": {"tpm2": True, "custom": {"pin": "sss", "config": '{"thp": "hunter2"}'}}},
+            {"clevis": {"tpm2": True, "custom": MASK}},
+        ),
+        (
+            {"httpHeaders": [{"name": "Authorization", "value": "hunter2"}], "options": ["-q"]},
+            {"httpHeaders": MASK, "options": ["-q"]},
+        ),
+        ({"thumbprint": "", "keyFile": {}, "httpHeaders": []}, {"thumbprint": "", "keyFile": {}, "httpHeaders": []}),
     ],
-    ids=["a disk's key", "a Tang thumbprint", "a pin's config", "request headers"],
+    ids=["a disk's key", "a Tang thumbprint", "a pin's config", "request headers", "nothing"],
 )
-def test_what_is_secret_by_its_place_is_masked(section: str, entry: dict[str, Any]) -> None:
-    shown = json.dumps(summarize({"storage": {section: [entry]}}, {}))
-    assert "hunter2" not in shown
-    assert MASK in shown
+def test_what_is_secret_by_its_field_is_masked_and_nothing_else(entry: dict[str, Any], shown: dict[str, Any]) -> None:
+    config = {"storage": {"luks": [{"name": "data", **entry}]}}
+    assert summarize(config, {}) == {"storage": {"luks": [{"name": "data", **shown}]}}
+
+
+def test_a_password_hash_is_masked() -> None:
+    users = [{"name": "core", "passwordHash": "$6$abc", "uid": 5}]
+    assert summarize({"passwd": {"users": users}}, {}) == {"users": {"core": {"passwordHash": MASK, "uid": 5}}}
 
 
 def test_request_headers_of_contents_are_not_shown() -> None:
-    node = file("/x", "https://host/f", contents={"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]})
-    assert summarize({"storage": {"files": [node]}}, {})["files"] == {
-        "/x": {"mode": "default", "contents": "from https://host/f"}
+    secret = {"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]}
+    node = file("/x", "https://host/f", contents=secret, append=[{"source": "https://host/g", **secret}])
+    assert summarize({"storage": {"files": [node]}}, {}) == {
+        "files": {"/x": {"mode": "default", "contents": "from https://host/f", "append": "from https://host/g"}}
     }
 
 
