@@ -13,7 +13,7 @@ from typing import Any
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.ignition.v3_config import keyed_lists
-from cl.transpiler.schema import Noun, Type, noun_of
+from cl.transpiler.schema import Struct, Type, struct_of
 
 Fragment = Mapping[str, Any]
 """A decoded Ignition config of which any part may be missing, its version too."""
@@ -28,23 +28,23 @@ def merged(config: Fragment, *fragments: Fragment) -> dict[str, Any]:
     """
     out = dict(config)
     for fragment in fragments:
-        out = _over(noun_of(v3.Config), out, fragment)
+        out = _over(struct_of(v3.Config), out, fragment)
     return out
 
 
 @cache
-def _fields(noun: Noun) -> dict[str, Type]:
-    return {json_key(field.name): field.type for field in noun.fields.values()}
+def _fields(struct: Struct) -> dict[str, Type]:
+    return {json_key(field.name): field.type for field in struct.fields.values()}
 
 
 @cache
-def _keys(noun: Noun) -> dict[str, tuple[str, Callable[[Any], str]]]:
+def _keys(struct: Struct) -> dict[str, tuple[str, Callable[[Any], str]]]:
     """The lists whose entries have keys, by JSON key: a name for those that share them, and how to read one."""
-    return {json_key(name): (group, key) for name, group, key in keyed_lists(noun)}
+    return {json_key(name): (group, key) for name, group, key in keyed_lists(struct)}
 
 
 class _Entry:
-    """An entry of a list with its values as attributes, as the nouns have them."""
+    """An entry of a list with its values as attributes, as the structs have them."""
 
     def __init__(self, values: Fragment) -> None:
         self._values = values
@@ -57,28 +57,28 @@ def _key(read: Callable[[Any], str], entry: Any) -> str:
     return read(_Entry(entry) if isinstance(entry, dict) else entry)
 
 
-def _over(noun: Noun, old: Fragment, new: Fragment) -> dict[str, Any]:
+def _over(struct: Struct, old: Fragment, new: Fragment) -> dict[str, Any]:
     out = dict(old)
     for name in dict.fromkeys((*old, *new)):
-        mine, theirs, kind = old.get(name), new.get(name), _fields(noun).get(name)
+        mine, theirs, kind = old.get(name), new.get(name), _fields(struct).get(name)
         if kind is not None and kind.item is not None and (mine or theirs):
-            out[name] = _joined(noun, kind.item.noun, name, old, new)
-        elif kind is not None and kind.noun is not None and mine is not None and theirs is not None:
-            out[name] = _over(kind.noun, mine, theirs)
+            out[name] = _joined(struct, kind.item.struct, name, old, new)
+        elif kind is not None and kind.struct is not None and mine is not None and theirs is not None:
+            out[name] = _over(kind.struct, mine, theirs)
         elif theirs is not None:
             out[name] = theirs
     return out
 
 
-def _joined(noun: Noun, item: Noun | None, name: str, old: Fragment, new: Fragment) -> list[Any]:
+def _joined(struct: Struct, item: Struct | None, name: str, old: Fragment, new: Fragment) -> list[Any]:
     """The entries of a list in both; the new ones of other lists that share its keys take theirs away."""
     mine, theirs = old.get(name) or [], new.get(name) or []
-    if name not in _keys(noun):
+    if name not in _keys(struct):
         return [*mine, *theirs]
-    group, read = _keys(noun)[name]
+    group, read = _keys(struct)[name]
     elsewhere = {
         _key(other, entry)
-        for key, (shared, other) in _keys(noun).items()
+        for key, (shared, other) in _keys(struct).items()
         if shared == group and key != name
         for entry in new.get(key) or []
     }

@@ -1,18 +1,18 @@
 """Node trees into typed dataclasses: a scalar becomes a value by the *field's* type, as in Go's yaml.v3.
 
-A dialect's nouns are frozen, slotted, keyword-only dataclasses whose attributes are the YAML keys. Their
+A dialect's structs are frozen, slotted, keyword-only dataclasses whose attributes are the YAML keys. Their
 annotations are the schema:
 
     str            text; "" when absent                   str | None     text; None when absent ("pointer")
     int, UInt      number; 0 when absent                  int | None, UInt | None
     bool           False when absent                      bool | None
-    Noun           a nested dataclass, empty if absent    Noun | None
+    Struct           a nested dataclass, empty if absent    Struct | None
     tuple[X, ...]  a list of one of the above    Sequence[X]    the same, so that a list may be given in code
 
-`field(metadata={"yaml": "name"})` gives another key. `{"since": 4}` hides the field from `noun_of(cls, spec)`
-with a lower spec, `{"narrow": (1, {"a", "b"})}` hides these keys of the field's noun before that spec; other
+`field(metadata={"yaml": "name"})` gives another key. `{"since": 4}` hides the field from `struct_of(cls, spec)`
+with a lower spec, `{"narrow": (1, {"a", "b"})}` hides these keys of the field's struct before that spec; other
 metadata is the dialect's own, kept in `Field.metadata`.
-A noun with a classmethod `from_node(node, decoder)` decodes itself.
+A struct with a classmethod `from_node(node, decoder)` decodes itself.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _ALIAS_LIMIT = 400_000
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Type:
-    """How to decode one field: its kind, and the noun or the list's item type where it has one."""
+    """How to decode one field: its kind, and the struct or the list's item type where it has one."""
 
-    kind: Literal["str", "int", "uint", "bool", "noun", "list"]
+    kind: Literal["str", "int", "uint", "bool", "struct", "list"]
     optional: bool = False
-    noun: Noun | None = None
+    struct: Struct | None = None
     item: Type | None = None
 
     def describe(self) -> str:
@@ -60,7 +60,7 @@ class Type:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a noun: `key` in YAML, `name` as attribute."""
+    """One field of a struct: `key` in YAML, `name` as attribute."""
 
     key: str
     name: str
@@ -69,7 +69,7 @@ class Field:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Noun:
+class Struct:
     """A dataclass and its fields by YAML key, in the order of declaration. `spec` chose among its fields."""
 
     cls: type[Any]
@@ -78,13 +78,13 @@ class Noun:
 
 
 @cache
-def noun_of(cls: type[Any], spec: int | None = None, hidden: frozenset[str] = frozenset()) -> Noun:
+def struct_of(cls: type[Any], spec: int | None = None, hidden: frozenset[str] = frozenset()) -> Struct:
     """The schema of a dataclass, read from its annotations once; `spec` None means all fields of all versions.
 
     A class that decodes itself has no fields.
     """
     if hasattr(cls, "from_node"):
-        return Noun(cls, {})
+        return Struct(cls, {})
     hints = get_type_hints(cls)
     fields = {}
     for attribute in dataclasses.fields(cls):
@@ -93,7 +93,7 @@ def noun_of(cls: type[Any], spec: int | None = None, hidden: frozenset[str] = fr
         if key in hidden or (spec is not None and metadata.get("since", 0) > spec):
             continue
         fields[key] = Field(key, attribute.name, _type_of(hints[attribute.name], spec, metadata), metadata)
-    return Noun(cls, fields, spec)
+    return Struct(cls, fields, spec)
 
 
 def _type_of(hint: Any, spec: int | None, metadata: Metadata) -> Type:
@@ -106,7 +106,7 @@ def _type_of(hint: Any, spec: int | None, metadata: Metadata) -> Type:
     if hint in simple:
         return Type(simple[hint])
     before, keys = metadata.get("narrow", (0, frozenset()))
-    return Type("noun", noun=noun_of(hint, spec, keys if spec is not None and spec < before else frozenset()))
+    return Type("struct", struct=struct_of(hint, spec, keys if spec is not None and spec < before else frozenset()))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class TypeProblem:
 
 
 class Decoder:
-    """Decodes node trees into nouns.
+    """Decodes node trees into structs.
 
     `problems` collects what doesn't fit. `late_merge` chooses how a merge key `<<` works: False as yaml.v3 of
     2021 does it, which `ct` is built with (merged where it stands, deep, later keys win), True as yaml.v3.0.1,
@@ -136,14 +136,14 @@ class Decoder:
         self._alias_count = 0
 
     def decode(self, cls: type[N], node: Node | None) -> N:
-        """The noun in `node`; the empty noun when there is none or it doesn't fit (then `problems` says why)."""
-        noun = noun_of(cls)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
-        return cast(N, self.decode_noun(noun, node))
+        """The struct in `node`; the empty struct when there is none or it doesn't fit (then `problems` says why)."""
+        struct = struct_of(cls)  # type: ignore[arg-type]  # mypy doubts that a class is hashable
+        return cast(N, self.decode_struct(struct, node))
 
-    def decode_noun(self, noun: Noun, node: Node | None) -> object:
-        """As `decode`, by a schema that `noun_of` gave."""
-        value = MISSING if node is None else self._value(Type("noun", noun=noun), node, MISSING)
-        return noun.cls() if value is MISSING else value
+    def decode_struct(self, struct: Struct, node: Node | None) -> object:
+        """As `decode`, by a schema that `struct_of` gave."""
+        value = MISSING if node is None else self._value(Type("struct", struct=struct), node, MISSING)
+        return struct.cls() if value is MISSING else value
 
     def problem(self, node: Node, message: str) -> None:
         self.problems.append(TypeProblem(node.line, node.column, message))
@@ -156,9 +156,9 @@ class Decoder:
             return self._scalar(kind, node)
         if isinstance(node, Alias):
             return self._alias(kind, node, old)
-        if kind.kind == "noun" and kind.noun is not None and isinstance(node, Mapping):
-            own = getattr(kind.noun.cls, "from_node", None)
-            return own(node, self) if own is not None else self.struct(kind.noun, node, old)
+        if kind.kind == "struct" and kind.struct is not None and isinstance(node, Mapping):
+            own = getattr(kind.struct.cls, "from_node", None)
+            return own(node, self) if own is not None else self.struct(kind.struct, node, old)
         if kind.item is not None and isinstance(node, Sequence):
             values = (self._value(kind.item, item, MISSING) for item in node.items)
             return tuple(value for value in values if value is not MISSING)
@@ -167,7 +167,7 @@ class Decoder:
 
     def _alias(self, kind: Type, node: Alias, old: object) -> object:
         self._alias_count += 1
-        if id(node) in self._open_aliases:  # pragma: no cover — no noun holds its own kind, so types end it before
+        if id(node) in self._open_aliases:  # pragma: no cover — no struct holds its own kind, so types end it before
             raise YamlError(f"anchor '{node.value}' contains itself", node.line, node.column)
         if self._alias_count > _ALIAS_LIMIT:
             raise YamlError("the document uses aliases excessively", node.line, node.column)
@@ -201,17 +201,17 @@ class Decoder:
         self.problem(node, f"expected {kind.describe()}, found {what}")
         return MISSING
 
-    def struct(self, noun: Noun, node: Mapping, old: object = MISSING) -> object:
-        """The noun in a mapping; `old` is the noun to start from, when a merge key has filled one already."""
+    def struct(self, struct: Struct, node: Mapping, old: object = MISSING) -> object:
+        """The struct in a mapping; `old` is the struct to start from, when a merge key has filled one already."""
         if not self._unique_keys(node):
             return MISSING
         values: dict[str, object] = {}
         if old is not MISSING and old is not None:
-            values = {field.name: getattr(old, field.name) for field in noun.fields.values()}
-        self._fill(noun, node, values)
-        return noun.cls(**values)
+            values = {field.name: getattr(old, field.name) for field in struct.fields.values()}
+        self._fill(struct, node, values)
+        return struct.cls(**values)
 
-    def _fill(self, noun: Noun, node: Mapping, values: dict[str, object]) -> None:
+    def _fill(self, struct: Struct, node: Mapping, values: dict[str, object]) -> None:
         merged, self._merged = self._merged, None
         late: Node | None = None
         done: set[str] = set()
@@ -220,7 +220,7 @@ class Decoder:
                 if self._late_merge:
                     late = value
                 else:
-                    self._merge(noun, node, value, values)
+                    self._merge(struct, node, value, values)
                 continue
             name = self._key(key)
             if name is None:
@@ -229,7 +229,7 @@ class Decoder:
                 if name in merged:
                     continue
                 merged.add(name)
-            field = noun.fields.get(name)
+            field = struct.fields.get(name)
             if field is None:
                 continue
             if name in done:
@@ -241,7 +241,7 @@ class Decoder:
                 values[field.name] = decoded
         self._merged = merged
         if late is not None:
-            self._merge(noun, node, late, values)
+            self._merge(struct, node, late, values)
 
     def _key(self, key: Node) -> str | None:
         """The text of a key, None for a null; anything but a scalar is a problem."""
@@ -250,7 +250,7 @@ class Decoder:
         name = self._value(_KEY, key, MISSING)
         return name if isinstance(name, str) else None
 
-    def _merge(self, noun: Noun, parent: Mapping, merge: Node, values: dict[str, object]) -> None:
+    def _merge(self, struct: Struct, parent: Mapping, merge: Node, values: dict[str, object]) -> None:
         outer = self._merged
         if self._late_merge and outer is None:
             names = (target.value for key, _ in parent.pairs if isinstance(target := _target(key), Scalar))
@@ -267,7 +267,7 @@ class Decoder:
                     raise YamlError(f"anchor '{source.value}' contains itself", source.line, source.column)
                 self._open_aliases.add(id(source))
             if self._unique_keys(target):
-                self._fill(noun, target, values)
+                self._fill(struct, target, values)
             self._open_aliases.discard(id(source))
         self._merged = outer
 

@@ -88,7 +88,7 @@ def _merge(parts: Sequence[Part], spec: int) -> Merged:
     from cl.transpiler.ignition.v3_checks import validate
     from cl.transpiler.ignition.v3_config import encode, find_duplicates, merge
 
-    configs = [_nouns(part, spec) for part in parts]
+    configs = [_structs(part, spec) for part in parts]
     merged = configs[0]
     for config in configs[1:]:
         merged = merge(merged, config, spec)
@@ -101,7 +101,7 @@ def _merge(parts: Sequence[Part], spec: int) -> Merged:
 
 
 @lru_cache(maxsize=32)  # a fleet's machines share snippets
-def _nouns(part: Part, spec: int) -> Any:
+def _structs(part: Part, spec: int) -> Any:
     from cl.transpiler.ignition.v3_json import read
 
     return read(part.config, spec)

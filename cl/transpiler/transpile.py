@@ -1,4 +1,4 @@
-"""The pipeline: text → nodes → a dialect's nouns → Ignition config → JSON, with one report for all of it."""
+"""The pipeline: text → nodes → a dialect's structs → Ignition config → JSON, with one report for all of it."""
 
 from __future__ import annotations
 

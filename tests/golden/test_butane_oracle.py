@@ -17,9 +17,9 @@ import pytest
 from cl.transpiler import Snippet, transpile
 from cl.transpiler.fragments import merged
 from cl.transpiler.ignition import v3
-from cl.transpiler.ignition.v3_config import encode, keyed_lists, merge, nested_nouns
+from cl.transpiler.ignition.v3_config import encode, keyed_lists, merge, nested_structs
 from cl.transpiler.ignition.v3_json import read
-from cl.transpiler.schema import Noun, noun_of
+from cl.transpiler.schema import Struct, struct_of
 from tests.support.butane import compare
 from tests.support.butane_configs import butane_config, mutate
 from tests.support.butane_values import TOPICS, values_config
@@ -224,7 +224,7 @@ SNIPPETS = {
 
 
 def test_every_keyed_list_is_in_a_case() -> None:
-    whole = noun_of(v3.Config, 4)
+    whole = struct_of(v3.Config, 4)
     expected = set(all_keyed_lists(whole))
     met: set[tuple[str, str]] = set()
     for texts in SNIPPETS.values():
@@ -241,26 +241,28 @@ def test_fragments_merge_as_snippets_do(name: str) -> None:
     assert encode(read(merged(one, other), 4), 4) == expected
 
 
-def all_keyed_lists(noun: Noun) -> Iterator[tuple[str, str]]:
-    """(noun, field) of every list whose entries merge by a key."""
-    yield from ((noun.cls.__name__, name) for name, _, _ in keyed_lists(noun))
-    for _, _, inner in nested_nouns(noun):
+def all_keyed_lists(struct: Struct) -> Iterator[tuple[str, str]]:
+    """(struct, field) of every list whose entries merge by a key."""
+    yield from ((struct.cls.__name__, name) for name, _, _ in keyed_lists(struct))
+    for _, _, inner in nested_structs(struct):
         yield from all_keyed_lists(inner)
 
 
-def shared_keys(noun: Noun, one: Any, other: Any) -> Iterator[tuple[str, str]]:
+def shared_keys(struct: Struct, one: Any, other: Any) -> Iterator[tuple[str, str]]:
     """The keyed lists in which both have an entry of one key (or, for nodes and arguments, of one group of lists)."""
-    for name, group, key in keyed_lists(noun):
+    for name, group, key in keyed_lists(struct):
         mine = {key(item): item for item in getattr(one, name)}
         theirs = {key(item): item for item in getattr(other, name)}
-        elsewhere = {k(item) for field, also, k in keyed_lists(noun) if also == group for item in getattr(other, field)}
+        elsewhere = {
+            k(item) for field, also, k in keyed_lists(struct) if also == group for item in getattr(other, field)
+        }
         if mine.keys() & (theirs.keys() | elsewhere):
-            yield noun.cls.__name__, name
-        inner = noun.fields[name].type.item
-        if inner is not None and inner.noun is not None:
+            yield struct.cls.__name__, name
+        inner = struct.fields[name].type.item
+        if inner is not None and inner.struct is not None:
             for shared in mine.keys() & theirs.keys():
-                yield from shared_keys(inner.noun, mine[shared], theirs[shared])
-    for name, many, nested in nested_nouns(noun):
+                yield from shared_keys(inner.struct, mine[shared], theirs[shared])
+    for name, many, nested in nested_structs(struct):
         if not many and None not in (getattr(one, name), getattr(other, name)):
             yield from shared_keys(nested, getattr(one, name), getattr(other, name))
 

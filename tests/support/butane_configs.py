@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 from cl.transpiler.butane.decode import VERSIONS
-from cl.transpiler.schema import Noun, Type
+from cl.transpiler.schema import Struct, Type
 
 UNIT = "[Unit]\nDescription=x\n[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
 TANG = "https://tang.example"
@@ -150,16 +150,16 @@ class Maker:
         """The config as plain values."""
         variants = [key for key in VERSIONS for _ in range(4 if key[0] == "flatcar" else 1)]
         variant, version = self.random.choice(variants)
-        made = self.noun(VERSIONS[variant, version].noun, 0)
+        made = self.struct(VERSIONS[variant, version].struct, 0)
         made.pop("variant", None), made.pop("version", None)
         return {"variant": variant, "version": version, **made}
 
-    def noun(self, noun: Noun, depth: int) -> dict[str, Any]:
-        """Some fields of a noun; those that identify it are nearly always there."""
+    def struct(self, struct: Struct, depth: int) -> dict[str, Any]:
+        """Some fields of a struct; those that identify it are nearly always there."""
         out: dict[str, Any] = {}
-        fields = list(noun.fields.values())
+        fields = list(struct.fields.values())
         self.random.shuffle(fields)
-        sources = {"inline", "local", "source"} & set(noun.fields)
+        sources = {"inline", "local", "source"} & set(struct.fields)
         chosen = self.random.choice(sorted(sources)) if sources else None
         for field in fields:
             kind = field.type
@@ -174,22 +174,22 @@ class Maker:
             if self.random.random() < self.mistakes * 0.15:
                 out[field.key] = self.random.choice(WRONG)
             else:
-                out[field.key] = self.value(noun, field.key, kind, depth)
+                out[field.key] = self.value(struct, field.key, kind, depth)
         if self.random.random() < self.mistakes:
             out[self.random.choice(["unknown", "Path", "nmae", "etcd"])] = self.random.choice(WRONG)
         return out
 
-    def value(self, noun: Noun, key: str, kind: Type, depth: int) -> Any:
+    def value(self, struct: Struct, key: str, kind: Type, depth: int) -> Any:
         """A value for a field."""
         if kind.item is not None:
             count = self.random.choice([1, 1, 2, 3]) if self.random.random() > 0.05 else 0
-            return [self.value(noun, key, kind.item, depth + 1) for _ in range(count)]
-        if kind.noun is not None:
-            return self.noun(kind.noun, depth + 1)
+            return [self.value(struct, key, kind.item, depth + 1) for _ in range(count)]
+        if kind.struct is not None:
+            return self.struct(kind.struct, depth + 1)
         if kind.kind == "bool":
             return self.random.choice(OTHER["bool"])
         pool = BAD if self.random.random() < self.mistakes else GOOD
-        for cls in noun.cls.__mro__:
+        for cls in struct.cls.__mro__:
             if (values := pool.get(f"{cls.__name__}.{key}")) is not None:
                 return self.random.choice(values)
         return self.random.choice(pool.get(key) or OTHER[kind.kind])

@@ -1,6 +1,6 @@
 """Each key of a Container Linux Config with odd values, one at a time: spellings, types, tags, anchors, styles.
 
-The keys come from the nouns, so a new one is tried without being named here.
+The keys come from the structs, so a new one is tried without being named here.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from cl.transpiler.clc import nouns
+from cl.transpiler.clc import schema
 from cl.transpiler.clc.clusters import Cluster, Etcd, Flannel
 from cl.transpiler.ignition import v2
-from cl.transpiler.schema import Noun, noun_of
+from cl.transpiler.schema import Struct, struct_of
 
 HEAD = """\
 x:
@@ -51,15 +51,15 @@ LINES = (
 VALUES = (*(value for line in ONE_LINE.strip("\n").split("\n") for value in line.split("|")), *LINES)
 
 BESIDE: Mapping[type[Any], Mapping[str, str]] = {
-    nouns.File: {"path": "/f", "mode": "0644"},
-    nouns.Directory: {"path": "/d", "mode": "0755"},
-    nouns.Link: {"path": "/l", "target": "/t"},
-    nouns.Disk: {"device": "/dev/a"},
-    nouns.Remote: {"url": "http://example.com"},
-    nouns.Reference: {"source": "'data:,'"},
-    nouns.Hash: {"function": "sha512", "sum": "ab" * 64},
-    nouns.Locksmith: {"window_start": "'4:00'", "window_length": "1h"},
-    nouns.Update: {"group": "alpha"},
+    schema.File: {"path": "/f", "mode": "0644"},
+    schema.Directory: {"path": "/d", "mode": "0755"},
+    schema.Link: {"path": "/l", "target": "/t"},
+    schema.Disk: {"device": "/dev/a"},
+    schema.Remote: {"url": "http://example.com"},
+    schema.Reference: {"source": "'data:,'"},
+    schema.Hash: {"function": "sha512", "sum": "ab" * 64},
+    schema.Locksmith: {"window_start": "'4:00'", "window_length": "1h"},
+    schema.Update: {"group": "alpha"},
     v2.Raid: {"name": "r", "level": "raid1", "devices": "[/dev/a]"},
     v2.Filesystem: {"name": "fs"},
     v2.Mount: {"device": "/dev/a", "format": "ext4"},
@@ -69,13 +69,13 @@ BESIDE: Mapping[type[Any], Mapping[str, str]] = {
     Etcd: {"version": "3.4.1", "data_dir": "/a"},
     Flannel: {"version": "0.7.0", "etcd_cafile": "/a"},
 }
-"""What a noun needs for its other keys to be looked at."""
+"""What a struct needs for its other keys to be looked at."""
 OF_CLUSTERS = ("version", "network_config", "name", "max_wals", "pre_vote", "interface", "kube_subnet_mgr", "foo")
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a noun's keys stand: below these lines, this far in; `dash` when the noun is an item of a list."""
+    """Where a struct's keys stand: below these lines, this far in; `dash` when the struct is an item of a list."""
 
     above: tuple[str, ...] = ()
     indent: int = 0
@@ -86,14 +86,14 @@ class _Place:
         return [*self.above, *(" " * self.indent + start + key for start, key in zip(starts, keys, strict=True))]
 
 
-def _keys(noun: Noun, place: _Place) -> Iterator[tuple[_Place, list[str], str]]:
-    """(place, lines beside it, key) of each key of a noun and of the nouns in it."""
-    fields = dict.fromkeys(OF_CLUSTERS) if issubclass(noun.cls, Cluster) else noun.fields
+def _keys(struct: Struct, place: _Place) -> Iterator[tuple[_Place, list[str], str]]:
+    """(place, lines beside it, key) of each key of a struct and of the structs in it."""
+    fields = dict.fromkeys(OF_CLUSTERS) if issubclass(struct.cls, Cluster) else struct.fields
     for key, field in fields.items():
-        beside = [f"{name}: {value}" for name, value in BESIDE.get(noun.cls, {}).items() if name != key]
+        beside = [f"{name}: {value}" for name, value in BESIDE.get(struct.cls, {}).items() if name != key]
         yield place, beside, key
         item = field.type.item if field is not None else None
-        inner = field.type.noun or (item.noun if item is not None else None) if field is not None else None
+        inner = field.type.struct or (item.struct if item is not None else None) if field is not None else None
         if inner is not None:
             above = tuple(place.lines([*beside, f"{key}:"]))
             yield from _keys(inner, _Place(above, place.indent + (4 if place.dash else 2), item is not None))
@@ -101,7 +101,7 @@ def _keys(noun: Noun, place: _Place) -> Iterator[tuple[_Place, list[str], str]]:
 
 def odd_configs(random: Random, each: int) -> Iterator[str]:
     """For every key `each` configs that give it an odd value."""
-    for place, beside, key in _keys(noun_of(nouns.Config), _Place()):
+    for place, beside, key in _keys(struct_of(schema.Config), _Place()):
         for value in random.sample(VALUES, each):
             within = " " * (place.indent + 2 * place.dash)
             lines = place.lines([*beside, f"{key}: {value.replace('@', within) if value in LINES else value}"])

@@ -1,4 +1,4 @@
-"""Each key of an Ignition config with odd JSON values, one at a time; the keys come from the nouns."""
+"""Each key of an Ignition config with odd JSON values, one at a time; the keys come from the structs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from cl.transpiler.ignition import v2, v3
 from cl.transpiler.ignition.names import json_key
-from cl.transpiler.schema import Noun, noun_of
+from cl.transpiler.schema import Struct, struct_of
 
 VALUES = (
     "null", "true", "false", "0", "1", "-1", "420", "1.0", "1e2", "9223372036854775807", "9223372036854775808",
@@ -49,20 +49,20 @@ BESIDE: Mapping[type[Any], Mapping[str, object]] = {
     v3.PasswdUser: {"name": "u"},
     v3.PasswdGroup: {"name": "g"},
 }
-"""What a noun needs for its other keys to be looked at."""
+"""What a struct needs for its other keys to be looked at."""
 _MARK = "@value"
 
 _Wrap = Callable[[object], dict[str, Any]]
 
 
-def _configs(noun: Noun, wrap: _Wrap) -> Iterator[dict[str, Any]]:
-    """For each key of a noun and of the nouns in it, a config with `_MARK` as its value."""
-    for field in noun.fields.values():
+def _configs(struct: Struct, wrap: _Wrap) -> Iterator[dict[str, Any]]:
+    """For each key of a struct and of the structs in it, a config with `_MARK` as its value."""
+    for field in struct.fields.values():
         key = json_key(field.name)
-        beside = {name: value for name, value in BESIDE.get(noun.cls, {}).items() if name != key}
+        beside = {name: value for name, value in BESIDE.get(struct.cls, {}).items() if name != key}
         yield wrap({**beside, key: _MARK})
         item = field.type.item
-        inner = item.noun if item is not None else field.type.noun
+        inner = item.struct if item is not None else field.type.struct
         if inner is not None:
 
             def within(value: object, key: str = key, beside: object = beside, many: bool = item is not None) -> Any:
@@ -78,6 +78,6 @@ def odd_configs(random: Random, major: int, minor: int, each: int) -> Iterator[s
         section = value.get("ignition", {})
         return {**value, "ignition": section if section == _MARK else {"version": f"{major}.{minor}.0", **section}}
 
-    for config in _configs(noun_of(v2.Config if major == 2 else v3.Config, minor), whole):
+    for config in _configs(struct_of(v2.Config if major == 2 else v3.Config, minor), whole):
         for value in random.sample(VALUES, each):
             yield json.dumps(config, indent=1).replace(json.dumps(_MARK), value)

@@ -1,7 +1,7 @@
 """Butane configs of `variant: flatcar` and `variant: fcos` to Ignition 3, as butane v0.29.0 does it.
 
 `schema` is what a config may say (also from Python), `decode` reads it from YAML, `source_checks` are Butane's
-own rules, `translate` with `contents`, `trees`, `mounts` and `quadlets` turns sugar into Ignition's nouns,
+own rules, `translate` with `contents`, `trees`, `mounts` and `quadlets` turns sugar into Ignition's structs,
 `restrictions` is what a variant refuses. Rules of Ignition itself are in `cl.transpiler.ignition`.
 """
 

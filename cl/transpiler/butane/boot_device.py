@@ -10,7 +10,7 @@ from cl.transpiler.butane.origins import Origins
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.v3_config import Step, merge
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import noun_of
+from cl.transpiler.schema import struct_of
 
 _RESERVED = "8DA63339-0007-60C0-C436-083AC8230908"
 _BIOS = "21686148-6449-6E6F-744E-656564454649"
@@ -58,7 +58,7 @@ def _add_boot_device(
     for index, name in enumerate(device.mirror.devices):
         source = (*mirror, "devices", index)
         disk = v3.Disk(device=name, wipe_table=True, partitions=tuple(_mirror_partitions(layout, index + 1)))
-        generated.note_all(noun_of(v3.Disk, spec), disk, ("storage", "disks", index), source)
+        generated.note_all(struct_of(v3.Disk, spec), disk, ("storage", "disks", index), source)
         disks.append(disk)
         if layout != "ppc64le":
             esp = f"esp-{index + 1}"
@@ -70,13 +70,13 @@ def _add_boot_device(
         raid = [boot, _raid("root", len(disks))]
         generated.note(("storage", "raid"), mirror)
         for index, array in enumerate(raid):
-            generated.note_all(noun_of(v3.Raid, spec), array, ("storage", "raid", index), mirror)
+            generated.note_all(struct_of(v3.Raid, spec), array, ("storage", "raid", index), mirror)
         filesystems.append((_formatted("/dev/md/md-boot", "ext4", "boot"), mirror))
     root = "/dev/mapper/root" if encrypted else "/dev/md/md-root"
     filesystems.append((_formatted(root, "xfs", "root"), ("boot_device",)))
     for index, (filesystem, source) in enumerate(filesystems):
         where = ("storage", "filesystems", index)
-        generated.note_all(noun_of(v3.Filesystem, spec), filesystem, where, source)
+        generated.note_all(struct_of(v3.Filesystem, spec), filesystem, where, source)
     generated.note(("storage", "filesystems"), ("boot_device",))
     generated.note(("storage",), ("boot_device",))
     luks = [_root_luks(device.luks, mirrored, generated)] if encrypted else []
@@ -167,5 +167,5 @@ def _add_grub_users(
         files=(v3.File(path="/boot/grub2/user.cfg", append=(v3.Resource(source=source, compression=compression),)),),
     )
     generated = Origins()
-    generated.note_all(noun_of(v3.Storage, spec), storage, ("storage",), ("grub", "users"))
+    generated.note_all(struct_of(v3.Storage, spec), storage, ("storage",), ("grub", "users"))
     return _over(v3.Config(storage=storage), generated, config, spec, origins)

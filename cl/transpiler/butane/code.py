@@ -12,7 +12,7 @@ from cl.transpiler.butane.pipeline import translate_config
 from cl.transpiler.butane.schema import Butane
 from cl.transpiler.gojson import Json
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import Noun, Type
+from cl.transpiler.schema import Struct, Type
 
 _LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # U+DC80 to U+DCFF stand for single bytes
 _OF_OUTPUTS = "what is known later goes into a snippet in YAML, as ${name}, and is given by variables"
@@ -28,7 +28,7 @@ def translate_code(config: Butane, files_dir: FilePath | None, findings: Finding
     version = find_version(str(config.variant), str(config.version), found)
     translated = None
     if version is not None:
-        _check_noun(version.noun, config, (), found)
+        _check_struct(version.struct, config, (), found)
         if not found.is_fatal:
             translated = translate_config(config, version, files_dir, found)
     for entry, path in found.entries():
@@ -42,12 +42,12 @@ def python_path(path: Path) -> str:
     return text.removeprefix(".") or "$"
 
 
-def _check_noun(noun: Noun, value: Any, path: Path, findings: Findings) -> None:
-    if not isinstance(value, noun.cls):
-        findings.error(path, f"expected {noun.cls.__name__}, found {type(value).__name__}")
+def _check_struct(struct: Struct, value: Any, path: Path, findings: Findings) -> None:
+    if not isinstance(value, struct.cls):
+        findings.error(path, f"expected {struct.cls.__name__}, found {type(value).__name__}")
         return
-    known = {field.name: field for field in noun.fields.values()}
-    for attribute in dataclasses.fields(noun.cls):
+    known = {field.name: field for field in struct.fields.values()}
+    for attribute in dataclasses.fields(struct.cls):
         inner = getattr(value, attribute.name)
         where = (*path, attribute.name)
         if (field := known.get(attribute.name)) is None:
@@ -58,8 +58,8 @@ def _check_noun(noun: Noun, value: Any, path: Path, findings: Findings) -> None:
 
 
 def _check_value(kind: Type, value: Any, path: Path, findings: Findings) -> None:
-    if kind.noun is not None:
-        _check_noun(kind.noun, value, path, findings)
+    if kind.struct is not None:
+        _check_struct(kind.struct, value, path, findings)
     elif kind.item is not None:
         if not isinstance(value, (list, tuple)):
             findings.error(path, f"expected a list or tuple, found {type(value).__name__}")

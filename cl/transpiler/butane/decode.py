@@ -1,4 +1,4 @@
-"""YAML nodes to Butane's nouns: which variant and version it is, the nouns, and the keys that nothing reads."""
+"""YAML nodes to Butane's structs: which variant and version it is, the structs, and the keys that nothing reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cl.transpiler.dialect import UnreadableError
 from cl.transpiler.gotext import VersionError, parse_version
 from cl.transpiler.ignition import v3
 from cl.transpiler.report import Findings, Key, Path, did_you_mean
-from cl.transpiler.schema import Decoder, Field, Noun, noun_of
+from cl.transpiler.schema import Decoder, Field, Struct, struct_of
 from cl.transpiler.yamlnode import Alias, Mapping, Node, Scalar, Sequence
 
 
@@ -22,9 +22,9 @@ class Version:
     hidden: frozenset[str]
 
     @property
-    def noun(self) -> Noun:
+    def struct(self) -> Struct:
         """The schema of a whole config in this version."""
-        return noun_of(Butane, self.spec, self.hidden)
+        return struct_of(Butane, self.spec, self.hidden)
 
 
 _CLC_SECTIONS = frozenset(("docker", "etcd", "flannel", "locksmith", "networkd", "update"))
@@ -77,19 +77,19 @@ def find_version(variant: str, version: str, findings: Findings) -> Version | No
 
 def decode(root: Node | None, findings: Findings) -> tuple[Butane, Version]:
     """The config in a node tree, with warnings for unused keys. Raises UnreadableError."""
-    common = cast(_Common, _decode(noun_of(_Common), root))
+    common = cast(_Common, _decode(struct_of(_Common), root))
     wrong = Findings()
     version = find_version(common.variant, common.version, wrong)
     if version is None:
         raise UnreadableError(wrong)
-    config = cast(Butane, _decode(version.noun, root))
-    _unused_keys(version.noun, config, root, (), findings)
+    config = cast(Butane, _decode(version.struct, root))
+    _unused_keys(version.struct, config, root, (), findings)
     return config, version
 
 
-def _decode(noun: Noun, root: Node | None) -> object:
+def _decode(struct: Struct, root: Node | None) -> object:
     decoder = Decoder(late_merge=True)
-    value = decoder.decode_noun(noun, root)
+    value = decoder.decode_struct(struct, root)
     if decoder.problems:
         wrong = Findings()
         for problem in decoder.problems:
@@ -98,8 +98,8 @@ def _decode(noun: Noun, root: Node | None) -> object:
     return value
 
 
-def _unused_keys(noun: Noun, value: Any, node: Node | None, path: Path, findings: Findings) -> None:
-    """Warn of each key in `node` that the noun lacks.
+def _unused_keys(struct: Struct, value: Any, node: Node | None, path: Path, findings: Findings) -> None:
+    """Warn of each key in `node` that the struct lacks.
 
     Where something else than a mapping stands in for one (an alias, a null), keys can't be told apart.
     """
@@ -107,7 +107,7 @@ def _unused_keys(noun: Noun, value: Any, node: Node | None, path: Path, findings
         message = "this is not a mapping in the text: unused keys in it are not reported, and places may be off"
         findings.warning(path, message)
         return
-    fields = noun.fields
+    fields = struct.fields
     for key, child in node.pairs:
         name = key.value
         field = fields.get(name)
@@ -122,14 +122,14 @@ def _unused_in_field(field: Field, value: Any, node: Node, path: Path, findings:
     item = field.type.item
     if item is None:
         absent = value is None and isinstance(node, (Scalar, Alias))
-        if field.type.noun is not None and not (absent and "pointer_until" in field.metadata and _old(field)):
-            _unused_keys(field.type.noun, value, node, path, findings)
-    elif item.noun is not None and isinstance(node, Sequence):
+        if field.type.struct is not None and not (absent and "pointer_until" in field.metadata and _old(field)):
+            _unused_keys(field.type.struct, value, node, path, findings)
+    elif item.struct is not None and isinstance(node, Sequence):
         for index, (entry, child) in enumerate(zip(value, node.items, strict=False)):
-            _unused_keys(item.noun, entry, child, (*path, index), findings)
+            _unused_keys(item.struct, entry, child, (*path, index), findings)
 
 
 def _old(field: Field) -> bool:
     """True where Ignition's own schema has a pointer, so that a null is nothing at all."""
-    noun = field.type.noun
-    return noun is not None and (noun.spec or 0) <= int(field.metadata["pointer_until"])
+    struct = field.type.struct
+    return struct is not None and (struct.spec or 0) <= int(field.metadata["pointer_until"])

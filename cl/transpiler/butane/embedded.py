@@ -12,10 +12,10 @@ from cl.transpiler.gotext import VersionError, parse_version
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.ignition.v3_checks import validate
-from cl.transpiler.ignition.v3_config import find_duplicates, nested_nouns
+from cl.transpiler.ignition.v3_config import find_duplicates, nested_structs
 from cl.transpiler.ignition.v3_json import NotAnIgnitionConfigError, parse, read, versions
 from cl.transpiler.report import Findings, Key, Path
-from cl.transpiler.schema import Noun, noun_of
+from cl.transpiler.schema import Struct, struct_of
 
 
 def check_config(text: str, path: Path, findings: Findings, spec: int) -> None:
@@ -40,7 +40,7 @@ def check_config(text: str, path: Path, findings: Findings, spec: int) -> None:
     for entry, where in inner.entries():
         camel = tuple(json_key(element) if isinstance(element, str) else element for element in where)
         findings.add(entry.severity, camel, entry.message, hint=entry.hint)
-    _unused_keys(noun_of(v3.Config, spec), document, (), findings)
+    _unused_keys(struct_of(v3.Config, spec), document, (), findings)
 
 
 def _version(document: Any) -> str | None:
@@ -52,15 +52,15 @@ def _version(document: Any) -> str | None:
         return None
 
 
-def _unused_keys(noun: Noun, document: Any, path: Path, findings: Findings) -> None:
+def _unused_keys(struct: Struct, document: Any, path: Path, findings: Findings) -> None:
     if not isinstance(document, dict):
         findings.warning(path, "the place of findings beneath this can't be told")
         return
-    known = {json_key(key) for key in noun.fields} | ({"version"} if path == ("ignition",) else set())
+    known = {json_key(key) for key in struct.fields} | ({"version"} if path == ("ignition",) else set())
     for key in document:
         if key not in known:
             findings.warning((*path, Key(key)), f"the inline config has a key {key!r}, which nothing reads")
-    for name, many, inner in nested_nouns(noun):
+    for name, many, inner in nested_structs(struct):
         key = json_key(name)
         if key not in document:
             continue

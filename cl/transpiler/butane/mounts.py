@@ -6,7 +6,7 @@ from cl.transpiler.butane import schema
 from cl.transpiler.butane.origins import Origins
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.v3_config import Step, merge
-from cl.transpiler.schema import noun_of
+from cl.transpiler.schema import struct_of
 
 _PLAIN = frozenset(b":_.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 
@@ -24,7 +24,7 @@ def add_mount_units(
     for index, filesystem in wanted:
         unit = _mount_unit(filesystem, _needs_network(filesystem, storage), spec)
         source = ("storage", "filesystems", index, "with_mount_unit")
-        generated.note_all(noun_of(v3.Unit, spec), unit, ("systemd", "units", len(units)), source)
+        generated.note_all(struct_of(v3.Unit, spec), unit, ("systemd", "units", len(units)), source)
         units.append(unit)
     steps: list[Step] = []
     parent = v3.Config(systemd=v3.Systemd(units=tuple(units)))

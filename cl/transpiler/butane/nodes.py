@@ -9,7 +9,7 @@ from cl.transpiler.butane import contents
 from cl.transpiler.butane.origins import Origins
 from cl.transpiler.ignition import v3
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import noun_of
+from cl.transpiler.schema import struct_of
 
 TAKEN = "an entry of this config has this path already, with contents or of another kind"
 
@@ -43,7 +43,7 @@ class Nodes:
     def _add_file(self, file: v3.File, source: Path) -> int:
         index = self._file_at[file.path] = len(self._files)
         self._files.append(file)
-        self._origins.note_all(noun_of(v3.File, self._spec), file, ("storage", "files", index), source)
+        self._origins.note_all(struct_of(v3.File, self._spec), file, ("storage", "files", index), source)
         if index == 0:
             self._origins.note(("storage", "files"), source)
         return index
@@ -51,7 +51,7 @@ class Nodes:
     def _add_link(self, link: v3.Link, source: Path) -> int:
         index = self._link_at[link.path] = len(self._links)
         self._links.append(link)
-        self._origins.note_all(noun_of(v3.Link, self._spec), link, ("storage", "links", index), source)
+        self._origins.note_all(struct_of(v3.Link, self._spec), link, ("storage", "links", index), source)
         if index == 0:
             self._origins.note(("storage", "links"), source)
         return index
@@ -60,7 +60,7 @@ class Nodes:
         index = self._directory_at[directory.path] = len(self._directories)
         self._directories.append(directory)
         where = ("storage", "directories", index)
-        self._origins.note_all(noun_of(v3.Directory, self._spec), directory, where, source)
+        self._origins.note_all(struct_of(v3.Directory, self._spec), directory, where, source)
         if index == 0:
             self._origins.note(("storage", "directories"), source)
 

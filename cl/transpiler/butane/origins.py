@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cl.transpiler.ignition.v3_config import Step, nested_nouns
+from cl.transpiler.ignition.v3_config import Step, nested_structs
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import Noun
+from cl.transpiler.schema import Struct
 
 
 class Origins:
@@ -24,15 +24,15 @@ class Origins:
         """`target` of the generated config comes from `source`."""
         self._paths[target] = source
 
-    def note_all(self, noun: Noun, value: Any, target: Path, source: Path) -> None:
-        """A noun and everything in it comes from `source`."""
+    def note_all(self, struct: Struct, value: Any, target: Path, source: Path) -> None:
+        """A struct and everything in it comes from `source`."""
         self.note(target, source)
-        for field in noun.fields.values():
+        for field in struct.fields.values():
             self.note((*target, field.name), source)
             if field.type.item is not None:
                 for index in range(len(getattr(value, field.name))):
                     self.note((*target, field.name, index), source)
-        for name, many, inner in nested_nouns(noun):
+        for name, many, inner in nested_structs(struct):
             item = getattr(value, name)
             for index, entry in enumerate(item if many else ()):
                 self.note_all(inner, entry, (*target, name, index), source)

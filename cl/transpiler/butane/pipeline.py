@@ -25,9 +25,9 @@ def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
 def translate_config(
     config: Butane, version: Version, files_dir: Path | None, findings: Findings
 ) -> dict[str, Json] | None:
-    """The Ignition config of a Butane config given as nouns, or None when there is an error."""
+    """The Ignition config of a Butane config given as structs, or None when there is an error."""
     stage = Findings()
-    check_source(version.noun, config, (), stage)
+    check_source(version.struct, config, (), stage)
     findings.extend(stage)
     if stage.is_fatal:
         return None

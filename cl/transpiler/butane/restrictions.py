@@ -5,7 +5,7 @@ from __future__ import annotations
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.v3_config import is_empty
 from cl.transpiler.report import Findings
-from cl.transpiler.schema import noun_of
+from cl.transpiler.schema import struct_of
 
 
 def check_restrictions(variant: str, config: v3.Config, spec: int, findings: Findings) -> None:
@@ -15,7 +15,7 @@ def check_restrictions(variant: str, config: v3.Config, spec: int, findings: Fin
     for index, luks in enumerate(config.storage.luks):
         path = ("storage", "luks", index)
         if spec < v3.EXPERIMENTAL:
-            if luks.clevis is not None and not is_empty(noun_of(v3.Clevis, spec), luks.clevis):
+            if luks.clevis is not None and not is_empty(struct_of(v3.Clevis, spec), luks.clevis):
                 findings.error((*path, "clevis"), "Flatcar has no clevis in this version")
         elif luks.cex.enabled is not None:
             findings.error((*path, "cex"), "Flatcar has no cex")

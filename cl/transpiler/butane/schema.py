@@ -1,4 +1,4 @@
-"""What a Butane config may say: the nouns of `variant: flatcar` 1.0.0, 1.1.0 and 1.2.0-experimental, and of
+"""What a Butane config may say: the structs of `variant: flatcar` 1.0.0, 1.1.0 and 1.2.0-experimental, and of
 `variant: fcos` 1.0.0 to 1.5.0. They are public: a config may be written in Python with them.
 
     Butane(
@@ -8,7 +8,7 @@
         systemd=Systemd(units=[Unit(name="web.service", enabled=True, contents=UNIT)]),
     )
 
-Most nouns are Ignition's own (`cl.transpiler.ignition.v3`); the classes in here add what Butane turns into
+Most structs are Ignition's own (`cl.transpiler.ignition.v3`); the classes in here add what Butane turns into
 something else ("sugar"). Keys that a version lacks are unused there, with a warning.
 """
 
@@ -19,10 +19,10 @@ from dataclasses import field
 
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.v3 import REFERENCE, since
-from cl.transpiler.noun import noun
+from cl.transpiler.structs import struct
 
 
-@noun
+@struct
 class Resource(v3.Resource):
     """Contents: at most one of `source` (a URL), `inline` (text) and `local` (a file below the files dir)."""
 
@@ -30,7 +30,7 @@ class Resource(v3.Resource):
     local: str | None = field(default=None, metadata=since(1))
 
 
-@noun
+@struct
 class ConfigSection(v3.ConfigSection):
     """Configs that are fetched: `merge` goes beneath this one, `replace` takes its place."""
 
@@ -38,21 +38,21 @@ class ConfigSection(v3.ConfigSection):
     replace: Resource = field(default=Resource(), metadata=REFERENCE)
 
 
-@noun
+@struct
 class TLS(v3.TLS):
     """Certificates (PEM) that are trusted while fetching."""
 
     certificate_authorities: Sequence[Resource] = field(default=(), metadata=REFERENCE)
 
 
-@noun
+@struct
 class Security(v3.Security):
     """Trust in the servers that resources come from."""
 
     tls: TLS = TLS()
 
 
-@noun
+@struct
 class Ignition(v3.Ignition):
     """How Ignition itself behaves."""
 
@@ -60,21 +60,21 @@ class Ignition(v3.Ignition):
     security: Security = Security()
 
 
-@noun
+@struct
 class PasswdUser(v3.PasswdUser):
     """A user. `ssh_authorized_keys_local` names files below the files dir with one key per line."""
 
     ssh_authorized_keys_local: Sequence[str] = field(default=(), metadata=since(4))
 
 
-@noun
+@struct
 class Passwd(v3.Passwd):
     """Users and groups."""
 
     users: Sequence[PasswdUser] = ()
 
 
-@noun
+@struct
 class File(v3.File):
     """`append` goes after `contents`, or after what is there. `mode` is a number, 0o644 in Python."""
 
@@ -82,21 +82,21 @@ class File(v3.File):
     contents: Resource = Resource()
 
 
-@noun
+@struct
 class Filesystem(v3.Filesystem):
     """A file system; `with_mount_unit` also generates the systemd unit that mounts it (or turns swap on)."""
 
     with_mount_unit: bool | None = field(default=None, metadata=since(1))
 
 
-@noun
+@struct
 class Luks(v3.Luks):
     """An encrypted volume, opened as /dev/mapper/`name`."""
 
     key_file: Resource = Resource()
 
 
-@noun
+@struct
 class Tree:
     """All files and links of the directory `local` (below the files dir), written below `path`."""
 
@@ -108,7 +108,7 @@ class Tree:
     dir_mode: int | None = field(default=None, metadata=since(7))
 
 
-@noun
+@struct
 class Storage(v3.Storage):
     """Disks, what is on them, and what is written."""
 
@@ -118,14 +118,14 @@ class Storage(v3.Storage):
     trees: Sequence[Tree] = field(default=(), metadata=since(1))
 
 
-@noun
+@struct
 class Dropin(v3.Dropin):
     """A file `name` (*.conf) in the unit's drop-in directory; its text, or a file below the files dir."""
 
     contents_local: str | None = field(default=None, metadata=since(4))
 
 
-@noun
+@struct
 class Unit(v3.Unit):
     """A systemd unit; its text, or a file below the files dir."""
 
@@ -133,7 +133,7 @@ class Unit(v3.Unit):
     dropins: Sequence[Dropin] = ()
 
 
-@noun
+@struct
 class Quadlet:
     """A container, volume, network, … that podman turns into a unit; `rootful` means the system's own podman."""
 
@@ -144,7 +144,7 @@ class Quadlet:
     dropins: Sequence[Dropin] = ()
 
 
-@noun
+@struct
 class Systemd(v3.Systemd):
     """systemd's units."""
 
@@ -152,7 +152,7 @@ class Systemd(v3.Systemd):
     quadlets: Sequence[Quadlet] = field(default=(), metadata=since(7))
 
 
-@noun
+@struct
 class BootDeviceLuks:
     """Encryption of the root file system (fcos)."""
 
@@ -162,14 +162,14 @@ class BootDeviceLuks:
     tpm2: bool | None = None
 
 
-@noun
+@struct
 class BootDeviceMirror:
     """Two disks or more that hold the system together (fcos)."""
 
     devices: Sequence[str] = ()
 
 
-@noun
+@struct
 class BootDevice:
     """The disk that the system boots from (fcos). `layout`: aarch64, ppc64le or x86_64."""
 
@@ -178,7 +178,7 @@ class BootDevice:
     mirror: BootDeviceMirror = BootDeviceMirror()
 
 
-@noun
+@struct
 class GrubUser:
     """Who may change boot entries (fcos); the hash is of grub-mkpasswd-pbkdf2."""
 
@@ -186,14 +186,14 @@ class GrubUser:
     password_hash: str | None = None
 
 
-@noun
+@struct
 class Grub:
     """The boot loader (fcos)."""
 
     users: Sequence[GrubUser] = ()
 
 
-@noun
+@struct
 class Butane:
     """A whole Butane config. `boot_device` (1.3.0 and later) and `grub` (1.5.0) are for the variant fcos only."""
 

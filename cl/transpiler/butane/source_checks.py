@@ -9,34 +9,34 @@ from typing import Any
 
 from cl.transpiler.butane import embedded, schema
 from cl.transpiler.ignition import v3
-from cl.transpiler.ignition.v3_config import nested_nouns
+from cl.transpiler.ignition.v3_config import nested_structs
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import Noun
+from cl.transpiler.schema import Struct
 
 Check = Callable[[Any, Path, Findings, int], None]
 
 QUADLET_SUFFIXES = (".container", ".volume", ".network", ".kube", ".image", ".build", ".pod", ".artifact")
 
 
-def check_source(noun: Noun, value: object, path: Path, findings: Findings) -> None:
-    """The checks of a noun and of all nouns in it, parents first."""
-    check, nested = _plan(noun)
+def check_source(struct: Struct, value: object, path: Path, findings: Findings) -> None:
+    """The checks of a struct and of all structs in it, parents first."""
+    check, nested = _plan(struct)
     if check is not None:
-        check(value, path, findings, noun.spec or 0)
+        check(value, path, findings, struct.spec or 0)
     for name, many, inner in nested:
         item = getattr(value, name)
         if many:
             for index, entry in enumerate(item):
                 check_source(inner, entry, (*path, name, index), findings)
-        else:  # no noun that may be None has a check
+        else:  # no struct that may be None has a check
             check_source(inner, item, (*path, name), findings)
 
 
 @cache
-def _plan(noun: Noun) -> tuple[Check | None, tuple[tuple[str, bool, Noun], ...]]:
-    """The noun's own check, and the fields beneath which there is something to check."""
-    nested = tuple(field for field in nested_nouns(noun) if any(_plan(field[2])))
-    return _CHECKS.get(noun.cls), nested
+def _plan(struct: Struct) -> tuple[Check | None, tuple[tuple[str, bool, Struct], ...]]:
+    """The struct's own check, and the fields beneath which there is something to check."""
+    nested = tuple(field for field in nested_structs(struct) if any(_plan(field[2])))
+    return _CHECKS.get(struct.cls), nested
 
 
 def _resource(resource: schema.Resource, path: Path, findings: Findings, spec: int) -> None:

@@ -1,14 +1,14 @@
 """Container Linux Configs: `ct` v0.9.4's language, to Ignition 2.3.0.
 
-Two stages, as in `ct`: reading and checking the config (`nouns`, `validate`), then converting it (`convert`) and
+Two stages, as in `ct`: reading and checking the config (`schema`, `validate`), then converting it (`convert`) and
 checking the Ignition config that it became (`ignition.v2_rules`). A fatal first stage hides the second.
 """
 
 from __future__ import annotations
 
-from cl.transpiler.clc import nouns
+from cl.transpiler.clc import schema
 from cl.transpiler.clc.convert import VERSION, convert
-from cl.transpiler.clc.places import Generated, source_path
+from cl.transpiler.clc.source_map import Generated, source_path
 from cl.transpiler.clc.validate import validate
 from cl.transpiler.dialect import Source
 from cl.transpiler.gojson import Json
@@ -17,7 +17,7 @@ from cl.transpiler.report import Findings
 from cl.transpiler.schema import Decoder, TypeProblem
 from cl.transpiler.yamlnode import Node
 
-__all__ = ["VERSION", "place_findings", "read", "translate"]
+__all__ = ["VERSION", "map_findings", "read", "translate"]
 
 
 def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
@@ -33,7 +33,7 @@ def translate(source: Source, findings: Findings) -> dict[str, Json] | None:
 
     refused = Findings()
     converted = to_v3.convert(config, refused)
-    place_findings(refused, source.root, generated, findings)
+    map_findings(refused, source.root, generated, findings)
     return v3_config.encode(converted, to_v3.SPEC) if converted is not None else None
 
 
@@ -46,14 +46,14 @@ def read(source: Source, findings: Findings) -> tuple[v2.Config, Generated] | No
     if not findings.is_fatal:
         checked = Findings()
         v2_rules.validate(converted, checked)
-        place_findings(checked, source.root, generated, findings)
+        map_findings(checked, source.root, generated, findings)
     return None if findings.is_fatal else (converted, generated)
 
 
-def parse(source: Source, findings: Findings) -> nouns.Config | None:
+def parse(source: Source, findings: Findings) -> schema.Config | None:
     """The first stage: the config as it is written, or None when `findings` are fatal."""
     decoder = Decoder(late_merge=False)
-    config = decoder.decode(nouns.Config, source.root)
+    config = decoder.decode(schema.Config, source.root)
     if decoder.problems:
         _report(decoder.problems, findings)
         return None
@@ -63,7 +63,7 @@ def parse(source: Source, findings: Findings) -> nouns.Config | None:
     return None if findings.is_fatal else config
 
 
-def place_findings(checked: Findings, root: Node | None, generated: Generated, findings: Findings) -> None:
+def map_findings(checked: Findings, root: Node | None, generated: Generated, findings: Findings) -> None:
     """Findings about the Ignition config, with paths and places of the source."""
     for entry, path in checked.entries():
         found, place, section = source_path(path, root, generated)

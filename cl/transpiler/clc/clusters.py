@@ -1,4 +1,4 @@
-"""The `etcd` and `flannel` sections: nouns whose options depend on the version that they name."""
+"""The `etcd` and `flannel` sections: structs whose options depend on the version that they name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from cl.transpiler.clc.options import etcd_options, flannel_options, option_table
 from cl.transpiler.gotext import Version, VersionError, parse_version
-from cl.transpiler.noun import noun
-from cl.transpiler.schema import MISSING, Decoder, Noun
+from cl.transpiler.schema import MISSING, Decoder, Struct
+from cl.transpiler.structs import struct
 from cl.transpiler.yamlnode import Mapping as MappingNode
 from cl.transpiler.yamlnode import YamlError
 
@@ -17,7 +17,7 @@ Options = Mapping[str, str | int | bool | None]
 """The options that the config has, by YAML key; an explicit null is None and counts as not given."""
 
 
-@noun
+@struct
 class Cluster:
     """What both have. `version` None: the image is the system's choice, the options are those of `usual`.
 
@@ -28,8 +28,8 @@ class Cluster:
     options: Options = field(default_factory=dict)
 
     usual: ClassVar[Version]
-    head: ClassVar[Noun] = option_table("version")
-    options_of: ClassVar[Callable[[int, int], Noun]]
+    head: ClassVar[Struct] = option_table("version")
+    options_of: ClassVar[Callable[[int, int], Struct]]
 
     @classmethod
     def from_node(cls, node: MappingNode, decoder: Decoder) -> object:
@@ -45,7 +45,7 @@ class Cluster:
         return cls(version=version, options=given, **texts)
 
     @classmethod
-    def _known(cls, version: Version | None) -> Noun:
+    def _known(cls, version: Version | None) -> Struct:
         version = version or cls.usual
         return cls.options_of(version.major, version.minor)
 
@@ -54,23 +54,23 @@ class Cluster:
         return (*self.head.fields, *self._known(self.version).fields)
 
 
-@noun
+@struct
 class Etcd(Cluster):
     """The `etcd` section."""
 
     usual: ClassVar[Version] = Version(major=3, minor=5, patch=0)
-    options_of: ClassVar[Callable[[int, int], Noun]] = staticmethod(etcd_options)
+    options_of: ClassVar[Callable[[int, int], Struct]] = staticmethod(etcd_options)
 
 
-@noun
+@struct
 class Flannel(Cluster):
     """The `flannel` section. `network_config` is a JSON object as text."""
 
     network_config: str = ""
 
     usual: ClassVar[Version] = Version(major=0, minor=6, patch=0)
-    head: ClassVar[Noun] = option_table("version network_config")
-    options_of: ClassVar[Callable[[int, int], Noun]] = staticmethod(flannel_options)
+    head: ClassVar[Struct] = option_table("version network_config")
+    options_of: ClassVar[Callable[[int, int], Struct]] = staticmethod(flannel_options)
 
 
 def _read_version(text: str | None, node: MappingNode) -> Version | None:

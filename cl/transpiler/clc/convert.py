@@ -1,4 +1,4 @@
-"""A Container Linux Config's nouns as Ignition 2.3.0: sugar becomes units and files, the rest is carried over.
+"""A Container Linux Config's structs as Ignition 2.3.0: sugar becomes units and files, the rest is carried over.
 
 Source: ct v0.9.4, config/types/*.go. What can't be converted becomes a finding and is left out.
 """
@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from cl.transpiler.clc import nouns
-from cl.transpiler.clc.places import Generated
+from cl.transpiler.clc import schema
 from cl.transpiler.clc.platforms import PLATFORMS, TemplatingError
 from cl.transpiler.clc.sizes import SizeError, parse_size
+from cl.transpiler.clc.source_map import Generated
 from cl.transpiler.clc.units import docker_unit, etcd_unit, flannel_unit, metadata_units
 from cl.transpiler.clc.update import update_conf
 from cl.transpiler.clc.validate import DEFAULT_DIRECTORY_MODE, DEFAULT_FILE_MODE
@@ -34,7 +34,7 @@ _TYPE_GUIDS = {
 
 
 def convert(
-    config: nouns.Config, files_dir: FilePath | None, platform: str, findings: Findings
+    config: schema.Config, files_dir: FilePath | None, platform: str, findings: Findings
 ) -> tuple[v2.Config, Generated]:
     """The Ignition config of `config`, and which of its entries no entry of the config stands behind.
 
@@ -75,7 +75,7 @@ class _Conversion:
     def __init__(self, files_dir: FilePath | None, findings: Findings) -> None:
         self._files_dir, self._findings = files_dir, findings
 
-    def generated_units(self, config: nouns.Config, platform: str) -> tuple[tuple[v2.Unit, ...], tuple[str, ...]]:
+    def generated_units(self, config: schema.Config, platform: str) -> tuple[tuple[v2.Unit, ...], tuple[str, ...]]:
         """The units that come before the config's own, and the section behind each ("" for the platform's)."""
         units = list(metadata_units(platform))
         origins = [""] * len(units)
@@ -95,7 +95,7 @@ class _Conversion:
                     self._findings.error((section,), str(error), hint=error.hint)
         return tuple(units), tuple(origins)
 
-    def ignition(self, ignition: nouns.Ignition) -> v2.Ignition:
+    def ignition(self, ignition: schema.Ignition) -> v2.Ignition:
         config, path = ignition.config, ("ignition", "config")
         for index, reference in enumerate(config.append):
             self._check_url(reference.source, (*path, "append", index, "source"))
@@ -118,7 +118,7 @@ class _Conversion:
         except UrlError as error:
             self._findings.error(path, f"{url!r} is not a URL: {error}")
 
-    def disks(self, disks: tuple[nouns.Disk, ...]) -> tuple[v2.Disk, ...]:
+    def disks(self, disks: tuple[schema.Disk, ...]) -> tuple[v2.Disk, ...]:
         return tuple(
             v2.Disk(
                 device=disk.device,
@@ -131,7 +131,7 @@ class _Conversion:
             for at, disk in enumerate(disks)
         )
 
-    def _partition(self, partition: nouns.Partition, path: Path) -> v2.Partition:
+    def _partition(self, partition: schema.Partition, path: Path) -> v2.Partition:
         size = start = None
         at = "size"
         try:
@@ -149,7 +149,7 @@ class _Conversion:
             type_guid=_TYPE_GUIDS.get(partition.type_guid, partition.type_guid),
         )
 
-    def files(self, files: tuple[nouns.File, ...]) -> tuple[v2.File, ...]:
+    def files(self, files: tuple[schema.File, ...]) -> tuple[v2.File, ...]:
         return tuple(
             v2.File(
                 **_node(file),
@@ -160,7 +160,7 @@ class _Conversion:
             for index, file in enumerate(files)
         )
 
-    def _contents(self, contents: nouns.FileContents, path: Path) -> v2.FileContents:
+    def _contents(self, contents: schema.FileContents, path: Path) -> v2.FileContents:
         source = "data:,"
         if contents.inline:
             source = data_url(contents.inline.encode("utf-8", "surrogateescape"))
@@ -202,18 +202,18 @@ def _update_file(conf: str) -> v2.File:
     return v2.File(filesystem="root", path="/etc/coreos/update.conf", mode=0o644, contents=contents)
 
 
-def _verification(verification: nouns.Verification) -> v2.Verification:
+def _verification(verification: schema.Verification) -> v2.Verification:
     hash_ = verification.hash
     if not hash_.function or not hash_.sum:
         return v2.Verification()
     return v2.Verification(hash=f"{hash_.function}-{hash_.sum}")
 
 
-def _reference(reference: nouns.Reference) -> v2.Reference:
+def _reference(reference: schema.Reference) -> v2.Reference:
     return v2.Reference(source=reference.source, verification=_verification(reference.verification))
 
 
-def _node(node: nouns.File | nouns.Directory | nouns.Link) -> dict[str, Any]:
+def _node(node: schema.File | schema.Directory | schema.Link) -> dict[str, Any]:
     """The fields that files, directories and links share."""
     return {
         "filesystem": node.filesystem or "root",
@@ -224,11 +224,11 @@ def _node(node: nouns.File | nouns.Directory | nouns.Link) -> dict[str, Any]:
     }
 
 
-def _directory(directory: nouns.Directory) -> v2.Directory:
+def _directory(directory: schema.Directory) -> v2.Directory:
     return v2.Directory(**_node(directory), mode=DEFAULT_DIRECTORY_MODE if directory.mode is None else directory.mode)
 
 
-def _link(link: nouns.Link) -> v2.Link:
+def _link(link: schema.Link) -> v2.Link:
     return v2.Link(**_node(link), hard=link.hard, target=link.target)
 
 

@@ -6,7 +6,7 @@ Source: ct v0.9.4, config/types/etcd.go and flannel.go.
 
 from __future__ import annotations
 
-from cl.transpiler.schema import Field, Noun, Type
+from cl.transpiler.schema import Field, Struct, Type
 
 _KINDS: dict[str, Type] = {
     "": Type("str", optional=True),
@@ -15,23 +15,23 @@ _KINDS: dict[str, Type] = {
 }
 
 
-def option_table(words: str) -> Noun:
+def option_table(words: str) -> Struct:
     """The schema of a set of options; it decodes into a dict of those that the config has."""
     fields = {}
     for word in words.split():
         name, _, kind = word.partition(":")
         fields[name] = Field(name, name, _KINDS[kind])
-    return Noun(dict, fields)
+    return Struct(dict, fields)
 
 
-def _with(table: Noun, after: str, word: str) -> Noun:
+def _with(table: Struct, after: str, word: str) -> Struct:
     """`table` with one more option behind the option `after`."""
     fields = {}
     for name, field in table.fields.items():
         fields[name] = field
         if name == after:
             fields |= option_table(word).fields
-    return Noun(dict, fields)
+    return Struct(dict, fields)
 
 
 _ETCD2 = option_table(
@@ -123,14 +123,14 @@ _FLANNEL0_5 = option_table(
     etcd_endpoints etcd_cafile etcd_certfile etcd_keyfile etcd_prefix ip_masq subnet_file interface public_ip
     """
 )
-_FLANNEL0_6 = Noun(dict, option_table("etcd_username etcd_password").fields | _FLANNEL0_5.fields)
-_FLANNEL0_7 = Noun(dict, _FLANNEL0_6.fields | option_table("kube_subnet_mgr:b").fields)
+_FLANNEL0_6 = Struct(dict, option_table("etcd_username etcd_password").fields | _FLANNEL0_5.fields)
+_FLANNEL0_7 = Struct(dict, _FLANNEL0_6.fields | option_table("kube_subnet_mgr:b").fields)
 
 _NONE = option_table("")
 _ETCD = {(3, 0): _ETCD3_0, (3, 1): _ETCD3_1, (3, 2): _ETCD3_2, (3, 3): _ETCD3_3, (3, 4): _ETCD3_4}
 
 
-def etcd_options(major: int, minor: int) -> Noun:
+def etcd_options(major: int, minor: int) -> Struct:
     """The options of etcd `major`.`minor`; none for a version that ct doesn't know."""
     if (major, minor) in _ETCD:
         return _ETCD[major, minor]
@@ -139,7 +139,7 @@ def etcd_options(major: int, minor: int) -> Noun:
     return _ETCD2 if major == 2 and minor >= 3 else _NONE
 
 
-def flannel_options(major: int, minor: int) -> Noun:
+def flannel_options(major: int, minor: int) -> Struct:
     """The options of flannel `major`.`minor`; none for a version that ct doesn't know."""
     if major == 0 and minor >= 5:
         return _FLANNEL0_5 if minor == 5 else _FLANNEL0_6 if minor == 6 else _FLANNEL0_7

@@ -23,7 +23,7 @@ from ruamel.yaml.tokens import CommentToken
 
 from cl.transpiler import clc
 from cl.transpiler.clc.comments import Comment, read_comments
-from cl.transpiler.clc.places import Generated
+from cl.transpiler.clc.source_map import Generated
 from cl.transpiler.dialect import Source
 from cl.transpiler.ignition import convert, v3
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
@@ -80,7 +80,7 @@ def _rewrite(
     config, generated = found
     refused = Findings()
     converted = convert.convert(config, refused)
-    clc.place_findings(refused, root, generated, findings)
+    clc.map_findings(refused, root, generated, findings)
     if converted is None:
         return None
     tree = CommentedMap(_HEAD | _tree(converted))
@@ -93,15 +93,15 @@ def _rewrite(
 # --- the tree ------------------------------------------------------------------------------------------------
 
 
-def _tree(noun: Any, *, inline: bool = True) -> CommentedMap:
-    """What is set in a spec 3 noun, by Butane's keys, which are the nouns' attributes."""
-    if isinstance(noun, v3.Resource):
-        return _resource(noun, inline)
-    inline = inline and not isinstance(noun, v3.ConfigSection)  # butane wants configs of its own version there
+def _tree(struct: Any, *, inline: bool = True) -> CommentedMap:
+    """What is set in a spec 3 struct, by Butane's keys, which are the structs' attributes."""
+    if isinstance(struct, v3.Resource):
+        return _resource(struct, inline)
+    inline = inline and not isinstance(struct, v3.ConfigSection)  # butane wants configs of its own version there
     out = CommentedMap()
-    names = [field.name for field in dataclasses.fields(noun)]
+    names = [field.name for field in dataclasses.fields(struct)]
     for name in sorted(names, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
-        value = getattr(noun, name)
+        value = getattr(struct, name)
         if isinstance(value, (tuple, list)):
             if value:
                 out[name] = CommentedSeq(_text(v) if isinstance(v, str) else _tree(v, inline=inline) for v in value)

@@ -5,7 +5,7 @@ All are drop-ins of units that Container Linux had. Source: ct v0.9.4, config/ty
 
 from __future__ import annotations
 
-from cl.transpiler.clc import nouns
+from cl.transpiler.clc import schema
 from cl.transpiler.clc.clusters import Cluster, Etcd, Flannel
 from cl.transpiler.clc.platforms import METADATA_PROVIDERS, fill, has_templating
 from cl.transpiler.gotext import quote
@@ -26,7 +26,7 @@ def metadata_units(platform: str) -> tuple[v2.Unit, ...]:
     )
 
 
-def docker_unit(docker: nouns.Docker) -> v2.Unit:
+def docker_unit(docker: schema.Docker) -> v2.Unit:
     """docker.service with the flags in DOCKER_OPTS, joined by spaces and not escaped, as in `ct`."""
     return _enabled_unit("docker", "docker", f'[Service]\nEnvironment="DOCKER_OPTS={" ".join(docker.flags)}"')
 

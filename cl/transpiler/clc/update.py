@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cl.transpiler.clc import nouns
+from cl.transpiler.clc import schema
 from cl.transpiler.gotext import lower, quote
 
 _UPDATE = {
@@ -24,7 +24,7 @@ _LOCKSMITH = {
 }
 
 
-def update_conf(update: nouns.Update | None, locksmith: nouns.Locksmith | None) -> str:
+def update_conf(update: schema.Update | None, locksmith: schema.Locksmith | None) -> str:
     """The file's text, without a newline at its end; "" when there is nothing to say.
 
     Byte for byte as ct v0.9.4 (config/types/update.go, locksmith.go) writes it: without a group the text begins

@@ -1,6 +1,6 @@
 """What `ct` checks in a config before it converts it (its parse stage), in `ct`'s order and at its places.
 
-Depth first, in the order of the nouns' fields: first the noun's own rule (when it fails, what is inside stays
+Depth first, in the order of the structs' fields: first the struct's own rule (when it fails, what is inside stays
 unchecked), then the rule of each field and its value, last the keys that nothing knows. Aliases are followed
 for values but not for places and unknown keys, as in `ct`: a finding behind an alias is placed at the alias.
 Source: flatcar/ignition v0.36.2, config/validate/validate.go; ct v0.9.4, config/types/*.go.
@@ -16,13 +16,13 @@ from functools import cache
 from math import isinf, isnan
 from typing import Any
 
-from cl.transpiler.clc import nouns
+from cl.transpiler.clc import schema
 from cl.transpiler.clc.clusters import Cluster, Etcd, Flannel
 from cl.transpiler.clc.hints import hint_for
 from cl.transpiler.gotext import SPACE, is_duration, lower
 from cl.transpiler.gourl import UrlError, parse_url
 from cl.transpiler.report import Findings, Key, Path
-from cl.transpiler.schema import Noun, noun_of
+from cl.transpiler.schema import Struct, struct_of
 from cl.transpiler.yamlnode import Mapping, Node, Sequence
 
 DEFAULT_FILE_MODE = 0o644
@@ -35,22 +35,22 @@ _WORDS = re.compile("[{0}]*([^{0}\n]+)[{0}]+([^{0}\n]+)".format(SPACE.replace("\
 """Go's Sscanf("%s %s"): a line's end is no blank to it."""
 
 
-def validate(config: nouns.Config, root: Node | None, findings: Findings) -> None:
+def validate(config: schema.Config, root: Node | None, findings: Findings) -> None:
     """Add `ct`'s parse-stage findings about `config`, which was decoded from `root`."""
-    _Walk(findings).noun(noun_of(nouns.Config), config, root, ())
+    _Walk(findings).struct(struct_of(schema.Config), config, root, ())
 
 
 class _Walk:
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
 
-    def noun(self, noun: Noun, value: Any, node: Node | None, path: Path) -> None:
+    def struct(self, struct: Struct, value: Any, node: Node | None, path: Path) -> None:
         own = _RULES.get(type(value))
         if own is not None and own(value, path, self._findings):
             return
         mapping = node if isinstance(node, Mapping) else None
-        for name, key, inner, is_list, default in _fields_to_visit(noun):
-            rule = _FIELD_RULES.get((noun.cls, name))
+        for name, key, inner, is_list, default in _fields_to_visit(struct):
+            rule = _FIELD_RULES.get((struct.cls, name))
             if rule is not None:
                 rule(value, (*path, key), self._findings)
             child = getattr(value, name)
@@ -61,17 +61,17 @@ class _Walk:
             if is_list:
                 items = below.items if isinstance(below, Sequence) else []
                 for index, item in enumerate(child):
-                    self.noun(inner, item, items[index] if index < len(items) else None, (*path, key, index))
+                    self.struct(inner, item, items[index] if index < len(items) else None, (*path, key, index))
             else:
-                self.noun(inner, child, below, (*path, key))
+                self.struct(inner, child, below, (*path, key))
         if mapping is not None:
-            self._unknown_keys(value, noun, mapping, path)
+            self._unknown_keys(value, struct, mapping, path)
 
-    def _unknown_keys(self, value: Any, noun: Noun, mapping: Mapping, path: Path) -> None:
-        known = value.keys() if isinstance(value, Cluster) else noun.fields
+    def _unknown_keys(self, value: Any, struct: Struct, mapping: Mapping, path: Path) -> None:
+        known = value.keys() if isinstance(value, Cluster) else struct.fields
         for key in {key.value: None for key, _ in mapping.pairs}:
             if key not in known:
-                self._unknown_key(key, known, (*path, Key(key)), noun.cls)
+                self._unknown_key(key, known, (*path, Key(key)), struct.cls)
 
     def _unknown_key(self, key: str, known: Iterable[str], path: Path, where: type[Any]) -> None:
         hint = hint_for(where, key, known)
@@ -82,26 +82,26 @@ class _Walk:
 
 
 @cache
-def _fields_to_visit(noun: Noun) -> tuple[tuple[str, str, Noun | None, bool, object], ...]:
-    """(attribute, key, noun inside, is a list of them, default) of the fields that have a rule or a noun inside."""
+def _fields_to_visit(struct: Struct) -> tuple[tuple[str, str, Struct | None, bool, object], ...]:
+    """(attribute, key, struct inside, is a list of them, default) of the fields that have a rule or a struct inside."""
     out = []
-    defaults = {field.name: field.default for field in dataclasses.fields(noun.cls)}
-    for field in noun.fields.values():
-        inner = field.type.item.noun if field.type.item is not None else field.type.noun
-        if inner is not None or (noun.cls, field.name) in _FIELD_RULES:
+    defaults = {field.name: field.default for field in dataclasses.fields(struct.cls)}
+    for field in struct.fields.values():
+        inner = field.type.item.struct if field.type.item is not None else field.type.struct
+        if inner is not None or (struct.cls, field.name) in _FIELD_RULES:
             out.append((field.name, field.key, inner, field.type.kind == "list", defaults[field.name]))
     return tuple(out)
 
 
-# --- rules: of a noun (True stops the way down), and of a field (given the noun that has it) ------------------
+# --- rules: of a struct (True stops the way down), and of a field (given the struct that has it) ------------------
 
 
-def _check_version(config: nouns.Config, path: Path, findings: Findings) -> None:
+def _check_version(config: schema.Config, path: Path, findings: Findings) -> None:
     if config.version != 0:
         findings.error(path, "version is undocumented and may only be 0", hint="leave the key out")
 
 
-def _check_file_mode(file: nouns.File, path: Path, findings: Findings) -> None:
+def _check_file_mode(file: schema.File, path: Path, findings: Findings) -> None:
     if file.mode is not None:
         return
     if file.append:
@@ -110,12 +110,12 @@ def _check_file_mode(file: nouns.File, path: Path, findings: Findings) -> None:
         findings.warning(path, "no mode is given for the file: 0644 is used", hint="add mode: 0644")
 
 
-def _check_directory_mode(directory: nouns.Directory, path: Path, findings: Findings) -> None:
+def _check_directory_mode(directory: schema.Directory, path: Path, findings: Findings) -> None:
     if directory.mode is None:
         findings.warning(path, "no mode is given for the directory: 0755 is used", hint="add mode: 0755")
 
 
-def _check_contents(contents: nouns.FileContents, path: Path, findings: Findings) -> bool:
+def _check_contents(contents: schema.FileContents, path: Path, findings: Findings) -> bool:
     given = [bool(contents.remote.url), bool(contents.inline), bool(contents.local)]
     if sum(given) > 1:
         findings.error(path, "contents come from one of inline, local and remote.url, not from several")
@@ -165,7 +165,7 @@ def _is_json_object(text: str) -> bool:
     return value is None or isinstance(value, dict)
 
 
-def _check_update(update: nouns.Update, path: Path, findings: Findings) -> bool:
+def _check_update(update: schema.Update, path: Path, findings: Findings) -> bool:
     if lower(update.group) not in ("stable", "beta", "alpha") and not update.server:
         hint = "one of stable, beta, alpha, or a server that knows other groups"
         findings.warning(path, f"update group {update.group!r} is not known", hint=hint)
@@ -176,7 +176,7 @@ def _check_update(update: nouns.Update, path: Path, findings: Findings) -> bool:
     return False
 
 
-def _check_locksmith(locksmith: nouns.Locksmith, path: Path, findings: Findings) -> bool:
+def _check_locksmith(locksmith: schema.Locksmith, path: Path, findings: Findings) -> bool:
     if bool(locksmith.window_start) != bool(locksmith.window_length):
         findings.error(path, "window_start and window_length go together")
         return True
@@ -203,14 +203,14 @@ def _check_window_start(start: str, path: Path, findings: Findings) -> None:
 
 
 _RULES: dict[type[Any], Callable[[Any, Path, Findings], bool]] = {
-    nouns.FileContents: _check_contents,
+    schema.FileContents: _check_contents,
     Etcd: _check_etcd,
     Flannel: _check_flannel,
-    nouns.Update: _check_update,
-    nouns.Locksmith: _check_locksmith,
+    schema.Update: _check_update,
+    schema.Locksmith: _check_locksmith,
 }
 _FIELD_RULES: dict[tuple[type[Any], str], Callable[[Any, Path, Findings], None]] = {
-    (nouns.Config, "version"): _check_version,
-    (nouns.File, "mode"): _check_file_mode,
-    (nouns.Directory, "mode"): _check_directory_mode,
+    (schema.Config, "version"): _check_version,
+    (schema.File, "mode"): _check_file_mode,
+    (schema.Directory, "mode"): _check_directory_mode,
 }

@@ -284,7 +284,7 @@ def _unit(unit: v2.Unit) -> v3.Unit:
 
 
 def path_in_v2(path: Path) -> Path:
-    """A path in the spec 3 config, in its nouns' spelling, as the path of what it was converted from."""
+    """A path in the spec 3 config, in its structs' spelling, as the path of what it was converted from."""
     out: list[str | int] = []
     for element in path:
         name = element if isinstance(element, (str, int)) else element.name

@@ -1,4 +1,4 @@
-"""JSON into Ignition's nouns, as Go's encoding/json does it, which Ignition reads its configs with.
+"""JSON into Ignition's structs, as Go's encoding/json does it, which Ignition reads its configs with.
 
 A number is no text, 1.0 no integer; a key is found in any spelling of its letters; null says nothing, and as an item
 of a list it is an empty item.
@@ -12,7 +12,7 @@ from typing import Any
 
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Findings, Key, Path, did_you_mean
-from cl.transpiler.schema import Field, Noun, Type
+from cl.transpiler.schema import Field, Struct, Type
 from cl.transpiler.yamlnode import Mapping, Node, Sequence
 
 _NOTHING: Any = object()
@@ -33,22 +33,22 @@ def pairs_of(document: dict[str, Any]) -> Iterable[tuple[str, Any]]:
     return document.pairs if isinstance(document, Object) else document.items()
 
 
-def decode(noun: Noun, value: Any, findings: Findings) -> Any:
-    """The noun in a parsed JSON value, empty where `findings` get an error: a value of the wrong type."""
-    decoded = _NOTHING if value is None else _decode(Type("noun", noun=noun), value, (), findings, None)
-    return noun.cls() if decoded is _NOTHING else decoded
+def decode(struct: Struct, value: Any, findings: Findings) -> Any:
+    """The struct in a parsed JSON value, empty where `findings` get an error: a value of the wrong type."""
+    decoded = _NOTHING if value is None else _decode(Type("struct", struct=struct), value, (), findings, None)
+    return struct.cls() if decoded is _NOTHING else decoded
 
 
 @cache
-def _fields(noun: Noun) -> dict[str, Field]:
+def _fields(struct: Struct) -> dict[str, Field]:
     """By their JSON keys in small letters."""
-    return {json_key(field.name).casefold(): field for field in noun.fields.values()}
+    return {json_key(field.name).casefold(): field for field in struct.fields.values()}
 
 
 def _decode(kind: Type, value: Any, path: Path, findings: Findings, old: Any) -> Any:
     """`old` is what an earlier value under the same key has given: objects and lists are filled further."""
-    if kind.noun is not None and isinstance(value, dict):
-        return _noun(kind.noun, value, path, findings, old)
+    if kind.struct is not None and isinstance(value, dict):
+        return _struct(kind.struct, value, path, findings, old)
     if kind.item is not None and isinstance(value, list):
         before = [*(old or ()), *[None] * len(value)]
         return tuple(
@@ -63,8 +63,8 @@ def _decode(kind: Type, value: Any, path: Path, findings: Findings, old: Any) ->
     return value
 
 
-def _noun(noun: Noun, document: dict[str, Any], path: Path, findings: Findings, old: Any) -> object:
-    known = _fields(noun)
+def _struct(struct: Struct, document: dict[str, Any], path: Path, findings: Findings, old: Any) -> object:
+    known = _fields(struct)
     values = {} if old is None else {field.name: getattr(old, field.name) for field in known.values()}
     for key, value in pairs_of(document):
         field = known.get(key.casefold())
@@ -77,7 +77,7 @@ def _noun(noun: Noun, document: dict[str, Any], path: Path, findings: Findings, 
         decoded = _decode(field.type, value, (*path, key), findings, values.get(field.name))
         if decoded is not _NOTHING:
             values[field.name] = decoded
-    return noun.cls(**values)
+    return struct.cls(**values)
 
 
 def _item(kind: Type, value: Any, path: Path, findings: Findings, old: Any) -> object:
@@ -86,7 +86,7 @@ def _item(kind: Type, value: Any, path: Path, findings: Findings, old: Any) -> o
 
 
 def _empty(item: Type) -> object:
-    return item.noun.cls() if item.noun is not None else ""
+    return item.struct.cls() if item.struct is not None else ""
 
 
 def _shown(value: Any) -> str:
@@ -99,18 +99,18 @@ def _shown(value: Any) -> str:
     return f"the text {text!r}" if isinstance(value, str) else text
 
 
-def check_keys(noun: Noun, node: Node, findings: Findings, ignore: frozenset[Path] = frozenset()) -> None:
-    """Warn of keys that the noun doesn't know or that are given twice; `ignore` holds paths that are not looked at."""
-    _check_keys(Type("noun", noun=noun), node, (), findings, ignore)
+def check_keys(struct: Struct, node: Node, findings: Findings, ignore: frozenset[Path] = frozenset()) -> None:
+    """Warn of keys that the struct doesn't know or that are given twice; paths in `ignore` are not looked at."""
+    _check_keys(Type("struct", struct=struct), node, (), findings, ignore)
 
 
 def _check_keys(kind: Type, node: Node, path: Path, findings: Findings, ignore: frozenset[Path]) -> None:
     if kind.item is not None and isinstance(node, Sequence):
         for index, item in enumerate(node.items):
             _check_keys(kind.item, item, (*path, index), findings, ignore)
-    if kind.noun is None or not isinstance(node, Mapping):
+    if kind.struct is None or not isinstance(node, Mapping):
         return
-    known, seen = {json_key(field.name): field for field in kind.noun.fields.values()}, set[str]()
+    known, seen = {json_key(field.name): field for field in kind.struct.fields.values()}, set[str]()
     for key, value in node.pairs:
         where, name = (*path, key.value), (*path, Key(key.value))
         if key.value in seen:

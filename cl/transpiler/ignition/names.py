@@ -1,4 +1,4 @@
-"""Names of keys: Ignition's JSON has them in camelCase, the nouns and Butane in snake_case."""
+"""Names of keys: Ignition's JSON has them in camelCase, the structs and Butane in snake_case."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from cl.transpiler.ignition.decode import check_keys, decode
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.jsonnode import to_value
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import noun_of
+from cl.transpiler.schema import struct_of
 from cl.transpiler.yamlnode import Mapping, Node
 
 _VERSION: Path = ("ignition", "version")
@@ -65,9 +65,9 @@ def _version(root: Node | None, findings: Findings) -> Version | None:
 
 def read_v2(root: Node, minor: int, findings: Findings) -> v2.Config | None:
     """A checked spec 2.`minor` config as 2.4 sees it, or None when `findings` are fatal."""
-    noun = noun_of(v2.Config, minor)
-    decoded = decode(noun, to_value(root), findings)
-    check_keys(noun, root, findings)
+    struct = struct_of(v2.Config, minor)
+    decoded = decode(struct, to_value(root), findings)
+    check_keys(struct, root, findings)
     if findings.is_fatal:
         return None
     config: v2.Config = upgrade(decoded, minor)
@@ -113,9 +113,9 @@ def _passed(findings: Findings) -> bool:
 
 
 def _check_v3(root: Node, minor: int, findings: Findings) -> None:
-    noun = noun_of(v3.Config, minor)
-    config: v3.Config = decode(noun, to_value(root), findings)
-    check_keys(noun, root, findings, frozenset((_VERSION,)))
+    struct = struct_of(v3.Config, minor)
+    config: v3.Config = decode(struct, to_value(root), findings)
+    check_keys(struct, root, findings, frozenset((_VERSION,)))
     if findings.is_fatal:
         return
     checked = Findings()

@@ -1,4 +1,4 @@
-"""The nouns of Ignition's spec 2 (2.0.0 to 2.4.0), in the order in which Ignition prints them.
+"""The structs of Ignition's spec 2 (2.0.0 to 2.4.0), in the order in which Ignition prints them.
 
 Attributes are the JSON keys in snake case. What a field's default is says when it is left out of the JSON: a
 pointer in Ignition's own schema (`| None` here) when it is None, any other field when it is empty, unless it
@@ -13,7 +13,7 @@ from typing import Any
 
 from cl.transpiler.gojson import Json
 from cl.transpiler.ignition.names import json_key
-from cl.transpiler.noun import noun
+from cl.transpiler.structs import struct
 
 
 def _field(default: Any, *, always: bool = False, since: int = 0) -> Any:
@@ -21,14 +21,14 @@ def _field(default: Any, *, always: bool = False, since: int = 0) -> Any:
     return dataclasses.field(default=default, metadata={"since": since} | ({"always": True} if always else {}))
 
 
-@noun
+@struct
 class Verification:
     """What fetched bytes must be: `sha512-HEX`."""
 
     hash: str | None = None
 
 
-@noun
+@struct
 class HttpHeader:
     """A header sent when something is fetched (2.4.0)."""
 
@@ -36,7 +36,7 @@ class HttpHeader:
     value: str = _field("", always=True)
 
 
-@noun
+@struct
 class Reference:
     """Where another config or a certificate bundle is."""
 
@@ -45,7 +45,7 @@ class Reference:
     verification: Verification = Verification()
 
 
-@noun
+@struct
 class IgnitionConfig:
     """Configs to append to this one, or to use instead."""
 
@@ -53,7 +53,7 @@ class IgnitionConfig:
     replace: Reference | None = None
 
 
-@noun
+@struct
 class Proxy:
     """Proxies for fetching (2.4.0)."""
 
@@ -62,21 +62,21 @@ class Proxy:
     no_proxy: tuple[str, ...] = ()
 
 
-@noun
+@struct
 class Tls:
     """Certificate bundles for HTTPS."""
 
     certificate_authorities: tuple[Reference, ...] = ()
 
 
-@noun
+@struct
 class Security:
     """What to trust."""
 
     tls: Tls = Tls()
 
 
-@noun
+@struct
 class Timeouts:
     """Seconds."""
 
@@ -84,7 +84,7 @@ class Timeouts:
     http_total: int | None = None
 
 
-@noun
+@struct
 class Ignition:
     """The `ignition` section."""
 
@@ -95,7 +95,7 @@ class Ignition:
     version: str = ""
 
 
-@noun
+@struct
 class Dropin:
     """Settings put over a unit."""
 
@@ -103,7 +103,7 @@ class Dropin:
     name: str = _field("", always=True)
 
 
-@noun
+@struct
 class NetworkdUnit:
     """A unit of systemd-networkd."""
 
@@ -112,14 +112,14 @@ class NetworkdUnit:
     name: str = _field("", always=True)
 
 
-@noun
+@struct
 class Networkd:
     """The `networkd` section."""
 
     units: tuple[NetworkdUnit, ...] = ()
 
 
-@noun
+@struct
 class Group:
     """A group of users."""
 
@@ -129,7 +129,7 @@ class Group:
     system: bool = False
 
 
-@noun
+@struct
 class UserCreate:
     """Deprecated way to say how a user is made."""
 
@@ -145,7 +145,7 @@ class UserCreate:
     uid: int | None = None
 
 
-@noun
+@struct
 class User:
     """A user and how to log in as it."""
 
@@ -165,7 +165,7 @@ class User:
     uid: int | None = _field(None, since=1)
 
 
-@noun
+@struct
 class Passwd:
     """The `passwd` section."""
 
@@ -173,7 +173,7 @@ class Passwd:
     users: tuple[User, ...] = ()
 
 
-@noun
+@struct
 class Owner:
     """A user or a group, by number or by name."""
 
@@ -181,7 +181,7 @@ class Owner:
     name: str = _field("", since=1)
 
 
-@noun
+@struct
 class Node:
     """What files, directories and links have in common."""
 
@@ -192,14 +192,14 @@ class Node:
     user: Owner | None = None
 
 
-@noun
+@struct
 class Directory(Node):
     """A directory."""
 
     mode: int | None = None
 
 
-@noun
+@struct
 class FileContents:
     """What a file holds; `source` is a URL, "" an empty file."""
 
@@ -209,7 +209,7 @@ class FileContents:
     verification: Verification = Verification()
 
 
-@noun
+@struct
 class File(Node):
     """A file."""
 
@@ -218,7 +218,7 @@ class File(Node):
     mode: int | None = None
 
 
-@noun
+@struct
 class Link(Node):
     """A symbolic link, or a hard one."""
 
@@ -226,7 +226,7 @@ class Link(Node):
     target: str = _field("", always=True)
 
 
-@noun
+@struct
 class Partition:
     """`size` and `start` count sectors and are deprecated; the MiB pair replaces them from 2.3.0 on."""
 
@@ -242,7 +242,7 @@ class Partition:
     wipe_partition_entry: bool = _field(False, since=3)
 
 
-@noun
+@struct
 class Disk:
     """A disk and its partition table."""
 
@@ -251,7 +251,7 @@ class Disk:
     wipe_table: bool = False
 
 
-@noun
+@struct
 class Create:
     """Deprecated way to say how a filesystem is made."""
 
@@ -259,7 +259,7 @@ class Create:
     options: tuple[str, ...] = ()
 
 
-@noun
+@struct
 class Mount:
     """What a filesystem is made on, and how."""
 
@@ -272,7 +272,7 @@ class Mount:
     wipe_filesystem: bool = _field(False, since=1)
 
 
-@noun
+@struct
 class Filesystem:
     """A filesystem, either made (`mount`) or already there (`path`)."""
 
@@ -281,7 +281,7 @@ class Filesystem:
     path: str | None = None
 
 
-@noun
+@struct
 class Raid:
     """A software RAID array; its devices are printed as null when there are none."""
 
@@ -292,7 +292,7 @@ class Raid:
     spares: int = 0
 
 
-@noun
+@struct
 class Storage:
     """The `storage` section."""
 
@@ -304,7 +304,7 @@ class Storage:
     raid: tuple[Raid, ...] = ()
 
 
-@noun
+@struct
 class Unit:
     """A systemd unit."""
 
@@ -316,14 +316,14 @@ class Unit:
     name: str = _field("", always=True)
 
 
-@noun
+@struct
 class Systemd:
     """The `systemd` section."""
 
     units: tuple[Unit, ...] = ()
 
 
-@noun
+@struct
 class Config:
     """A whole config."""
 
@@ -343,12 +343,12 @@ def _printed(cls: type[Any]) -> tuple[tuple[str, str, bool], ...]:
     )
 
 
-def to_json(noun: object) -> dict[str, Json]:
-    """A noun as Go's encoding/json prints Ignition's struct; an empty list that is always there becomes null."""
+def to_json(struct: object) -> dict[str, Json]:
+    """A struct as Go's encoding/json prints Ignition's struct; an empty list that is always there becomes null."""
     out: dict[str, Json] = {}
-    cls: type[Any] = type(noun)
+    cls: type[Any] = type(struct)
     for name, key, keep in _printed(cls):  # type: ignore[arg-type]  # mypy doubts that a class is hashable
-        value = getattr(noun, name)
+        value = getattr(struct, name)
         if value is None:
             continue
         kind = type(value)

@@ -1,4 +1,4 @@
-"""The nouns of Ignition spec 3.0 to 3.4 and 3.7-experimental.
+"""The structs of Ignition spec 3.0 to 3.4 and 3.7-experimental.
 
 Each class is an object of an Ignition config. Attributes stand in the order of the JSON output and are
 written in snake_case, which is also Butane's spelling; `names.json_key` gives the camelCase. None means that the
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any
 
-from cl.transpiler.noun import noun
+from cl.transpiler.structs import struct
 
 EXPERIMENTAL = 7
 """The 3.x that has no stable version yet: 3.7.0-experimental."""
@@ -35,7 +35,7 @@ REQUIRED = {"required": True}
 EMPTY: Any = ()
 
 
-@noun
+@struct
 class HTTPHeader:
     """A header sent when a resource is fetched. Without `value`, a header of a parent config is removed."""
 
@@ -43,14 +43,14 @@ class HTTPHeader:
     value: str | None = None
 
 
-@noun
+@struct
 class Verification:
     """`hash` is `sha512-HEX` or (since 3.1) `sha256-HEX`, of the contents before decompression."""
 
     hash: str | None = None
 
 
-@noun
+@struct
 class Resource:
     """Something to fetch. `source` is a URL (http, https, s3, gs, tftp, data, arn), `compression` "" or "gzip"."""
 
@@ -64,7 +64,7 @@ REFERENCE = {"narrow": (1, frozenset(("compression", "inline", "local")))}
 """Metadata of a field that holds a config or a certificate: in 3.0 these have a source and a hash only."""
 
 
-@noun
+@struct
 class ConfigSection:
     """Configs that are fetched: `merge` goes beneath this one, `replace` takes its place."""
 
@@ -72,7 +72,7 @@ class ConfigSection:
     replace: Resource = field(default=Resource(), metadata=REFERENCE)
 
 
-@noun
+@struct
 class Proxy:
     """Proxies for what Ignition itself fetches; `no_proxy` lists hosts that are reached without."""
 
@@ -81,21 +81,21 @@ class Proxy:
     no_proxy: Sequence[str] = ()
 
 
-@noun
+@struct
 class TLS:
     """Certificates (PEM) that are trusted while fetching, beside those of the system."""
 
     certificate_authorities: Sequence[Resource] = field(default=(), metadata=REFERENCE)
 
 
-@noun
+@struct
 class Security:
     """Trust in the servers that resources come from."""
 
     tls: TLS = TLS()
 
 
-@noun
+@struct
 class Timeouts:
     """Seconds. `http_total` 0 means no limit."""
 
@@ -103,7 +103,7 @@ class Timeouts:
     http_total: int | None = None
 
 
-@noun
+@struct
 class Ignition:
     """How Ignition itself behaves."""
 
@@ -113,7 +113,7 @@ class Ignition:
     timeouts: Timeouts = Timeouts()
 
 
-@noun
+@struct
 class KernelArguments:
     """Kernel arguments that have to be there, or may not be there."""
 
@@ -121,7 +121,7 @@ class KernelArguments:
     should_not_exist: Sequence[str] = ()
 
 
-@noun
+@struct
 class PasswdGroup:
     """A group of the system."""
 
@@ -132,7 +132,7 @@ class PasswdGroup:
     system: bool | None = None
 
 
-@noun
+@struct
 class PasswdUser:
     """A user of the system. `groups` are further groups beside the primary one."""
 
@@ -152,7 +152,7 @@ class PasswdUser:
     uid: int | None = None
 
 
-@noun
+@struct
 class Passwd:
     """Users and groups."""
 
@@ -160,7 +160,7 @@ class Passwd:
     users: Sequence[PasswdUser] = ()
 
 
-@noun
+@struct
 class NodeUser:
     """The owner of a file, directory or link: a number or a name."""
 
@@ -168,7 +168,7 @@ class NodeUser:
     name: str | None = None
 
 
-@noun
+@struct
 class NodeGroup:
     """The group of a file, directory or link: a number or a name."""
 
@@ -176,7 +176,7 @@ class NodeGroup:
     name: str | None = None
 
 
-@noun
+@struct
 class Node:
     """What files, directories and links have in common. `overwrite` removes what is at `path` before."""
 
@@ -186,14 +186,14 @@ class Node:
     user: NodeUser = NodeUser()
 
 
-@noun
+@struct
 class Directory(Node):
     """`mode` is a number: write 0o755 in Python, 0755 in YAML. Ignition's default is 0755."""
 
     mode: int | None = None
 
 
-@noun
+@struct
 class File(Node):
     """`append` goes after `contents`, or after what is there. `mode` as in Directory, by default 0644."""
 
@@ -202,7 +202,7 @@ class File(Node):
     mode: int | None = None
 
 
-@noun
+@struct
 class Link(Node):
     """A symbolic link to `target`, or a hard one."""
 
@@ -210,7 +210,7 @@ class Link(Node):
     target: str | None = field(default=None, metadata={"required_until": 2})
 
 
-@noun
+@struct
 class Partition:
     """`number` 0 takes the next free one. Sizes in MiB; 0 means as much as there is."""
 
@@ -225,7 +225,7 @@ class Partition:
     wipe_partition_entry: bool | None = None
 
 
-@noun
+@struct
 class Disk:
     """A disk to partition; `wipe_table` erases its partition table first, at every run."""
 
@@ -234,7 +234,7 @@ class Disk:
     wipe_table: bool | None = None
 
 
-@noun
+@struct
 class Filesystem:
     """A file system to make (ext4, btrfs, xfs, swap, vfat, none) and, with `path`, to write files into."""
 
@@ -248,7 +248,7 @@ class Filesystem:
     wipe_filesystem: bool | None = None
 
 
-@noun
+@struct
 class Tang:
     """A Tang server that helps to unlock a volume."""
 
@@ -257,7 +257,7 @@ class Tang:
     url: str = ""
 
 
-@noun
+@struct
 class ClevisCustom:
     """A Clevis pin with its JSON config."""
 
@@ -266,7 +266,7 @@ class ClevisCustom:
     pin: str | None = field(default=None, metadata={"required_until": 2})
 
 
-@noun
+@struct
 class Clevis:
     """How a volume unlocks itself: `threshold` of the given ways have to work."""
 
@@ -276,14 +276,14 @@ class Clevis:
     tpm2: bool | None = None
 
 
-@noun
+@struct
 class Cex:
     """Encryption by an IBM Z crypto card."""
 
     enabled: bool | None = None
 
 
-@noun
+@struct
 class Luks:
     """An encrypted volume, opened as /dev/mapper/`name`."""
 
@@ -300,7 +300,7 @@ class Luks:
     wipe_volume: bool | None = None
 
 
-@noun
+@struct
 class Raid:
     """A software RAID, /dev/md/`name`."""
 
@@ -311,7 +311,7 @@ class Raid:
     spares: int | None = None
 
 
-@noun
+@struct
 class Storage:
     """Disks, what is on them, and what is written."""
 
@@ -324,7 +324,7 @@ class Storage:
     raid: Sequence[Raid] = ()
 
 
-@noun
+@struct
 class Dropin:
     """A file `name` (*.conf) in the unit's drop-in directory."""
 
@@ -332,7 +332,7 @@ class Dropin:
     name: str = field(default="", metadata=REQUIRED)
 
 
-@noun
+@struct
 class Unit:
     """A systemd unit. `enabled` needs an [Install] section in `contents` to have an effect."""
 
@@ -343,14 +343,14 @@ class Unit:
     name: str = field(default="", metadata=REQUIRED)
 
 
-@noun
+@struct
 class Systemd:
     """systemd's units."""
 
     units: Sequence[Unit] = ()
 
 
-@noun
+@struct
 class Config:
     """A whole Ignition config, without its version."""
 

@@ -1,8 +1,8 @@
 # ruff: noqa: ARG001 - every check takes the same arguments
-"""The rules of spec 3, noun by noun, as Ignition's config/v3_*/types check them.
+"""The rules of spec 3, struct by struct, as Ignition's config/v3_*/types check them.
 
-`validate` walks a config depth first: a noun's own rule comes before its children's. Paths have the spelling
-of the nouns (snake_case), which a dialect may map back to where something came from.
+`validate` walks a config depth first: a struct's own rule comes before its children's. Paths have the spelling
+of the structs (snake_case), which a dialect may map back to where something came from.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from cl.transpiler.gourl import UrlError, parse_url
 from cl.transpiler.ignition import v3, values
-from cl.transpiler.ignition.v3_config import nested_nouns
+from cl.transpiler.ignition.v3_config import nested_structs
 from cl.transpiler.report import Findings, Path
-from cl.transpiler.schema import Noun, noun_of
+from cl.transpiler.schema import Struct, struct_of
 
 Check = Callable[[Any, Path, Findings, int], None]
 
@@ -30,11 +30,11 @@ _INSTANCE = re.compile(r"(.+?)@(.+?)\.service")
 
 def validate(config: v3.Config, spec: int, findings: Findings) -> None:
     """Everything that Ignition 3.`spec` would say about the config, duplicates aside."""
-    _validate(noun_of(v3.Config, spec), config, (), findings, spec)
+    _validate(struct_of(v3.Config, spec), config, (), findings, spec)
 
 
-def _validate(noun: Noun, value: object, path: Path, findings: Findings, spec: int) -> None:
-    check, nested = _plan(noun)
+def _validate(struct: Struct, value: object, path: Path, findings: Findings, spec: int) -> None:
+    check, nested = _plan(struct)
     if check is not None:
         check(value, path, findings, spec)
     for name, many, inner in nested:
@@ -47,9 +47,9 @@ def _validate(noun: Noun, value: object, path: Path, findings: Findings, spec: i
 
 
 @cache
-def _plan(noun: Noun) -> tuple[Check | None, tuple[tuple[str, bool, Noun], ...]]:
-    check = next((_CHECKS[cls] for cls in noun.cls.__mro__ if cls in _CHECKS), None)
-    return check, nested_nouns(noun)
+def _plan(struct: Struct) -> tuple[Check | None, tuple[tuple[str, bool, Struct], ...]]:
+    check = next((_CHECKS[cls] for cls in struct.cls.__mro__ if cls in _CHECKS), None)
+    return check, nested_structs(struct)
 
 
 @cache
@@ -106,7 +106,7 @@ def _required_source(resource: v3.Resource, path: Path, findings: Findings, spec
 
 
 def _resource(resource: v3.Resource, path: Path, findings: Findings, spec: int) -> None:
-    # In 3.0 configs and certificates are nouns of their own, with fewer rules.
+    # In 3.0 configs and certificates are structs of their own, with fewer rules.
     of_config = spec == 0 and path[0] == "ignition"
     if of_config and path[1] == "security":
         return

@@ -9,7 +9,7 @@ from typing import Any
 from cl.transpiler.ignition import v3
 from cl.transpiler.ignition.decode import Object, decode, pairs_of
 from cl.transpiler.report import Findings
-from cl.transpiler.schema import noun_of
+from cl.transpiler.schema import struct_of
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -57,11 +57,11 @@ def versions(document: Any) -> list[Any]:
 
 
 def read(document: Any, spec: int) -> v3.Config:
-    """The nouns of an Ignition 3.`spec` config given as parsed JSON. Raises NotAnIgnitionConfigError."""
+    """The structs of an Ignition 3.`spec` config given as parsed JSON. Raises NotAnIgnitionConfigError."""
     if not all(isinstance(version, (str, type(None))) for version in versions(document)):
         raise NotAnIgnitionConfigError("ignition.version is no text")
     findings = Findings()
-    config: v3.Config = decode(noun_of(v3.Config, spec), document, findings)
+    config: v3.Config = decode(struct_of(v3.Config, spec), document, findings)
     for entry, _ in findings.entries():
         where = entry.path.removeprefix("$").removeprefix(".")
         raise NotAnIgnitionConfigError(f"{where}: {entry.message}" if where else entry.message)

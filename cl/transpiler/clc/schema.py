@@ -1,7 +1,7 @@
-"""The sections of a Container Linux Config as typed nouns; attributes are the YAML keys, in `ct`'s order.
+"""The sections of a Container Linux Config as typed structs; attributes are the YAML keys, in `ct`'s order.
 
 The order of the fields is the order in which `ct` v0.9.4 checks them. What a config says as Ignition says it
-(units, filesystems, arrays, users) are Ignition's own nouns, which are carried over as they are: `ct` checks nothing
+(units, filesystems, arrays, users) are Ignition's own structs, which are carried over as they are: `ct` checks nothing
 in them, so their order is that of the JSON. `etcd` and `flannel` know their options by version: see `clusters`.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from cl.transpiler.clc.clusters import Etcd, Flannel
 from cl.transpiler.ignition import v2
-from cl.transpiler.noun import noun
 from cl.transpiler.schema import UInt
+from cl.transpiler.structs import struct
 
 
-@noun
+@struct
 class Hash:
     """A hash function (`sha512`) and its sum in hex."""
 
@@ -21,14 +21,14 @@ class Hash:
     sum: str = ""
 
 
-@noun
+@struct
 class Verification:
     """What fetched bytes must be."""
 
     hash: Hash = Hash()
 
 
-@noun
+@struct
 class Reference:
     """Where another config or a certificate bundle is."""
 
@@ -36,7 +36,7 @@ class Reference:
     verification: Verification = Verification()
 
 
-@noun
+@struct
 class IgnitionConfig:
     """Configs to append to this one, or to use instead."""
 
@@ -44,21 +44,21 @@ class IgnitionConfig:
     replace: Reference | None = None
 
 
-@noun
+@struct
 class Tls:
     """Certificate bundles for HTTPS."""
 
     certificate_authorities: tuple[Reference, ...] = ()
 
 
-@noun
+@struct
 class Security:
     """The `security` section."""
 
     tls: Tls = Tls()
 
 
-@noun
+@struct
 class Ignition:
     """The `ignition` section."""
 
@@ -67,7 +67,7 @@ class Ignition:
     security: Security = Security()
 
 
-@noun
+@struct
 class Partition:
     """`size` and `start` are texts with a unit, like `512MiB`; "" means as much, or as early, as possible."""
 
@@ -79,7 +79,7 @@ class Partition:
     type_guid: str = ""
 
 
-@noun
+@struct
 class Disk:
     """A disk and its partition table."""
 
@@ -88,7 +88,7 @@ class Disk:
     partitions: tuple[Partition, ...] = ()
 
 
-@noun
+@struct
 class Remote:
     """Where contents are fetched from."""
 
@@ -97,7 +97,7 @@ class Remote:
     verification: Verification = Verification()
 
 
-@noun
+@struct
 class FileContents:
     """One of inline text, a local file, a URL."""
 
@@ -106,7 +106,7 @@ class FileContents:
     local: str = ""
 
 
-@noun
+@struct
 class Node:
     """What files, directories and links have in common; `filesystem` "" is root."""
 
@@ -116,7 +116,7 @@ class Node:
     group: v2.Owner | None = None
 
 
-@noun
+@struct
 class File(Node):
     """A file; permissions in octal, 0644 when not given."""
 
@@ -126,7 +126,7 @@ class File(Node):
     append: bool = False
 
 
-@noun
+@struct
 class Directory(Node):
     """A directory; permissions in octal, 0755 when not given."""
 
@@ -134,7 +134,7 @@ class Directory(Node):
     overwrite: bool | None = None
 
 
-@noun
+@struct
 class Link(Node):
     """A symbolic link, or a hard one."""
 
@@ -143,7 +143,7 @@ class Link(Node):
     overwrite: bool | None = None
 
 
-@noun
+@struct
 class Storage:
     """The `storage` section."""
 
@@ -155,28 +155,28 @@ class Storage:
     links: tuple[Link, ...] = ()
 
 
-@noun
+@struct
 class UserCreate(v2.UserCreate):
     """As in Ignition, but its number may not be negative."""
 
     uid: UInt | None = None
 
 
-@noun
+@struct
 class User(v2.User):
     """A user and how to log in as it."""
 
     create: UserCreate | None = None
 
 
-@noun
+@struct
 class Group(v2.Group):
     """As in Ignition, but its number may not be negative."""
 
     gid: UInt | None = None
 
 
-@noun
+@struct
 class Passwd:
     """The `passwd` section."""
 
@@ -184,7 +184,7 @@ class Passwd:
     groups: tuple[Group, ...] = ()
 
 
-@noun
+@struct
 class Update:
     """The `update` section: where updates come from."""
 
@@ -196,14 +196,14 @@ class Update:
     machine_alias: str = ""
 
 
-@noun
+@struct
 class Docker:
     """The `docker` section."""
 
     flags: tuple[str, ...] = ()
 
 
-@noun
+@struct
 class Locksmith:
     """The `locksmith` section: when and how the machine reboots for updates."""
 
@@ -217,7 +217,7 @@ class Locksmith:
     etcd_keyfile: str | None = None
 
 
-@noun
+@struct
 class Config:
     """The whole config. `version` is undocumented in `ct` and may only be 0."""
 
