@@ -4,7 +4,7 @@
     result = transpile(Path("cl/machine-web.yaml").read_text(), filename="cl/machine-web.yaml")
     print(result.json or result.report.render())
 
-Text goes through `yamlnode` (compose with places) and `schema` (typed decoding) into a dialect (`butane`,
+Text goes through `yamlnode` (compose with positions) and `schema` (typed decoding) into a dialect (`butane`,
 `clc`), whose Ignition config `gojson` prints. Imports only PyYAML (its C parser) and the standard library, and for the
 way from CLC to Butane ruamel.yaml.
 """

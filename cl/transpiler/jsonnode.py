@@ -1,4 +1,4 @@
-"""JSON text to the same nodes with places that `yamlnode` makes of YAML, so that findings name lines here too."""
+"""JSON text to the same nodes with positions that `yamlnode` makes of YAML, so that findings name lines here too."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class _Reader:
         self._text, self._at, self._fill = text, 0, fill
         self._lines = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
 
-    def _place(self, at: int) -> tuple[int, int]:
+    def _position(self, at: int) -> tuple[int, int]:
         line = bisect_right(self._lines, at)
         return line, at - self._lines[line - 1] + 1
 
     def _fail(self, message: str) -> YamlError:
-        return YamlError(message, *self._place(self._at))
+        return YamlError(message, *self._position(self._at))
 
     def _next(self) -> str:
         match = _SPACE.match(self._text, self._at)
@@ -61,7 +61,7 @@ class _Reader:
         if depth > _MAX_DEPTH:
             raise self._fail(f"nested more than {_MAX_DEPTH} levels deep")
         first = self._next()
-        line, column = self._place(self._at)
+        line, column = self._position(self._at)
         if first == "{":
             return self._mapping(Mapping(line, column, "!!map"), depth)
         if first == "[":
@@ -94,7 +94,7 @@ class _Reader:
         for _ in self._items("}"):
             if self._next() != '"':
                 raise self._fail("expected a key in double quotes")
-            line, column = self._place(self._at)
+            line, column = self._position(self._at)
             key = Scalar(line, column, "!!str", self._string(), False)
             if self._next() != ":":
                 raise self._fail("expected a colon")

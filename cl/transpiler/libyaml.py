@@ -127,5 +127,5 @@ def _is_behind_token(error: ScannerError, text: str, last: int) -> bool:
     if error.context == "while scanning a simple key":
         return True
     start = next(_BETWEEN_TOKENS.finditer(text, last)).end()
-    place: int = (error.context_mark or error.problem_mark).index
-    return place > start
+    at: int = (error.context_mark or error.problem_mark).index
+    return at > start

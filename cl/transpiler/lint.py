@@ -337,13 +337,15 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
         hint = "point the machine at that config itself"
         subject: Subject = ("ignition", "source", section["replace"]["source"])
         yield Finding(Rule.REPLACE, "error", "ignition.config.replace", message, hint, subject)
-    places = [(f"ignition.config.merge.{i}", resource) for i, resource in enumerate(section.get("merge", []))]
+    resources = [(f"ignition.config.merge.{i}", resource) for i, resource in enumerate(section.get("merge", []))]
     for index, file in enumerate(storage.get("files", [])):
-        places.append((f"storage.files.{index}.contents", file.get("contents", {})))
-        places += [(f"storage.files.{index}.append.{i}", resource) for i, resource in enumerate(file.get("append", []))]
+        resources.append((f"storage.files.{index}.contents", file.get("contents", {})))
+        resources += [
+            (f"storage.files.{index}.append.{i}", resource) for i, resource in enumerate(file.get("append", []))
+        ]
     for index, luks in enumerate(storage.get("luks", [])):
-        places.append((f"storage.luks.{index}.keyFile", luks.get("keyFile", {})))
-    for path, resource in places:
+        resources.append((f"storage.luks.{index}.keyFile", luks.get("keyFile", {})))
+    for path, resource in resources:
         source = resource.get("source") or ""
         if source and not source.lower().startswith("data:"):
             shown = without_secrets(source).partition("?")[0]

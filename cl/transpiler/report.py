@@ -20,7 +20,7 @@ class Key:
     name: str
 
 
-Place = tuple[int, int] | None
+Position = tuple[int, int] | None
 """(line, column), 1-based, or None."""
 
 PathElement = str | int | Key
@@ -37,8 +37,8 @@ class Diagnostic:
     """One finding.
 
     `path` is logical (`$.storage.files.0.mode`, list indexes as numbers); `line` and `column` are 1-based,
-    or None where the finding has no place in a source text. `message` states the rule, lower case, no full
-    stop; `hint` says what to do. `filename` names the source that the place is in.
+    or None where the finding has no position in a source text. `message` states the rule, lower case, no full
+    stop; `hint` says what to do. `filename` names the source that the position is in.
     """
 
     severity: Severity
@@ -51,9 +51,9 @@ class Diagnostic:
 
     def one_line(self, *, with_path: bool = True) -> str:
         """The finding as one line: `error at $.a.b, line 3 col 5: message`."""
-        place = f"line {self.line} col {self.column}" if self.line is not None else ""
-        path = self.path if with_path and (self.path != "$" or place) else ""
-        at = f" at {', '.join(filter(None, (path, place)))}" if path or place else ""
+        position = f"line {self.line} col {self.column}" if self.line is not None else ""
+        path = self.path if with_path and (self.path != "$" or position) else ""
+        at = f" at {', '.join(filter(None, (path, position)))}" if path or position else ""
         hint = f" ({self.hint})" if self.hint else ""
         return f"{self.severity}{at}: {self.message}{hint}"
 
@@ -84,7 +84,7 @@ class Report:
     def render(self, *, pretty: bool = True, color: bool = False) -> str:
         """The report as text, without a trailing newline; empty when there is nothing to say.
 
-        `pretty` quotes the source line with a mark under the place; otherwise each entry is one line.
+        `pretty` quotes the source line with a mark under the position; otherwise each entry is one line.
         """
         if not pretty:
             lines = [entry.one_line() for entry in self.entries]
@@ -98,8 +98,8 @@ _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "info": "\x1b[1;36m"}
 
 def _pretty(entry: Diagnostic, lines: list[str], color: bool) -> str:
     paint, reset = (_COLORS[entry.severity], "\x1b[0m") if color else ("", "")
-    place = f" [{entry.path}]" if entry.path != "$" else ""
-    out = [f"{paint}{entry.severity}{reset}: {entry.message}{place}"]
+    path = f" [{entry.path}]" if entry.path != "$" else ""
+    out = [f"{paint}{entry.severity}{reset}: {entry.message}{path}"]
     if entry.line is not None:
         column = entry.column or 1
         out.append(f"  --> {entry.filename}:{entry.line}:{column}")
@@ -126,32 +126,32 @@ def _quote(lines: list[str], line: int, column: int, paint: str, reset: str) -> 
 
 
 class Findings:
-    """The growing list of findings while a config is being looked at; paths only, no places yet."""
+    """The growing list of findings while a config is being looked at; paths only, no positions yet."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[Diagnostic, Path]] = []
 
     def add(
-        self, severity: Severity, path: Path, message: str, *, hint: str | None = None, place: Place = None
+        self, severity: Severity, path: Path, message: str, *, hint: str | None = None, position: Position = None
     ) -> None:
-        """Record a finding at `path`. `place` is (line, column), for findings that no path leads to."""
-        line, column = place if place is not None else (None, None)
+        """Record a finding at `path`. `position` is (line, column), for findings that no path leads to."""
+        line, column = position if position is not None else (None, None)
         where = render_path(path)
         entry = Diagnostic(severity=severity, path=where, message=message, line=line, column=column, hint=hint)
         self._entries.append((entry, path))
 
     def add_at(self, severity: Severity, where: str, message: str, *, hint: str | None = None) -> None:
-        """Record a finding whose place is known by a text alone, as in a config written in Python."""
+        """Record a finding whose position is known by a text alone, as in a config written in Python."""
         self._entries.append((Diagnostic(severity=severity, path=where, message=message, hint=hint), ()))
 
-    def error(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
-        self.add("error", path, message, hint=hint, place=place)
+    def error(self, path: Path, message: str, *, hint: str | None = None, position: Position = None) -> None:
+        self.add("error", path, message, hint=hint, position=position)
 
-    def warning(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
-        self.add("warning", path, message, hint=hint, place=place)
+    def warning(self, path: Path, message: str, *, hint: str | None = None, position: Position = None) -> None:
+        self.add("warning", path, message, hint=hint, position=position)
 
-    def info(self, path: Path, message: str, *, hint: str | None = None, place: Place = None) -> None:
-        self.add("info", path, message, hint=hint, place=place)
+    def info(self, path: Path, message: str, *, hint: str | None = None, position: Position = None) -> None:
+        self.add("info", path, message, hint=hint, position=position)
 
     def extend(self, others: Findings) -> None:
         """Add the findings of another list."""
@@ -171,14 +171,14 @@ class Findings:
         """The entries with line and column filled in by `locate(path)` where they have none yet."""
         out = []
         for entry, path in self._entries:
-            if entry.line is None and (place := locate(path)) is not None:
-                entry = replace(entry, line=place[0], column=place[1])
+            if entry.line is None and (position := locate(path)) is not None:
+                entry = replace(entry, line=position[0], column=position[1])
             out.append(replace(entry, filename=filename))
         return tuple(out)
 
 
 class Locator:
-    """Finds the place of a path. The base class knows none; `yamlnode.NodeLocator` reads a node tree."""
+    """Finds the position of a path. The base class knows none; `yamlnode.NodeLocator` reads a node tree."""
 
     def __call__(self, path: Path) -> tuple[int, int] | None:
         return None

@@ -19,7 +19,11 @@ from cl.transpiler.yamlnode import Node, NodeLocator
 
 
 class Snippet(str):
-    """A snippet's text with the name of its file, which the report shows: `Snippet(text, "users.yaml")`."""
+    """A snippet's text with the name of its file, which the report shows: `Snippet(text, "users.yaml")`.
+
+    A `str`, because a text without a name may stand wherever it may. What an operation makes of it is a plain text: it
+    is handed on as it is.
+    """
 
     __slots__ = ("filename",)
     filename: str
@@ -33,7 +37,7 @@ class Snippet(str):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """One translated source: its name, its node tree (for places), and its Ignition config."""
+    """One translated source: its name, its node tree (for positions), and its Ignition config."""
 
     filename: str
     root: Node | None

@@ -175,8 +175,8 @@ def _translate_anew(text: str, filename: str, options: _Options, values: Variabl
     except UnreadableError as error:
         unreadable = error.findings
     except YamlError as error:
-        place = (error.line, error.column or 1) if error.line is not None else None
-        (unreadable if dialect == "butane" else findings).error((), error.message, place=place)
+        position = (error.line, error.column or 1) if error.line is not None else None
+        (unreadable if dialect == "butane" else findings).error((), error.message, position=position)
         if values is not None:
             values.may_all_be_used()
     part = Part(filename, root, config) if config is not None and not findings.is_fatal else None

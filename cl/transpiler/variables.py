@@ -69,7 +69,7 @@ class Filler:
             if _NAME.fullmatch(name) and (known := self._variables.lookup(name)) is not None:
                 return known
             hint = did_you_mean(name, self._variables.names) or "write $${ for a literal ${"
-            self._findings.error((), f"variable {name!r} is not known", hint=hint, place=(line, column))
+            self._findings.error((), f"variable {name!r} is not known", hint=hint, position=(line, column))
             return match[0]
 
         return _PLACEHOLDER.sub(fill, value)

@@ -1,9 +1,9 @@
-"""YAML text to a tree of nodes with their places, as Go's yaml.v3 reads it.
+"""YAML text to a tree of nodes with their positions, as Go's yaml.v3 reads it.
 
 `ct` and `butane` read YAML with gopkg.in/yaml.v3, so what a scalar *is* depends on three things: its text,
 its explicit tag, and the type of the field it goes into (`schema` does that last part). This module does the
 first two: `compose` gives the tree of the first document, `resolve` says what yaml.v3 makes of a scalar.
-The C parser (libyaml 0.2.5, which yaml.v3 is a port of) produces the events; its marks become 1-based places.
+The C parser (libyaml 0.2.5, which yaml.v3 is a port of) produces the events; its marks become 1-based positions.
 It is the one that comes with PyYAML: ruamel's is older and refuses `[http://a]`, a colon inside a flow list.
 """
 
@@ -47,7 +47,7 @@ class YamlError(Exception):
 
 
 class Node:
-    """A place in the text. `tag` is yaml.v3's short form (`!!str`, `!!int`, `!!map`, `!custom`)."""
+    """A position in the text. `tag` is yaml.v3's short form (`!!str`, `!!int`, `!!map`, `!custom`)."""
 
     __slots__ = ("column", "line", "tag")
     value = ""
@@ -95,7 +95,7 @@ class Mapping(Node):
 
 
 class Alias(Node):
-    """A reference `*value` to the node `target`. Places inside the target are not places of the alias."""
+    """A reference `*value` to the node `target`. Positions inside the target are not positions of the alias."""
 
     __slots__ = ("target", "value")
 
@@ -120,13 +120,13 @@ def compose(text: str, fill: Callable[[str, int, int], str] | None = None) -> No
     try:
         return mended(text, partial(_read, fill=fill))
     except UnicodeEncodeError as error:
-        raise YamlError("the text holds characters that are not Unicode", *_place(text, error.start)) from None
+        raise YamlError("the text holds characters that are not Unicode", *_position(text, error.start)) from None
     except MarkedYAMLError as error:
         raise _explained(error, text) from None
     except ReaderError as error:
         message = f"the text is not UTF-8: {error.reason}" if "UTF-8" in error.reason else error.reason
         byte = f" (0x{error.character:02x})" if error.character >= 0 else ""
-        raise YamlError(message + byte, *_place_of_byte(text, error.position)) from None
+        raise YamlError(message + byte, *_position_of_byte(text, error.position)) from None
     except YAMLError as error:  # pragma: no cover — PyYAML's base class: its parser raises the two above
         raise YamlError(str(error).splitlines()[0]) from None
 
@@ -156,16 +156,16 @@ def _read(text: str, mending: Mending, fill: _Fill) -> Node | None:
     return root
 
 
-def _place(text: str, index: int) -> tuple[int, int]:
+def _position(text: str, index: int) -> tuple[int, int]:
     line = text.count("\n", 0, index)
     return line + 1, index - (text.rfind("\n", 0, index) + 1) + 1
 
 
-def _place_of_byte(text: str, offset: object) -> tuple[int, int]:
+def _position_of_byte(text: str, offset: object) -> tuple[int, int]:
     index = len(
         text.encode("utf-8", "surrogateescape")[: offset if isinstance(offset, int) else 0].decode("utf-8", "ignore")
     )
-    return _place(text, index)
+    return _position(text, index)
 
 
 def _compose(next_event: Callable[[], Any], fill: _Fill) -> tuple[Node | None, int]:

@@ -1,4 +1,4 @@
-"""Configs written in Python: the same checks as for YAML, with the Python path of the field as the place."""
+"""Configs written in Python: the same checks as for YAML, with the Python path of the field as the position."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _decode(struct: Struct, root: Node | None) -> object:
     if decoder.problems:
         wrong = Findings()
         for problem in decoder.problems:
-            wrong.error((), problem.message, place=(problem.line, problem.column))
+            wrong.error((), problem.message, position=(problem.line, problem.column))
         raise UnreadableError(wrong)
     return value
 

@@ -1,7 +1,7 @@
 """Ignition configs that stand as text in a Butane config (`ignition.config.merge[].inline`), and their checks.
 
 Butane reads them with Go's encoding/json and looks for its findings' paths in the *outer* config: so a finding
-has the path inside the inner config, and the place of the nearest thing that the outer one has under that path.
+has the path inside the inner config, and the position of the nearest thing that the outer one has under that path.
 """
 
 from __future__ import annotations

@@ -64,16 +64,16 @@ def parse(source: Source, findings: Findings) -> schema.Config | None:
 
 
 def map_findings(checked: Findings, root: Node | None, generated: Generated, findings: Findings) -> None:
-    """Findings about the Ignition config, with paths and places of the source."""
+    """Findings about the Ignition config, with paths and positions of the source."""
     for entry, path in checked.entries():
-        found, place, section = source_path(path, root, generated)
+        found, position, section = source_path(path, root, generated)
         hint = f"this was made from {section or 'the platform'}" if section is not None else entry.hint
-        findings.add(entry.severity, found, entry.message, hint=hint, place=place)
+        findings.add(entry.severity, found, entry.message, hint=hint, position=position)
 
 
 def _report(problems: list[TypeProblem], findings: Findings) -> None:
-    """One entry, as `ct` has it, at the first place; it names the others."""
+    """One entry, as `ct` has it, at the first position; it names the others."""
     distinct = list(dict.fromkeys(problems))
     first, *others = distinct
     more = "".join(f"; line {problem.line}: {problem.message}" for problem in others)
-    findings.error((), first.message + more, place=(first.line, first.column))
+    findings.error((), first.message + more, position=(first.line, first.column))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cl.transpiler.ignition.names import json_key
-from cl.transpiler.report import Path, Place
+from cl.transpiler.report import Path, Position
 from cl.transpiler.yamlnode import Alias, Mapping, Node, Sequence
 
 
@@ -27,8 +27,8 @@ class Generated:
     update_from: str = "update"
 
 
-def source_path(path: Path, root: Node | None, generated: Generated) -> tuple[Path, Place, str | None]:
-    """(path in the YAML, place, section it was generated from) for a path in the Ignition config."""
+def source_path(path: Path, root: Node | None, generated: Generated) -> tuple[Path, Position, str | None]:
+    """(path in the YAML, position, section it was generated from) for a path in the Ignition config."""
     section = None
     if path[:2] == ("systemd", "units") and len(path) > 2 and isinstance(index := path[2], int):
         own = index - len(generated.units)
@@ -54,8 +54,8 @@ def source_path(path: Path, root: Node | None, generated: Generated) -> tuple[Pa
             # A remote file: Ignition's contents are what is below `remote`, and its source is called `url`.
             found.append("remote")
             node, names = remote, {"url": "source"}
-    place = (node.line, node.column) if node is not None else None
-    return tuple(found), place, section
+    position = (node.line, node.column) if node is not None else None
+    return tuple(found), position, section
 
 
 def _step(node: Node | None, element: object, names: dict[str, str]) -> tuple[str | int, Node] | None:

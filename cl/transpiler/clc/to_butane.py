@@ -64,8 +64,8 @@ def to_butane(
         root = compose(source)
         text = _rewrite(source, root, files_dir, platform, findings)
     except YamlError as error:
-        place = (error.line, error.column or 1) if error.line is not None else None
-        findings.error((), error.message, place=place)
+        position = (error.line, error.column or 1) if error.line is not None else None
+        findings.error((), error.message, position=position)
     entries = findings.located(NodeLocator(root), filename)
     report = Report(entries, sources=((filename, source),), strict=strict)
     return Rewritten(None if report.is_fatal else text, report)

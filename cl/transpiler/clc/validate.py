@@ -1,8 +1,8 @@
-"""What `ct` checks in a config before it converts it (its parse stage), in `ct`'s order and at its places.
+"""What `ct` checks in a config before it converts it (its parse stage), in `ct`'s order and at its positions.
 
 Depth first, in the order of the structs' fields: first the struct's own rule (when it fails, what is inside stays
 unchecked), then the rule of each field and its value, last the keys that nothing knows. Aliases are followed
-for values but not for places and unknown keys, as in `ct`: a finding behind an alias is placed at the alias.
+for values but not for positions and unknown keys, as in `ct`: a finding behind an alias stands at the alias.
 Source: flatcar/ignition v0.36.2, config/validate/validate.go; ct v0.9.4, config/types/*.go.
 """
 

@@ -1,4 +1,4 @@
-"""Rules of single values, of both specs. Each returns what is wrong with a value, or None: no paths, no places."""
+"""Rules of single values, of both specs. Each returns what is wrong with a value, or None: no paths, no positions."""
 
 from __future__ import annotations
 
