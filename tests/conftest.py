@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from components.commands.sign import KEY_VARIABLE
 from loopback import sshd as ssh_server
 from loopback.pulumi import Pulumi, plugin_in_use
 from toolchain import places
@@ -48,6 +49,15 @@ def missing(what: str) -> None:
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on."""
     return ssh_server.free_port()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The operator's home folder, without keys, and no agent."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    return tmp_path / "home"
 
 
 @pytest.fixture

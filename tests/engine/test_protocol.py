@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from components.settings.lifecycle import Lifecycle
-from loopback.lab import KEEP, PROJECT, Lab
+from loopback.lab import KEEP, Lab
 from loopback.machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
@@ -345,11 +343,3 @@ def test_a_staging_left_over_is_unstaged_when_the_running_config_is_wanted_again
     assert "unstaging" in progress
     assert not lab.machine.path("/boot/flatcar/first_boot").exists()
     assert not lab.machine.path("/selective-os-reset").exists()
-
-
-def test_nothing_but_a_request_is_accepted() -> None:
-    command = [sys.executable, "-m", "components.commands.reprovision"]
-    done = subprocess.run(command, input="{}", capture_output=True, text=True, cwd=PROJECT, env={**os.environ})
-    assert done.returncode == 2
-    assert "stdin is not a request" in done.stderr
-    assert "Traceback" not in done.stderr

@@ -19,13 +19,7 @@ import pytest
 
 from components.commands.sign import (
     KEY_VARIABLE,
-    NO_SIGNATURE,
     NO_SUM,
-    CanNotSignError,
-    Statement,
-    digest,
-    problem,
-    sign,
 )
 from components.payload.machine_config import pointer
 from loopback.fleet import CONFIG, PROGRAM, PROJECT, running_fleet
@@ -34,6 +28,7 @@ from loopback.machine import ObjectServer, wait_until
 from tests.conftest import Project
 from tests.engine.pull_lab import Pulled, pulled_machine
 from tests.engine.test_pull_faults import cut, is_untouched, takes
+from tests.support.keys import new_key
 
 pytestmark = pytest.mark.engine
 
@@ -41,22 +36,6 @@ STATE = "/oem/.flatcar-pull"
 OWN = "/oem/config.ign"
 EACH = 5
 """Of so many commands of the agent, one is tried as its last."""
-
-
-def new_key(file: Path, passphrase: str = "") -> str:
-    """A key of an operator's; its public half, as `TYPE BASE64`."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-f", str(file)], check=True)
-    return " ".join(file.with_suffix(".pub").read_text().split()[:2])
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The operator's home folder, without keys, and no agent."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    monkeypatch.delenv(KEY_VARIABLE, raising=False)
-    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -254,36 +233,6 @@ def test_a_key_in_the_agent_signs(home: Path, tmp_path: Path, monkeypatch: pytes
             takes(signed, signed.publish("b"))
     finally:
         os.kill(int(words["SSH_AGENT_PID"]), signal.SIGTERM)
-
-
-STATEMENT = Statement(machine="web", address="https://configs/web.ign", config_id="a" * 128, sha512="b" * 128)
-
-
-def test_without_a_key_nothing_is_signed_and_the_way_out_is_told(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = new_key(tmp_path / "elsewhere")
-    with pytest.raises(CanNotSignError, match=r"no private key of SHA256:\S+ can be used here.*\n.*ssh-agent"):
-        sign(STATEMENT, [key], last=0)
-    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "elsewhere"))
-    assert abs(sign(STATEMENT, [key], last=0).counter - time.time()) < 60
-    assert sign(STATEMENT, [key], last=1 << 40).counter == (1 << 40) + 1, "a clock that was set back changes no order"
-    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "locked"))
-    with pytest.raises(CanNotSignError, match=r"locked.*passphrase"):
-        sign(STATEMENT, [new_key(tmp_path / "locked", "hunter2")], last=0)
-
-
-def test_the_first_signer_whose_key_is_here_signs(home: Path, tmp_path: Path) -> None:
-    here, away = new_key(home / ".ssh/here"), new_key(tmp_path / "away")
-    text = f"x {NO_SIGNATURE} {NO_SUM}"
-    statement = replace(STATEMENT, sha512=digest(text))
-    content = text.replace(NO_SIGNATURE, sign(statement, [away, here], last=0).text)
-    place = {"machine": "web", "address": STATEMENT.address, "config_id": STATEMENT.config_id}
-    assert problem(content, **place, keys=[away, here]) == ""
-    assert problem(content, **place, keys=[away]) == "its signature does not fit"
-    assert problem(content.replace("x ", "y "), **place, keys=[here]) == "its signature does not fit"
-    assert problem(content, **{**place, "machine": "db"}, keys=[here]) == "its signature does not fit"
-    assert problem(text, **place, keys=[here]) == "it has no signature"
 
 
 def test_the_deployer_stages_what_was_signed_alone(home: Path, tmp_path: Path) -> None:
