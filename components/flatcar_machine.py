@@ -18,7 +18,7 @@ from components.payload.machine_config import (
     config_name,
     machine_config,
 )
-from components.payload.salt import Salt
+from components.payload.salt import salt
 from components.payload.wanted_config import Variables, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.sdk import all_of
@@ -88,7 +88,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             partial(_machine_config, name, args),
             variables,
             # an agent that is there takes another id for another config
-            salted=None if args.pull is not None else lambda: Salt(name, beside).text,
+            salted=None if args.pull is not None else lambda: salt(name, beside),
         )
         properties = {
             "config": config_name(args.config),

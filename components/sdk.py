@@ -16,11 +16,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pulumi
+from pulumi_command import local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from pulumi_command import local
 
 ALL_SAID = 32
 """Exit code on which the language host adds no message of its own (pulumi, sdk/python/cmd/pulumi-language-python)."""
@@ -100,6 +99,37 @@ def _filled(value: Any, values: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_filled(inner, values) for inner in value]
     return value
+
+
+class KeptOutput(local.Command):
+    """What the shell command `make` prints when the resource is made: `text`.
+
+    Whatever changes here, `make` included, the old text stays; only another `replacement_trigger` in `opts` makes a new
+    one. It is not printed on the screen (`logging` none), but lies in the state: in plain text unless `secret`.
+    """
+
+    text: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        make: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+        *,
+        secret: bool = False,
+    ) -> None:
+        kept = pulumi.ResourceOptions(
+            ignore_changes=["create"], additional_secret_outputs=["stdout"] if secret else None
+        )
+        super().__init__(
+            name,
+            create=make,
+            update='printf %s "$PULUMI_COMMAND_STDOUT"',
+            logging=local.Logging.NONE,
+            opts=pulumi.ResourceOptions.merge(kept, opts),
+        )
+        text = self.stdout.apply(str.strip)
+        self.text = pulumi.Output.secret(text) if secret else text
 
 
 def all_of(resources: Sequence[local.Command]) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:

@@ -6,27 +6,16 @@ to try. They are made once for a machine, lie encrypted in Pulumi's state, and i
 
 from __future__ import annotations
 
-import pulumi
-from pulumi_command import local
+from typing import TYPE_CHECKING
 
-from components.stores.address import KEEP
+from components.sdk import KeptOutput
+
+if TYPE_CHECKING:
+    import pulumi
 
 MAKE = "python3 -c 'import secrets; print(secrets.token_hex(32))'"
 
 
-class Salt(local.Command):
-    """Random text for the machine `name`: `text`. Whatever changes here, it stays: another would be another config."""
-
-    text: pulumi.Output[str]
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(
-            f"{name}-salt",
-            create=MAKE,
-            update=KEEP,
-            logging=local.Logging.NONE,
-            opts=pulumi.ResourceOptions.merge(
-                pulumi.ResourceOptions(ignore_changes=["create"], additional_secret_outputs=["stdout"]), opts
-            ),
-        )
-        self.text = pulumi.Output.secret(self.stdout.apply(str.strip))
+def salt(name: str, opts: pulumi.ResourceOptions | None = None) -> pulumi.Output[str]:
+    """Random text for the machine `name`. Whatever changes, it stays: another would be another config."""
+    return KeptOutput(f"{name}-salt", MAKE, opts, secret=True).text

@@ -1,4 +1,4 @@
-"""Stores: where a machine's Ignition config lies, at an address that never changes. One file per store.
+"""Stores: where a machine's Ignition config lies, at an address that never changes. A file and an entry in `registry`.
 
 This file holds what `IgnitionObject` and `FlatcarMachine` need from any store, and imports none of them.
 """
@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import pulumi
 
+from components.sdk import KeptOutput
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     Content = Callable[[pulumi.Output[str]], pulumi.Input[str]]
     """An object's text, given its own `source_url`: an agent in it asks there."""
+
+UNGUESSABLE = "python3 -c 'import secrets; print(secrets.token_hex(20))'"
+"""160 random bits in hex. Not derived from anything, so there is no key to lose or to leak."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,16 @@ def public_store_problem(store: str, secrets: Sequence[str], allowed: Collection
         "the machine has no credentials to read with. Keep them out of the config, use a store that is private, or "
         f"allow each by name: flatcar:store.allow_secrets: [{names}]"
     )
+
+
+def kept_address(name: str, make: pulumi.Input[str], opts: pulumi.ResourceOptions | None) -> pulumi.Output[str]:
+    """The part of an object's address that the shell command `make` prints when the machine `name` is made.
+
+    Another address would cut a machine off from its object, so it is kept for the machine's life; with another
+    `replacement_trigger` in `opts` the machine is replaced as well. It lies in the state and in the machine's user data
+    in plain text: an unguessable one keeps strangers out, not those who may read either.
+    """
+    return KeptOutput(f"{name}-address", make, opts).text
 
 
 def md5(text: str) -> str:

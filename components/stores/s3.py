@@ -1,6 +1,6 @@
 """The store on S3: one object per machine in a private, versioned, encrypted bucket.
 
-A machine on EC2 reads its own object, and nothing else, with its role (`platforms/ec2.py`); the pointer is
+A machine on EC2 reads its own object, and nothing else, with its role (`platforms/aws`); the pointer is
 `s3://BUCKET/KEY`. A machine outside of AWS has no role: for those the bucket can be `public`, with the rules of
 `stores/spaces.py` (an unguessable address, no listing, no secrets) and an https pointer.
 """
@@ -15,8 +15,7 @@ import pulumi
 from pulumi_aws import s3
 
 from components.commands.objects.bucket import CONTENT_TYPE, s3_host
-from components.stores import StoredObject, md5, public_store_problem
-from components.stores.address import UNGUESSABLE, Address
+from components.stores import UNGUESSABLE, StoredObject, kept_address, md5, public_store_problem
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -99,12 +98,12 @@ class S3:
         """
         bucket = self._settings.bucket
         if self._settings.public:
-            key = Address(name, UNGUESSABLE, opts).text.apply(lambda random: f"{PUBLIC_FOLDER}/{random}/{name}.ign")
+            key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{PUBLIC_FOLDER}/{random}/{name}.ign")
             host = f"{bucket}.{s3_host(self._settings.region)}"
             source_url = key.apply(lambda path: f"https://{host}/{path}")
         else:
             wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
-            key = Address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts).text
+            key = kept_address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts)
             source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
         text = pulumi.Output.from_input(content(source_url))
         stored = s3.BucketObjectv2(

@@ -13,8 +13,7 @@ import pulumi
 import pulumi_digitalocean as digitalocean
 
 from components.commands.objects.bucket import CONTENT_TYPE
-from components.stores import StoredObject, md5, public_store_problem
-from components.stores.address import UNGUESSABLE, Address
+from components.stores import UNGUESSABLE, StoredObject, kept_address, md5, public_store_problem
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ class Spaces:
 
     def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `NAME-RANDOM.ign`. `etag` makes `refresh` notice a second writer, and the next `up` mend it."""
-        key = Address(name, UNGUESSABLE, opts).text.apply(lambda random: f"{name}-{random}.ign")
+        key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{name}-{random}.ign")
         bucket, region = self._settings.bucket, self._settings.region
         source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
         text = pulumi.Output.from_input(content(source_url))
