@@ -5,7 +5,6 @@ import gc
 import pulumi
 
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.placement import placement
 from components.sdk import mute_sdk, plain_errors, settled
 from components.settings.stack import stack_settings
 
@@ -15,10 +14,10 @@ mute_sdk()
 made: dict[str, FlatcarMachine] = {}
 with plain_errors():
     settings = stack_settings()
-    place = placement(settings)
+    platform_of = settings.declare()
 
     for machine, turn in settings.places():
-        platform, store = place(machine)
+        platform, store = platform_of(machine)
         made[machine.name] = FlatcarMachine(
             machine.name,
             FlatcarMachineArgs(

@@ -15,6 +15,11 @@ def machines_dir() -> Path:
     return Path(os.environ.get("MACHINES_DIR") or ".machines") / pulumi.get_stack()
 
 
+def objects_dir() -> Path:
+    """The folder for the objects of this stack's machines, beside their state."""
+    return machines_dir() / "objects"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineImage:
     """A base image, and the MiB of memory that a machine made from it needs."""

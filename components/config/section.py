@@ -130,6 +130,10 @@ class Section:
             return []
         return [Section(f"{self._full(name)}[{index}]", item, self._problems) for index, item in enumerate(value)]
 
+    def has(self, name: str) -> bool:
+        """Whether anything is set, be it of another shape; empty values are as good as missing."""
+        return bool(self._take(name))
+
     def names(self) -> tuple[str, ...]:
         """The names that the mapping holds, in order."""
         return tuple(self._values)

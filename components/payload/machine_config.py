@@ -22,6 +22,7 @@ from components.payload.masking import MASK, StandIns, is_guessable, locators, m
 from components.payload.rollback import SCRIPT, retry_fragment, rollback_fragment
 from components.payload.rules import check_rules, warn_once
 from components.payload.sensitive import sensitive_parts
+from components.platforms.registry import ignition_platform
 from components.settings.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ GENERATION = "/etc/flatcar/generation"
 SALT = "/etc/flatcar/config-salt"
 POINTER_SPEC = "3.3.0"
 _FILE_NAME = re.compile(r".*\.(ya?ml|bu|butane|json|ign)")
-CT_PLATFORMS = {"aws": "ec2", "digitalocean": "digitalocean", "metal": "custom", "qemu": "custom"}
-"""Container Linux Config's name for each platform of Ignition's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +201,7 @@ def _transpiled(args: MachineConfigArgs, source: _Source) -> tuple[IgnitionConfi
             source.config,
             filename=source.name,
             files_dir=args.files_dir,
-            platform=CT_PLATFORMS[args.platform],
+            platform=ignition_platform(args.platform).ct_platform,
             strict=args.strict,
             snippets=source.snippets,
             spec="3",
@@ -242,7 +241,7 @@ def _completed(args: MachineConfigArgs, config: IgnitionConfig, config_id: str) 
                 lifecycle=args.lifecycle,
                 keep=args.keep,
                 rollback=bool(args.rollback_after),
-                pointer=pointer(ADDRESS) if args.platform == "metal" else "",
+                pointer=pointer(ADDRESS) if ignition_platform(args.platform).oem_pointer else "",
             )
         )
     return merged(config, *fragments, files(text_file(STAMP, config_id + "\n")))

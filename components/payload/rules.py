@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from cl.transpiler.lint import Allowed, Rule, Situation, lint
+from components.platforms.registry import ignition_platform
 from components.settings.keep import is_kept
 from components.settings.lifecycle import Lifecycle
 
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
 
     from cl.transpiler import Report
     from components.payload.fragments import IgnitionConfig
-
-LIMITS: Mapping[str, tuple[int, str]] = {
-    "qemu": (65_535 * 512 - 1, "TFTP, by which QEMU serves it,"),  # RFC 1350: numbered blocks, the last one not full
-}
-"""The longest object, in bytes, and what sets the limit, by Ignition's name of the platform."""
-LIMIT = (64 << 20, "Pulumi's engine")
-"""Where no platform sets one. Old and new content cross the engine in one message, of 400 MiB at most, as JSON
-(pulumi/pulumi, sdk/go/common/util/rpcutil), and both lie in the machine's memory while it boots."""
 
 _ABOUT_STATE = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
 """Rules about what is there already: a machine that is new each time, or left alone, does not meet them."""
@@ -53,15 +46,15 @@ def check_rules(
     `variables` are what it was made from (`lint`). `platform` is Ignition's name. `login_user` is who has to find an
     SSH key in the config, None when the platform brings it. `keep` holds egrep expressions (`keep.kept_paths`).
     """
-    limit, limit_of = LIMITS.get(platform, LIMIT)
+    ignition = ignition_platform(platform)
     flag, reset = lifecycle is Lifecycle.FLAG, lifecycle is Lifecycle.RESET
     situation = Situation(
         is_kept=lambda path: flag or (reset and is_kept(path, keep)),
         root_is_kept=flag or reset,
         ssh_user=login_user,
         managed_rollouts=True,
-        limit=limit,
-        limit_of=limit_of,
+        limit=ignition.limit,
+        limit_of=ignition.limit_of,
     )
     allowed: set[Allowed] = {*allow, *(() if lifecycle.is_in_place else _ABOUT_STATE)}
     return lint(config, situation, size=size, allow=allowed, sources=sources, variables=variables)

@@ -1,15 +1,38 @@
-"""Platforms: where machines run. One file per platform; platforms never import each other.
+"""Platforms: where machines run. One folder per platform and one line in `registry`; they never import each other.
 
-This file holds what `FlatcarMachine` needs from any platform, and imports none of them. A new platform is one
-new file with a class that has `ignition_platform`, `login_user` and `create` (the `Platform` protocol).
+This file holds what the others need from any platform, and imports none of them. For `FlatcarMachine` a class with
+`ignition_platform`, `login_user` and `create` is enough (the `Platform` protocol); what the config of a stack can name
+has a `Descriptor` as well, in the folder's `__init__`, which is cheap to import: a cloud's SDK is imported when a stack
+needs it, not before.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import pulumi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from components.config.section import Section
+    from components.stores import Store
+    from components.stores.settings import StoreSettings
+
+    PlatformOf = Callable[["Own"], tuple["Platform", Store]]
+
+Shared = TypeVar("Shared")
+"""Settings that the machines of a stack share on a platform."""
+Own = TypeVar("Own")
+"""Settings of one machine on a platform."""
+
+VOLUME_STAYS = (
+    "'replace' starts the new machine before the old one goes, and a volume is at one machine at a time; "
+    "'reset' and 'reformat' keep the volume's data"
+)
+"""What is wrong with replacing a machine that has a volume, in any cloud."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,3 +92,83 @@ class Platform(Protocol):
         Raises `pulumi.RunError` for settings that can't work, so that they fail at preview.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IgnitionPlatform:
+    """What follows for an object from where Ignition runs it. The defaults are right for any platform."""
+
+    name: str
+    """Ignition's own name (`Platform.ignition_platform`)."""
+
+    ct_platform: str = ""
+    """Container Linux Config's name for the source of dynamic data such as {PRIVATE_IPV4}; such a config is refused
+    where it has none ("")."""
+
+    limit: int = 64 << 20
+    """The longest object, in bytes. By default what the engine takes: old and new content cross it in one message, of
+    400 MiB at most, as JSON (pulumi/pulumi, sdk/go/common/util/rpcutil), and both lie in the machine's memory while it
+    boots."""
+
+    limit_of: str = "Pulumi's engine"
+    """What sets the limit."""
+
+    oem_pointer: bool = False
+    """Whether the pointer lies in /oem/config.ign, since there is no user data: an agent keeps it there."""
+
+
+class Login(Protocol):
+    """Of `flatcar:ssh`, what a platform asks."""
+
+    @property
+    def public_key(self) -> str: ...
+    @property
+    def port(self) -> int | None: ...
+
+
+class Descriptor(ABC, Generic[Shared, Own]):
+    """A platform as the config of a stack names it: all that the others ask about it without a machine at hand."""
+
+    name: str
+    """The value of `flatcar:platform`."""
+
+    ignition: IgnitionPlatform
+
+    stores: Sequence[str]
+    """Kinds of store that its machines can read from, the default first."""
+
+    private_stores: Sequence[str] = ()
+    """Those that its machines have credentials for, by what the platform gives them: their objects can be private."""
+
+    sdk: str = ""
+    """The Python package with the platform's resources, "" for none: no other stack imports it."""
+
+    stack_key: str = ""
+    """The setting `flatcar:KEY` that `read_shared` reads, "" for none; refused on other platforms."""
+
+    machine_key: str
+    """The section `flatcar:machines.NAME.KEY` that `read_own` reads; refused on other platforms."""
+
+    @abstractmethod
+    def read_shared(self, section: Section, login: Login) -> Shared:
+        """What the machines of a stack share, from the whole `flatcar:`; problems go to the section's list."""
+
+    @abstractmethod
+    def read_own(self, section: Section, shared: Shared, store: StoreSettings) -> Own:
+        """What is one machine's own, from its section `machine_key`; problems go to the section's list."""
+
+    def replace_problems(self, own: Own) -> Iterator[tuple[str, str]]:
+        """A machine's setting and what is wrong with it, where a change is to make a new machine."""
+        yield from ()
+
+    def pull_problems(self, own: Own) -> Iterator[tuple[str, str]]:
+        """The same for a machine that pulls."""
+        yield from ()
+
+    @abstractmethod
+    def declare(self, shared: Shared, open_store: Callable[[], Store], *, retain: bool) -> PlatformOf[Own]:
+        """Declare what the machines of a stack share; a function that gives each machine its platform and its store.
+
+        The store is declared when it is asked for. `retain`: a machine stays when Pulumi forgets it, so what guards it
+        has to stay as well. Raises `pulumi.RunError` when what they need is not there.
+        """

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cl.transpiler.lint import OF_DEVICES, Allowed, OneDevice, Rule
 from components.config.section import Section, did_you_mean
-from components.platforms.aws.settings import AwsSettings, InstanceSettings, instance_settings
-from components.platforms.digitalocean.settings import DropletSettings, droplet_settings
-from components.platforms.host.settings import HostSettings, host_settings
+from components.platforms import registry
 from components.settings.health import health_checks
 from components.settings.lifecycle import Lifecycle
 from components.settings.problems import machine_problems
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
     from cl.transpiler.butane import Butane
     from components.commands.reprovision.request import HealthCheck
+    from components.platforms import Descriptor
 
 RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
 _MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -37,19 +36,10 @@ class StackWide:
     """What machines share. `root` is the project's folder, `snippets` come before a machine's own."""
 
     root: Path
-    platform: str
-    aws: AwsSettings | None
+    platform: Descriptor[Any, Any]
+    shared: object
     store: StoreSettings
     snippets: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QemuSettings:
-    """A machine's shape in QEMU. None: the memory that its image needs, the disk size that its image has."""
-
-    memory_mib: int | None = None
-    cpus: int = 2
-    disk_gib: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +100,8 @@ class StackMachine(MachineSettings):
 
     name: str
     group: str
-    qemu: QemuSettings
-    droplet: DropletSettings
-    ec2: InstanceSettings
-    host: HostSettings
+    on_platform: object
+    """What is its own on its platform: what the platform's `read_own` made."""
 
 
 def machine_settings(machines: Section, stack: StackWide) -> tuple[StackMachine, ...]:
@@ -142,10 +130,10 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         section.problem("config", f"there is no file {config}")
     health = section.section("health")
     checks = health_checks(health)
-    qemu, droplet, ec2, host = (section.section(kind) for kind in ("qemu", "droplet", "ec2", "host"))
-    for kind, other in (("qemu", qemu), ("digitalocean", droplet), ("aws", ec2), ("host", host)):
-        if other.names() and kind != stack.platform:
-            other.problem("", f"is for machines on another platform than {stack.platform!r}")
+    platform = stack.platform
+    for other in registry.PLATFORMS:
+        if other is not platform and section.has(other.machine_key):
+            section.problem(other.machine_key, f"is for machines on another platform than {platform.name!r}")
     settings = StackMachine(
         name=name,
         config=Path(config),
@@ -166,44 +154,20 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         os_update="refuse" if section.choice("os_update", ("allow", "refuse"), "allow") == "refuse" else "allow",
         take_over=section.flag("take_over", False),
         pull=pull_settings(section.section("pull"), name) if "pull" in section.names() else None,
-        qemu=QemuSettings(
-            memory_mib=qemu.integer("memory_mib", 0, maximum=1 << 20) or None,
-            cpus=qemu.integer("cpus", 2, minimum=1, maximum=256),
-            disk_gib=qemu.integer("disk_gib", 0, maximum=1 << 14) or None,
-        ),
         protect=section.flag("protect", False),
         retain_on_delete=section.flag("retain_on_delete", False),
-        droplet=droplet_settings(droplet) if stack.platform == "digitalocean" else DropletSettings(),
-        ec2=instance_settings(ec2, stack.aws) if stack.aws else InstanceSettings(),
-        host=host_settings(host, stack.store.kind) if stack.platform == "host" else HostSettings(),
+        on_platform=platform.read_own(section.section(platform.machine_key), stack.shared, stack.store),
     )
-    for setting, problem in machine_problems(settings):
-        section.problem(setting, problem)
+    wrong = [*machine_problems(settings)]
     if settings.lifecycle is Lifecycle.REPLACE:
-        _check_replace(section, settings, stack.platform)
-    if settings.pull is not None and stack.platform == "host" and settings.host.mode == "oem":
-        section.problem("pull", "needs an object that the host can ask: set host.mode to bucket")
-    for inner in (qemu, health, section):
+        wrong += platform.replace_problems(settings.on_platform)
+    if settings.pull is not None:
+        wrong += platform.pull_problems(settings.on_platform)
+    for setting, problem in wrong:
+        section.problem(setting, problem)
+    for inner in (health, section):
         inner.finish()
     return settings
-
-
-def _check_replace(section: Section, machine: StackMachine, platform: str) -> None:
-    if platform == "qemu":
-        section.problem("lifecycle", "'replace' is for clouds: a machine in QEMU is its disk; use reset or reformat")
-    if platform == "host":
-        section.problem("lifecycle", "'replace' is for clouds: a host can't be made anew; use reset or reformat")
-    if machine.ec2.termination_protection:
-        section.problem(
-            "ec2.termination_protection",
-            "'replace' could not end the old machine; choose an in-place lifecycle, or switch it off",
-        )
-    if machine.droplet.volume or machine.ec2.volume:
-        section.problem(
-            "lifecycle",
-            "'replace' starts the new machine before the old one goes, and a volume is at one machine at a time; "
-            "'reset' and 'reformat' keep the volume's data",
-        )
 
 
 def _rollback_after(section: Section, health_seconds: int) -> int:

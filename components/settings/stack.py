@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,7 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 
 from components.config.section import Section
-from components.config.values import aws_region_problem
-from components.platforms.aws.settings import AwsSettings, aws_settings
-from components.platforms.digitalocean.settings import (
-    DigitalOceanSettings,
-    digitalocean_settings,
-)
-from components.platforms.host.settings import HostSettings
+from components.platforms import registry
 from components.settings import ssh
 from components.settings.machine import (
     StackMachine,
@@ -30,14 +25,17 @@ from components.settings.machine import (
 from components.settings.machine_files import with_files
 from components.settings.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 from components.settings.ssh import PUBLIC_KEY, SshSettings
-from components.stores.settings import StoreSettings, store_settings
+from components.stores.registry import open_store, store_settings
+from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
+
+    from components.platforms import Descriptor, Platform
+    from components.stores import Store
 
 
 PROJECT = "flatcar"
-PLATFORMS = ("qemu", "digitalocean", "aws", "host")
 
 _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _JUMP_HOST = re.compile(r"([a-z_][a-z0-9_-]{0,31}@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?")
@@ -47,7 +45,9 @@ _JUMP_HOST = re.compile(r"([a-z_][a-z0-9_-]{0,31}@)?[A-Za-z0-9][A-Za-z0-9.-]*(:[
 class Settings:
     """A stack: its machines, and what they share. `secrets` are variables too, masked wherever they would be shown."""
 
-    platform: str
+    platform: Descriptor[Any, Any]
+    shared: object
+    """What the machines share on their platform: what its `read_shared` made."""
     machines: tuple[StackMachine, ...]
     variables: Mapping[str, str]
     secrets: Mapping[str, str]
@@ -55,15 +55,21 @@ class Settings:
     strict: bool
     rollout: RolloutSettings
     ssh: SshSettings
-    image: str
-    digitalocean: DigitalOceanSettings | None
-    aws: AwsSettings | None
     store: StoreSettings
 
     def places(self) -> list[tuple[StackMachine, Place]]:
         """The machines in the order of the rollout, each with its place in it."""
         by_name = {machine.name: machine for machine in self.machines}
         return [(by_name[place.name], place) for place in plan(self.rollout, _members(self.machines))]
+
+    def declare(self) -> Callable[[StackMachine], tuple[Platform, Store]]:
+        """Declare what the machines share; a function that gives each one its platform and its store.
+
+        Raises `pulumi.RunError` when what they need is not there.
+        """
+        one_stays = any(machine.retain_on_delete for machine in self.machines)
+        platform_of = self.platform.declare(self.shared, partial(open_store, self.store), retain=one_stays)
+        return lambda machine: platform_of(machine.on_platform)
 
 
 def stack_settings() -> Settings:
@@ -82,7 +88,7 @@ def read_settings(
 ) -> tuple[Settings | None, list[str]]:
     """Settings from the engine's view of stack config (full keys, objects as JSON), and what is wrong with it.
 
-    Keys of other namespaces are left alone, but for `aws:region`, whose shape is looked at. `root` is the project's
+    Keys of other namespaces are left alone, but for the region of the store's cloud. `root` is the project's
     folder. The settings are None when there are problems.
     """
     problems: list[str] = []
@@ -93,26 +99,23 @@ def read_settings(
         for key in sorted(secret_keys)
         if key.startswith(PROJECT + ":") and key != f"{PROJECT}:secrets"
     ]
-    platform = section.choice("platform", PLATFORMS, PLATFORMS[0])
+    names = [platform.name for platform in registry.PLATFORMS]
+    name = section.choice("platform", names, names[0])
+    platform = next(platform for platform in registry.PLATFORMS if platform.name == name)
     login = _ssh(section.section("ssh"))
-    droplets, instances = section.section("digitalocean"), section.section("aws")
-    for other in {"digitalocean": (instances,), "aws": (droplets,)}.get(platform, (droplets, instances)):
-        if other.names():
-            other.problem("", f"is for another platform than {platform!r}, which flatcar:platform names")
-    aws = aws_settings(instances) if platform == "aws" else None
-    if (region := values.get("aws:region")) is not None and (wrong := aws_region_problem(region)) is not None:
-        problems.append(f"aws:region: {wrong}")
-    store = store_settings(section.section("store"), platform, region or "")
+    for other in registry.PLATFORMS:
+        if other is not platform and other.stack_key and section.has(other.stack_key):
+            section.problem(other.stack_key, f"is for another platform than {name!r}, which flatcar:platform names")
+    shared = platform.read_shared(section, login)
+    store = store_settings(section.section("store"), platform, partial(_namespace, values, problems))
     settings = Settings(
         platform=platform,
-        digitalocean=digitalocean_settings(droplets, login.public_key) if platform == "digitalocean" else None,
-        aws=aws,
+        shared=shared,
         store=store,
         variables=variables_of(section, "variables"),
         secrets=variables_of(section, "secrets"),
         files_dir=_folder(section, "files_dir", "cl/files", root),
         strict=section.flag("strict", True),
-        image=section.text("image"),
         rollout=rollout_settings(section.section("rollout")),
         ssh=login,
         machines=machine_settings(
@@ -120,7 +123,7 @@ def read_settings(
             StackWide(
                 root=root,
                 platform=platform,
-                aws=aws,
+                shared=shared,
                 store=store,
                 snippets=existing_files(section, "snippets", root),
             ),
@@ -141,17 +144,7 @@ def read_settings(
 
 def _check_stack(section: Section, settings: Settings) -> None:
     """Settings of the stack, or of all its machines, of which one would switch the other off."""
-    if settings.image and settings.platform != "qemu":
-        section.problem("image", f"is for machines in QEMU; those on {settings.platform!r} have their own setting")
-    if settings.ssh.port and settings.platform == "qemu":
-        section.problem("ssh.port", "would be asked for every machine, and each one in QEMU has a port of its own")
     for machine in settings.machines:
-        if settings.ssh.port and machine.host.port not in (HostSettings().port, settings.ssh.port):
-            section.problem(
-                f"machines.{machine.name}.host.port",
-                f"is {machine.host.port}, and flatcar:ssh.port, which counts for all machines, is {settings.ssh.port}; "
-                "take one of them out",
-            )
         if machine.group and not settings.rollout.groups:
             section.problem(
                 f"machines.{machine.name}.group", "is in no order: name the groups in flatcar:rollout.groups"
@@ -162,6 +155,12 @@ def _check_stack(section: Section, settings: Settings) -> None:
 
 def _members(machines: tuple[StackMachine, ...]) -> list[Member]:
     return [Member(name=machine.name, config=str(machine.config), group=machine.group) for machine in machines]
+
+
+def _namespace(values: Mapping[str, str], problems: list[str], name: str) -> Section:
+    prefix = f"{name}:"
+    own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+    return Section(name, own, problems)
 
 
 def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:

@@ -34,8 +34,8 @@ from pathlib import Path
 
 import pulumi
 
-from components.config.local_files import machines_dir
-from components.platforms.qemu.machine import Qemu, objects_dir
+from components.config.local_files import machines_dir, objects_dir
+from components.platforms.qemu.machine import Qemu
 from components.stores.local_folder import LocalFolder
 
 config = pulumi.Config()

@@ -18,6 +18,7 @@ from pulumi_aws import ebs, ec2, iam
 
 from components.platforms import PlatformMachine
 from components.platforms.access import said, tell_example
+from components.platforms.aws import PLATFORM
 from components.platforms.aws.settings import AwsSettings, InstanceSettings
 from components.platforms.pending import checked_address, in_one_place, kept_as, tell_pending
 
@@ -89,7 +90,7 @@ class Aws:
 class Ec2:
     """One machine on EC2."""
 
-    ignition_platform = "aws"
+    ignition_platform = PLATFORM.ignition.name
 
     def __init__(self, shared: Aws, machine: InstanceSettings) -> None:
         self.login_user = "core" if shared.settings.key_name else None  # coreos-metadata-sshkeys@core.service

@@ -9,16 +9,13 @@ from components.config.section import Section
 from components.config.values import (
     CHANNELS,
     OpenPort,
-    aws_id_problem,
-    aws_type_problem,
-    aws_zone_problem,
     checked,
     checked_list,
     cidr_problem,
-    is_arm,
     open_ports,
     version_problem,
 )
+from components.platforms.aws.values import id_problem, is_arm, type_problem, zone_problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +72,15 @@ def aws_settings(section: Section) -> AwsSettings:
     if not ssh_from:
         section.problem("ssh_from", "is missing: the networks that may log in, such as [203.0.113.7/32]")
     settings = AwsSettings(
-        instance_type=checked(section, "instance_type", "t3.small", aws_type_problem),
+        instance_type=checked(section, "instance_type", "t3.small", type_problem),
         ami=_ami(section.section("ami")),
         key_name=section.text("key_name"),
         ssh_from=ssh_from,
         open_ports=open_ports(section, "open_ports"),
         tags=section.mapping_of_texts("tags"),
-        vpc=checked(section, "vpc", "", aws_id_problem("vpc")),
-        subnet=checked(section, "subnet", "", aws_id_problem("subnet")),
-        availability_zone=checked(section, "availability_zone", "", aws_zone_problem),
+        vpc=checked(section, "vpc", "", id_problem("vpc")),
+        subnet=checked(section, "subnet", "", id_problem("subnet")),
+        availability_zone=checked(section, "availability_zone", "", zone_problem),
         address=section.choice("address", ("public", "private"), "public"),
     )
     _check_architecture(section, settings.instance_type, settings.ami)
@@ -96,13 +93,13 @@ def aws_settings(section: Section) -> AwsSettings:
 def instance_settings(section: Section, shared: AwsSettings) -> InstanceSettings:
     """Read `ec2` of one machine. A data volume lies in one availability zone, so it needs a fixed one."""
     settings = InstanceSettings(
-        instance_type=checked(section, "instance_type", "", aws_type_problem),
+        instance_type=checked(section, "instance_type", "", type_problem),
         elastic_ip=section.flag("elastic_ip", False),
         volume=section.integer("volume", 0, maximum=65536),
         root_volume=section.integer("root_volume", 0, maximum=65536),
         termination_protection=section.flag("termination_protection", False),
         tags=section.mapping_of_texts("tags"),
-        adopt=checked(section, "import", "", aws_id_problem("i")),
+        adopt=checked(section, "import", "", id_problem("i")),
     )
     _check_architecture(section, settings.instance_type, shared.ami)
     if settings.volume and not shared.availability_zone:
@@ -123,7 +120,7 @@ def _check_architecture(section: Section, instance_type: str, ami: Ami) -> None:
 
 
 def _ami(section: Section) -> Ami:
-    found = checked(section, "id", "", aws_id_problem("ami"))
+    found = checked(section, "id", "", id_problem("ami"))
     ami = Ami(
         id=found,
         channel=section.choice("channel", CHANNELS, "stable"),

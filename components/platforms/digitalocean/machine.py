@@ -14,6 +14,7 @@ import pulumi_digitalocean as digitalocean
 
 from components.platforms import PlatformMachine
 from components.platforms.access import said, tell_example
+from components.platforms.digitalocean import PLATFORM
 from components.platforms.digitalocean.settings import DigitalOceanSettings, DropletSettings
 from components.platforms.pending import checked_address, in_one_place, kept_as, tell_pending
 
@@ -104,7 +105,7 @@ class DigitalOcean:
 class Droplet:
     """One machine on DigitalOcean."""
 
-    ignition_platform = "digitalocean"
+    ignition_platform = PLATFORM.ignition.name
     login_user = "core"  # coreos-metadata-sshkeys@core.service; a droplet of a custom image always has keys
 
     def __init__(self, shared: DigitalOcean, machine: DropletSettings) -> None:

@@ -12,14 +12,11 @@ from components.config.values import (
     checked,
     checked_list,
     cidr_problem,
-    do_region_problem,
-    do_size_problem,
-    do_ssh_key_problem,
-    do_tag_problem,
-    do_vpc_problem,
     open_ports,
     version_problem,
 )
+from components.platforms.digitalocean.values import size_problem, ssh_key_problem, tag_problem, vpc_problem
+from components.stores.values import do_region_problem
 
 IMAGE_URL = (
     "https://{channel}.release.flatcar-linux.net/amd64-usr/{version}/flatcar_production_digitalocean_image.bin.bz2"
@@ -65,7 +62,7 @@ def digitalocean_settings(section: Section, public_key: str) -> DigitalOceanSett
 
     Without `ssh_keys`, `public_key` is registered.
     """
-    keys = checked_list(section, "ssh_keys", do_ssh_key_problem) or ((public_key,) if public_key else ())
+    keys = checked_list(section, "ssh_keys", ssh_key_problem) or ((public_key,) if public_key else ())
     if not keys:
         section.problem("ssh_keys", "is missing: a custom image needs an SSH key, or set flatcar:ssh public_key")
     ssh_from = checked_list(section, "ssh_from", cidr_problem)
@@ -73,13 +70,13 @@ def digitalocean_settings(section: Section, public_key: str) -> DigitalOceanSett
         section.problem("ssh_from", "is missing: the networks that may log in, such as [203.0.113.7/32]")
     settings = DigitalOceanSettings(
         region=checked(section, "region", "", do_region_problem, required=True),
-        size=checked(section, "size", "s-1vcpu-1gb", do_size_problem),
+        size=checked(section, "size", "s-1vcpu-1gb", size_problem),
         image=_image(section.section("image")),
         ssh_keys=keys,
         ssh_from=ssh_from,
         open_ports=open_ports(section, "open_ports"),
-        tags=checked_list(section, "tags", do_tag_problem),
-        vpc=checked(section, "vpc", "", do_vpc_problem),
+        tags=checked_list(section, "tags", tag_problem),
+        vpc=checked(section, "vpc", "", vpc_problem),
     )
     section.finish()
     return settings
@@ -91,10 +88,10 @@ def droplet_settings(section: Section) -> DropletSettings:
     if adopt and not adopt.isdecimal():
         section.problem("import", f"{adopt!r} is not a droplet's id, which is a number")
     settings = DropletSettings(
-        size=checked(section, "size", "", do_size_problem),
+        size=checked(section, "size", "", size_problem),
         reserved_ip=section.flag("reserved_ip", False),
         volume=section.integer("volume", 0, maximum=16384),
-        tags=checked_list(section, "tags", do_tag_problem),
+        tags=checked_list(section, "tags", tag_problem),
         adopt=adopt,
     )
     section.finish()

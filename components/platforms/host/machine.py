@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.platforms import PlatformMachine
+from components.platforms.host import PLATFORM
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class ExistingHost:
     @property
     def ignition_platform(self) -> str:
         """Ignition's name of the platform."""
-        return "metal"
+        return PLATFORM.ignition.name
 
     @property
     def login_user(self) -> None:

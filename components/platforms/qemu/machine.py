@@ -17,16 +17,11 @@ from pulumi_command import local
 
 from components.commands.qemu import machine as qemu
 from components.commands.qemu.state import CONSOLE, MachineError, read_record
-from components.config.local_files import machines_dir
 from components.launcher import command
 from components.platforms import PlatformMachine
+from components.platforms.qemu import PLATFORM
 
 _NAME = re.compile(r"(?!(objects|known_hosts|login_key)$)[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def objects_dir() -> Path:
-    """Return the folder for the objects of this stack's machines, beside their state."""
-    return machines_dir() / "objects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +48,7 @@ class Qemu:
     @property
     def ignition_platform(self) -> str:
         """Ignition's name of the platform."""
-        return "qemu"
+        return PLATFORM.ignition.name
 
     @property
     def login_user(self) -> None:

@@ -10,9 +10,11 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from components.config.section import Section
-from components.config.values import is_arm
 from components.payload.machine_config import pointer
 from components.payload.sensitive import sensitive_parts
+from components.platforms.aws.settings import AwsSettings, InstanceSettings
+from components.platforms.aws.values import is_arm
+from components.platforms.digitalocean.settings import DigitalOceanSettings
 from components.settings.stack import Settings, read_settings
 
 REPOSITORY = Path(__file__).parents[3]
@@ -41,18 +43,19 @@ def test_the_stacks_of_this_repository_are_accepted(name: str) -> None:
 
 def test_what_the_stacks_say_arrives() -> None:
     dev, _ = read(stack("dev"))
-    assert dev is not None and dev.digitalocean is not None and dev.aws is None
-    assert dev.digitalocean.image.name == "flatcar-stable-4459.2.1"
-    assert dev.digitalocean.image.url.startswith("https://stable.release.flatcar-linux.net/amd64-usr/4459.2.1/")
-    assert dev.digitalocean.ssh_keys == (KEY,)
+    assert dev is not None and isinstance(dev.shared, DigitalOceanSettings)
+    assert dev.shared.image.name == "flatcar-stable-4459.2.1"
+    assert dev.shared.image.url.startswith("https://stable.release.flatcar-linux.net/amd64-usr/4459.2.1/")
+    assert dev.shared.ssh_keys == (KEY,)
     assert (dev.store.kind, dev.store.public) == ("spaces", True)
     production, _ = read(stack("production"))
-    assert production is not None and production.aws is not None
-    assert production.aws.ami.name == "Flatcar-stable-4459.2.1-hvm"
+    assert production is not None and isinstance(production.shared, AwsSettings)
+    assert production.shared.ami.name == "Flatcar-stable-4459.2.1-hvm"
     assert (production.store.kind, production.store.public, production.store.protect) == ("s3", False, True)
     by_name = {machine.name: machine for machine in production.machines}
-    assert by_name["worker-1"].ec2.volume == 20
-    assert by_name["web-2"].ec2.termination_protection and by_name["web-2"].protect
+    worker, web = by_name["worker-1"].on_platform, by_name["web-2"].on_platform
+    assert isinstance(worker, InstanceSettings) and worker.volume == 20
+    assert isinstance(web, InstanceSettings) and web.termination_protection and by_name["web-2"].protect
 
 
 @pytest.mark.parametrize(
@@ -210,8 +213,8 @@ def test_registered_keys_and_port_ranges_are_accepted() -> None:
         stack("dev"), "digitalocean.ssh_keys", ["512190", "3b:16:bf:e4:8b:00:8b:b8:59:8c:a9:d3:f0:19:45:fa"]
     )
     settings, problems = read(changed(config, "digitalocean.open_ports", ["60000-61000/udp"]))
-    assert settings is not None and settings.digitalocean is not None, problems
-    assert settings.digitalocean.open_ports[0].range == "60000-61000"
+    assert settings is not None and isinstance(settings.shared, DigitalOceanSettings), problems
+    assert settings.shared.open_ports[0].range == "60000-61000"
 
 
 def test_a_droplet_without_any_key_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from cl.transpiler.lint import OneDevice, Rule
 from components.payload import rules
 from components.payload.machine_config import MachineConfig
+from components.platforms import IgnitionPlatform
 from components.settings.keep import kept_paths
 from components.settings.lifecycle import Lifecycle
 from tests.support.machine_configs import made_config
@@ -132,11 +133,16 @@ def test_a_warning_is_shown_once_and_without_secrets(
 def test_an_object_has_a_longest_length(run: Any, warnings: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = HEAD + LOGIN + OFF
     size = len(run(config).text.encode())
-    monkeypatch.setattr(rules, "LIMITS", {"qemu": (size, "TFTP")})
+
+    def limited(limit: int, limit_of: str) -> None:
+        platform = IgnitionPlatform(name="qemu", limit=limit, limit_of=limit_of)
+        monkeypatch.setattr(rules, "ignition_platform", lambda name: platform)
+
+    limited(size, "TFTP")
     run(config)
     with pytest.raises(pulumi.RunError, match=f"has {size + 2} bytes, TFTP takes {size}"):
         run(config.replace("AAAA", "AAAAAA"))
-    monkeypatch.setattr(rules, "LIMIT", (size - 1, "the engine"))
+    limited(size - 1, "the engine")
     with pytest.raises(pulumi.RunError, match=f"the engine takes {size - 1}"):
         run(config, platform="aws")
     assert warnings == []

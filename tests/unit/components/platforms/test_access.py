@@ -8,9 +8,11 @@ import pulumi
 import pytest
 from pulumi.runtime import config as runtime_config
 
-from components.platforms.access import SPACES_KEY, TOKEN, check_spaces_key, check_token, said, tell_example
+from components.platforms.access import said, tell_example
+from components.platforms.digitalocean import TOKEN, check_token
+from components.stores.registry import SPACES_KEY, check_spaces_key
 
-NAMES = [name for _, names in (TOKEN, *SPACES_KEY) for name in names]
+NAMES = [name for credential in (TOKEN, *SPACES_KEY) for name in credential.variables]
 
 
 @pytest.fixture(autouse=True)
@@ -36,15 +38,14 @@ def test_half_a_spaces_key_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sesame" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", TOKEN[1])
+@pytest.mark.parametrize("name", TOKEN.variables)
 def test_the_environment_opens(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "secret")
     check_token()
 
 
 def test_the_config_of_the_stack_opens() -> None:
-    keys = (TOKEN[0], *(setting for setting, _ in SPACES_KEY))
-    runtime_config.set_all_config(dict.fromkeys(keys, "secret"))
+    runtime_config.set_all_config({credential.key: "secret" for credential in (TOKEN, *SPACES_KEY)})
     check_token()
     check_spaces_key()
 

@@ -98,7 +98,11 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
         ({"pull": {}}, {"rollout": {"pause": 5}}, "flatcar:rollout: lets nothing wait: every machine pulls"),
         ({"group": "a"}, {}, "flatcar:machines.web.group: is in no order: name the groups in flatcar:rollout.groups"),
         ({"qemu": {"cpus": 1}}, EC2, "web.qemu: is for machines on another platform than 'aws'"),
-        ({}, {"image": "/an/image", **EC2}, "flatcar:image: is for machines in QEMU"),
+        (
+            {},
+            {"image": "/an/image", **EC2},
+            "flatcar:image: is for another platform than 'aws', which flatcar:platform names",
+        ),
         ({}, {"ssh": {"public_key": KEY, "port": 2222}}, "flatcar:ssh.port: would be asked for every machine"),
         (
             {"host": {**RACK, "port": 2200}},

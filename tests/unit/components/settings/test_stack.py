@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from cl.transpiler.lint import OneDevice, Rule
+from components.platforms.host.settings import HostSettings
+from components.platforms.qemu.settings import QemuSettings
 from components.settings.lifecycle import Lifecycle
 from components.settings.stack import Settings, read_settings
 
@@ -38,7 +40,7 @@ def test_the_defaults(root: Path) -> None:
     assert settings is not None
     (web,) = settings.machines
     assert (web.name, web.lifecycle, web.keep, web.generation) == ("web", Lifecycle.RESET, None, 0)
-    assert (settings.platform, settings.strict, settings.ssh.user) == ("qemu", True, "core")
+    assert (settings.platform.name, settings.strict, settings.ssh.user) == ("qemu", True, "core")
 
 
 def test_everything_given(root: Path) -> None:
@@ -53,7 +55,8 @@ def test_everything_given(root: Path) -> None:
     assert settings is not None
     (web,) = settings.machines
     assert web.variables == {"size": "3", "name": "x"}
-    assert (web.generation, web.timeout, web.allow_degraded, web.qemu.memory_mib) == (2, 90, True, 2048)
+    assert (web.generation, web.timeout, web.allow_degraded) == (2, 90, True)
+    assert web.on_platform == QemuSettings(memory_mib=2048, cpus=1, disk_gib=9)
     assert (web.os_update, web.take_over) == ("refuse", True)
     assert web.health[0].seconds == 5
     assert web.allow == (OneDevice(Rule.WIPE, "/dev/vdb"), Rule.KEPT)
@@ -216,7 +219,8 @@ def test_an_existing_host(root: Path) -> None:
     settings, problems = read(root, {"web": web}, platform="host")
     assert problems == []
     assert settings is not None
-    host = settings.machines[0].host
+    host = settings.machines[0].on_platform
+    assert isinstance(host, HostSettings)
     assert (host.address, host.port, host.mode, settings.store.kind) == ("192.0.2.17", 2222, "oem", "folder")
 
 

@@ -20,7 +20,6 @@ REPOSITORY = Path(__file__).parents[4]
 IMPORTS = """
 import sys
 from components.settings import stack as settings
-from components.placement import placement
 assert not {"pulumi_aws", "pulumi_digitalocean"} & set(sys.modules), "settings"
 for module in sys.argv[1].split(","):
     __import__(module)
