@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 
 _ALNUM = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_SEGMENT = frozenset((_ALNUM + "$&+-.:=@_~").encode())
 _PATH = frozenset((_ALNUM + "$&+,-./:;=@_~").encode())
 _FRAGMENT = frozenset((_ALNUM + "!$&()*+,-./:;=?@_~").encode())
 _USER = frozenset((_ALNUM + "$&+,-.;=_~").encode())
@@ -83,6 +84,11 @@ def query_values(query: str, name: str) -> list[str]:
         if _unescape(key.replace("+", " ")) == name.encode():
             values.append(_unescape(value.replace("+", " ")).decode("utf-8", "surrogateescape"))
     return values
+
+
+def escape_path_segment(text: str) -> str:
+    """Go's url.PathEscape."""
+    return _escape(_bytes(text), _SEGMENT)
 
 
 def _bytes(text: str) -> bytes:

@@ -27,7 +27,8 @@ def test_rewritten_as_butane_it_makes_the_same_machine(path: Path) -> None:
     case = read_case(path)
     direct = transpile(case.config, dialect="clc", platform=case.platform, files_dir=case.files_dir, spec="3")
     butane = to_butane(case.config, platform=case.platform, files_dir=case.files_dir)
-    assert (butane.text is None) == (direct.json is None)
+    only_flatcar = direct.json is not None and '"oem:' in direct.json.lower()
+    assert (butane.text is None) == (direct.json is None or only_flatcar)
     if butane.text is not None and direct.json is not None:
         again = transpile(butane.text, dialect="butane")
         assert again.json is not None, again.report.render()

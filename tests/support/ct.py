@@ -8,6 +8,7 @@ import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cl.transpiler import Transpiled
 
@@ -53,13 +54,12 @@ def entries_of(report: str) -> Counter[Entry]:
     )
 
 
-def run_converter(converter: Path, config: str, folder: Path) -> object | None:
+def run_converter(converter: Path, config: str, folder: Path) -> Any:
     """An Ignition 2.x config through the real ign-converter: the parsed 3.1 config, None when it refuses."""
     source = folder / "config.ign"
     source.write_text(config)
     done = subprocess.run([str(converter), "-input", str(source)], capture_output=True, text=True, check=False)
-    parsed: object = json.loads(done.stdout) if done.returncode == 0 else None
-    return parsed
+    return json.loads(done.stdout) if done.returncode == 0 else None
 
 
 def disagreement(theirs: Run, ours: Transpiled) -> str | None:

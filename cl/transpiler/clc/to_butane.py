@@ -25,7 +25,7 @@ from cl.transpiler import clc
 from cl.transpiler.clc.comments import Comment, read_comments
 from cl.transpiler.clc.source_map import Generated
 from cl.transpiler.dialect import Source
-from cl.transpiler.ignition import convert, v3
+from cl.transpiler.ignition import convert, v2, v3
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
 from cl.transpiler.report import Findings, Path, Report
 from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose, resolve
@@ -79,12 +79,12 @@ def _rewrite(
         return None
     config, generated = found
     refused = Findings()
-    converted = convert.convert(config, refused)
+    converted = convert.convert(config, refused, oem=False)
     clc.map_findings(refused, root, generated, findings)
     if converted is None:
         return None
     tree = CommentedMap(_HEAD | _tree(converted))
-    comments = _placed(read_comments(source, root), tree, generated)
+    comments = _placed(read_comments(source, root), tree, generated, config)
     for section, path in _origins(tree, generated):
         comments.setdefault(path, []).insert(0, f"# made from {section or 'the platform'}")
     return _written(tree, comments)
@@ -149,11 +149,11 @@ def _inline(resource: v3.Resource) -> str | None:
 # --- comments ------------------------------------------------------------------------------------------------
 
 
-def _placed(found: list[Comment], tree: CommentedMap, generated: Generated) -> Comments:
+def _placed(found: list[Comment], tree: CommentedMap, generated: Generated, config: v2.Config) -> Comments:
     """The comments by the path in `tree` that they stand before; without one, behind everything."""
     comments: Comments = {}
     for comment in found:
-        path = _existing(_butane_path(comment.path, generated), tree) if comment.path is not None else None
+        path = _existing(_butane_path(comment.path, generated, config), tree) if comment.path is not None else None
         comments.setdefault(path or (), []).append(comment.text)
     return comments
 
@@ -161,15 +161,18 @@ def _placed(found: list[Comment], tree: CommentedMap, generated: Generated) -> C
 _RENAMED = {"append": "merge", "enable": "enabled", "size": "size_mib", "start": "start_mib", "url": "source"}
 
 
-def _butane_path(path: Path, generated: Generated) -> Path:
-    """Where a path of the CLC went."""
+def _butane_path(path: Path, generated: Generated, config: v2.Config) -> Path:
+    """Where a path of the CLC, which has become `config`, went."""
     section = path[0] if path else ""
     if section in generated.units:
         return ("systemd", "units", generated.units.index(str(section)))
     if section in ("update", "locksmith"):
         return ("storage", "files", generated.update_file_at)
     if path[:2] == ("systemd", "units") and len(path) > 2 and isinstance(path[2], int):
-        return (*path[:2], path[2] + len(generated.units), *map(_renamed, path[3:]))
+        path = (*path[:2], path[2] + len(generated.units), *path[3:])
+    path = convert.path_in_v3(path, config)
+    if path[:2] == ("systemd", "units"):
+        return tuple(map(_renamed, path))
     if path[:2] == ("storage", "files") and path[3:4] == ("contents",):
         below = tuple(_renamed(name) for name in path[4:] if name != "remote")
         return (*path[:4], *("inline" if name == "local" else name for name in below))

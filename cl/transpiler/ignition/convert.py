@@ -1,83 +1,92 @@
 """Spec 2 to spec 3.1.0, the way Flatcar does it while it boots, and what it refuses to convert.
 
-Flatcar's Ignition knows spec 3 alone and turns 2.x configs into 3.1.0 with ign-converter; a config that it
-refuses never becomes a machine, so the same is refused here, where it can be said what to do.
-Source: coreos/ign-converter (2023-04-17), translate/v24tov31 and util.
+Flatcar's Ignition knows spec 3 alone and turns 2.x configs into 3.1.0 by itself; a config that it refuses never
+becomes a machine, so the same is refused here, where it can be said what to do.
+Source: flatcar/scripts (August 2026), sys-apps/ignition/files: the patches "config: add ignition translation",
+"translation: support OEM and oem", "/usr/share/oem -> /oem" and "Partially revert: drop OEM URI support".
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cl.transpiler.ignition import v2, v3, v3_checks, v3_config
+from cl.transpiler.gourl import UrlError, escape_path_segment, parse_url
+from cl.transpiler.ignition import v2, v3, v3_checks, v3_config, values
 from cl.transpiler.ignition.names import json_key
 from cl.transpiler.report import Findings, Path
 
 SPEC = 1
 """The minor version of what comes out: 3.1.0."""
+_PERMISSIONS = 0o777
 
 
-def convert(config: v2.Config, findings: Findings) -> v3.Config | None:
+def convert(config: v2.Config, findings: Findings, *, oem: bool = True) -> v3.Config | None:
     """`config` as spec 3.1.0, or None when it can't be said there.
 
     `findings` is empty at first; its paths are of spec 2, in JSON keys. What is lost or treated differently is a
-    warning. `config` has passed `v2_rules`.
+    warning. `config` has passed `v2_rules`. `oem`: sources on the OEM partition may stay, which Flatcar's Ignition
+    alone reads.
     """
     _refuse(config, findings)
     _warn(config, findings)
     if findings.is_fatal:
         return None
     converted = _config(config)
-    return converted if _passes(converted, findings) else None
+    return converted if _passes(config, converted, findings, oem) else None
 
 
-def _passes(converted: v3.Config, findings: Findings) -> bool:
+def _passes(config: v2.Config, converted: v3.Config, findings: Findings, oem: bool) -> bool:
     """True when Ignition accepts the spec 3 config; its warnings are left out: spec 2 has the same ones."""
     checked = Findings()
     v3_checks.validate(converted, SPEC, checked)
     v3_config.find_duplicates(converted, SPEC, checked)
     for entry, path in checked.entries():
-        if entry.severity == "error":
+        if entry.severity == "error" and not (oem and _is_oem(converted, path)):
             message = f"{entry.message} (in spec {v3.version_text(SPEC)}, which this is converted to)"
-            findings.error(path_in_v2(path), message, hint=entry.hint)
-    return not checked.is_fatal
+            findings.error(_path_in_v2(path, config), message, hint=entry.hint)
+    return not findings.is_fatal
+
+
+def _is_oem(config: v3.Config, path: Path) -> bool:
+    """Whether a finding is about a source on the OEM partition, which Flatcar's Ignition reads in spec 3 too."""
+    value: Any = config
+    for element in path:
+        value = value[element] if isinstance(element, int) else getattr(value, str(element))
+    source = value.source if isinstance(value, v3.Resource) else value
+    try:
+        return isinstance(source, str) and path[-1:] != ("path",) and parse_url(source).scheme == "oem"
+    except UrlError:
+        return False
 
 
 # --- what is refused -----------------------------------------------------------------------------------------
 
 
 def _refuse(config: v2.Config, findings: Findings) -> None:
-    if config.networkd.units:
-        hint = "write it as a file below /etc/systemd/network"
-        findings.error(("networkd", "units"), "spec 3 has no networkd section, and Flatcar refuses it", hint=hint)
     storage = config.storage
     for index, filesystem in enumerate(storage.filesystems):
-        if filesystem.name != "root":
-            message = f"spec 3 has to know where filesystem {filesystem.name!r} is mounted, and spec 2 can't say it"
-            hint = "write the config in Butane, with path below filesystems"
-            findings.error(("storage", "filesystems", index), message, hint=hint)
+        path: Path = ("storage", "filesystems", index)
+        if filesystem.mount is None:
+            message = "a filesystem that is given by its path alone crashes Flatcar's Ignition"
+            findings.error(path, message, hint="leave it out and write the whole path, or give it a mount")
+        elif filesystem.mount.create is not None and not filesystem.mount.create.force:
+            message = "create without force can't be said in spec 3"
+            hint = "force: true erases what is there; without create a filesystem that fits is used as it is"
+            findings.error((*path, "mount", "create"), message, hint=hint)
     for at, disk in enumerate(storage.disks):
         for index, partition in enumerate(disk.partitions):
             if partition.size is not None or partition.start is not None:
-                path: Path = ("storage", "disks", at, "partitions", index)
+                path = ("storage", "disks", at, "partitions", index)
                 findings.error(path, "spec 3 has no sectors", hint="the keys are sizeMiB and startMiB")
-    ignition = config.ignition
-    several: tuple[tuple[Path, Sequence[v2.Reference]], ...] = (
-        (("ignition", "config", "append"), ignition.config.append),
-        (("ignition", "security", "tls", "certificateAuthorities"), ignition.security.tls.certificate_authorities),
-    )
-    for where, references in several:
-        for index in range(1, len(references)):
-            # A bug of ign-converter: it keeps a pointer to its loop's variable.
-            message = "Flatcar's conversion to spec 3 takes the last of several sources for all, then refuses them"
-            findings.error((*where, index), message, hint="one source only, or write the config in Butane")
     _refuse_nodes(storage, findings)
-    _refuse_twice([unit.name for unit in config.systemd.units], "unit", ("systemd", "units"), findings)
     for index, unit in enumerate(config.systemd.units):
-        path = ("systemd", "units", index, "dropins")
-        _refuse_twice([dropin.name for dropin in unit.dropins], "drop-in", path, findings)
+        names = [dropin.name for dropin in unit.dropins]
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                message = f"drop-in {name!r} is there twice, and in spec 3 only once"
+                findings.error(("systemd", "units", index, "dropins", at), message, hint="join the two entries")
 
 
 def _nodes(storage: v2.Storage) -> tuple[tuple[str, Sequence[v2.Node]], ...]:
@@ -85,31 +94,53 @@ def _nodes(storage: v2.Storage) -> tuple[tuple[str, Sequence[v2.Node]], ...]:
 
 
 def _refuse_nodes(storage: v2.Storage, findings: Findings) -> None:
-    links = [_full_path(link) for link in storage.links]
+    points = _mount_points(storage.filesystems)
+    links = {_full_path(link, points) for link in storage.links}
     seen: dict[str, str] = {}
     for name, nodes in _nodes(storage):
         for index, node in enumerate(nodes):
-            full, path = _full_path(node), ("storage", name, index)
+            full, path = _full_path(node, points), ("storage", name, index)
             if full in seen:
                 message = f"{full} is among {seen[full]} already, and in spec 3 a path is written once"
                 findings.error(path, message, hint="join the two entries, or give one of them another path")
             seen.setdefault(full, name)
-            through = next((link for link in links if full != link and full.startswith(link)), None)
+            through = next((parent for parent in _parents(full) if parent in links), None)
             if through is not None:
-                message = f"{full} begins with the link {through} of this config, which spec 3 doesn't allow"
+                message = f"{full} leads through the link {through} of this config, which spec 3 doesn't allow"
                 findings.error(path, message, hint="write the path that the link leads to")
 
 
-def _full_path(node: v2.Node) -> str:
-    """The path that ign-converter sees: filesystems are mounted nowhere but at /."""
-    return posixpath.normpath("/" + node.path.lstrip("/"))
+def _parents(path: str) -> Iterator[str]:
+    """The directories that a clean absolute path leads through, the last one first."""
+    while path != "/":
+        path = posixpath.dirname(path)
+        yield path
 
 
-def _refuse_twice(names: Sequence[str], what: str, path: Path, findings: Findings) -> None:
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            message = f"{what} {name!r} is there twice, and in spec 3 only once"
-            findings.error((*path, index), message, hint="join the two entries")
+# --- where file systems are ----------------------------------------------------------------------------------
+
+
+def _mount_points(filesystems: Iterable[v2.Filesystem]) -> Mapping[str, str]:
+    """Where Ignition mounts each filesystem, by its name: spec 2 doesn't say it, so Flatcar makes places up.
+
+    It counts on within one process; the numbers here are those of a process that has converted nothing else.
+    """
+    points = {"root": "/"}
+    nameless = made = 0
+    for filesystem in filesystems:
+        name = filesystem.name
+        if not name:
+            nameless += 1
+            name = f"ignition{nameless}"  # which the filesystem itself doesn't get: it has no path in spec 3
+        if name not in points:
+            made += 1
+            points[name] = "/oem" if name == "oem" else f"/tmp/{name}-ign{made}"  # noqa: S108 - on the machine
+    return points
+
+
+def _full_path(node: v2.Node, points: Mapping[str, str]) -> str:
+    """Where a node ends up below the new root; on a filesystem that the config doesn't name, on the root itself."""
+    return values.clean(f"/{points.get(node.filesystem, '')}/{node.path}")
 
 
 # --- what is lost --------------------------------------------------------------------------------------------
@@ -122,14 +153,19 @@ def _warn(config: v2.Config, findings: Findings) -> None:
             if node.filesystem != "root":
                 message = f"filesystem {node.filesystem!r} is not known: {node.path} ends up on the root filesystem"
                 findings.warning(("storage", name, index, "filesystem"), message, hint="Flatcar may refuse it")
+    with_mode: tuple[tuple[str, Sequence[v2.File | v2.Directory]], ...] = (
+        ("files", storage.files),
+        ("directories", storage.directories),
+    )
+    for name, entries in with_mode:
+        for index, entry in enumerate(entries):
+            if entry.mode is not None and entry.mode & ~_PERMISSIONS:
+                message = f"of the mode {entry.mode:#o} Flatcar takes {_mode(entry.mode):#o}, without its special bits"
+                findings.warning(("storage", name, index, "mode"), message, hint="an octal number begins with 0: 0644")
     for index, filesystem in enumerate(storage.filesystems):
-        if filesystem.name == "root" and filesystem.mount is not None:
+        if filesystem.name == "root":
             message = "the filesystem named root is left as it is: spec 3 takes it for the one that is there"
             findings.warning(("storage", "filesystems", index), message, hint="write the config in Butane")
-    for index, user in enumerate(config.passwd.users):
-        if user.create is not None:
-            path: Path = ("passwd", "users", index, "create")
-            findings.warning(path, "create is dropped in spec 3", hint="put its fields beside name")
 
 
 # --- the conversion ------------------------------------------------------------------------------------------
@@ -137,7 +173,7 @@ def _warn(config: v2.Config, findings: Findings) -> None:
 
 def _config(config: v2.Config) -> v3.Config:
     ignition, storage = config.ignition, config.storage
-    replace, proxy = ignition.config.replace, ignition.proxy
+    replace, proxy, points = ignition.config.replace, ignition.proxy, _mount_points(storage.filesystems)
     authorities = ignition.security.tls.certificate_authorities
     return v3.Config(
         ignition=v3.Ignition(
@@ -157,13 +193,17 @@ def _config(config: v2.Config) -> v3.Config:
         ),
         passwd=v3.Passwd(groups=tuple(map(_group, config.passwd.groups)), users=tuple(map(_user, config.passwd.users))),
         storage=v3.Storage(
-            directories=tuple(map(_directory, storage.directories)),
+            directories=tuple(_directory(directory, points) for directory in storage.directories),
             disks=tuple(map(_disk, storage.disks)),
-            files=tuple(map(_file, storage.files)),
-            links=tuple(map(_link, storage.links)),
+            files=(
+                *(_file(file, points) for file in storage.files),
+                *(file for _, file in _networkd_files(config.networkd.units)),
+            ),
+            filesystems=tuple(_filesystem(storage.filesystems[at], points) for at in _filesystems_kept(storage)),
+            links=tuple(_link(link, points) for link in storage.links),
             raid=tuple(map(_raid, storage.raid)),
         ),
-        systemd=v3.Systemd(units=tuple(map(_unit, config.systemd.units))),
+        systemd=v3.Systemd(units=_units(config.systemd.units)),
     )
 
 
@@ -186,48 +226,49 @@ def _group(group: v2.Group) -> v3.PasswdGroup:
 
 
 def _user(user: v2.User) -> v3.PasswdUser:
+    """What `create` says is said of the user itself; beside it nothing else may be (`v2_rules`)."""
+    said: v2.User | v2.UserCreate = user if user.create is None else user.create
     return v3.PasswdUser(
-        gecos=user.gecos or None,
-        groups=user.groups,
-        home_dir=user.home_dir or None,
+        gecos=said.gecos or None,
+        groups=said.groups,
+        home_dir=said.home_dir or None,
         name=user.name,
-        no_create_home=user.no_create_home or None,
-        no_log_init=user.no_log_init or None,
-        no_user_group=user.no_user_group or None,
+        no_create_home=said.no_create_home or None,
+        no_log_init=said.no_log_init or None,
+        no_user_group=said.no_user_group or None,
         password_hash=user.password_hash,
-        primary_group=user.primary_group or None,
+        primary_group=said.primary_group or None,
         ssh_authorized_keys=user.ssh_authorized_keys,
-        shell=user.shell or None,
-        system=user.system or None,
-        uid=user.uid,
+        shell=said.shell or None,
+        system=said.system or None,
+        uid=said.uid,
     )
 
 
-def _joined(node: v2.Node) -> str:
-    """Go's path.Join of the filesystem's mount point, / for root and nothing for others, and the path."""
-    path = node.path if node.filesystem != "root" else f"/{node.path}"
-    return posixpath.normpath(path).replace("//", "/") if path else ""
-
-
-def _node(node: v2.Node) -> dict[str, Any]:
+def _node(node: v2.Node, points: Mapping[str, str]) -> dict[str, Any]:
     """What files, directories and links share: owners and path."""
     user, group = node.user or v2.Owner(), node.group or v2.Owner()
     return {
         "group": v3.NodeGroup(id=group.id, name=group.name or None),
-        "path": _joined(node),
+        "path": _full_path(node, points),
         "user": v3.NodeUser(id=user.id, name=user.name or None),
     }
 
 
-def _directory(directory: v2.Directory) -> v3.Directory:
-    return v3.Directory(**_node(directory), overwrite=directory.overwrite, mode=directory.mode)
+def _mode(mode: int | None) -> int | None:
+    """Special bits have no effect before 3.6: Ignition itself leaves them out when it reads 3.1."""
+    return None if mode is None else mode & _PERMISSIONS
 
 
-def _link(link: v2.Link) -> v3.Link:
-    return v3.Link(**_node(link), overwrite=link.overwrite, hard=link.hard or None, target=link.target)
+def _directory(directory: v2.Directory, points: Mapping[str, str]) -> v3.Directory:
+    return v3.Directory(**_node(directory, points), overwrite=directory.overwrite, mode=_mode(directory.mode))
 
 
-def _file(file: v2.File) -> v3.File:
+def _link(link: v2.Link, points: Mapping[str, str]) -> v3.Link:
+    return v3.Link(**_node(link, points), overwrite=link.overwrite, hard=link.hard or None, target=link.target)
+
+
+def _file(file: v2.File, points: Mapping[str, str]) -> v3.File:
     """Spec 2 overwrites what is there unless it is told not to; spec 3 is told to, except to append."""
     contents = v3.Resource(
         compression=file.contents.compression or None,
@@ -237,11 +278,30 @@ def _file(file: v2.File) -> v3.File:
     )
     overwrite = True if file.overwrite is None else file.overwrite
     return v3.File(
-        **_node(file),
+        **_node(file, points),
         overwrite=False if file.append else overwrite,
         append=(contents,) if file.append else (),
         contents=v3.Resource() if file.append else contents,
-        mode=file.mode,
+        mode=_mode(file.mode),
+    )
+
+
+def _networkd_files(units: Sequence[v2.NetworkdUnit]) -> Iterator[tuple[Path, v3.File]]:
+    """(path in the spec 2 config, file) of what systemd-networkd reads: units with contents, and all drop-ins."""
+    for index, unit in enumerate(units):
+        path: Path = ("networkd", "units", index)
+        if unit.contents:
+            yield path, _network_file(unit.name, unit.contents)
+        for at, dropin in enumerate(unit.dropins):
+            yield (*path, "dropins", at), _network_file(f"{unit.name}.d/{dropin.name}", dropin.contents)
+
+
+def _network_file(name: str, text: str) -> v3.File:
+    return v3.File(
+        path=values.clean(f"/etc/systemd/network/{name}"),
+        overwrite=True,
+        contents=v3.Resource(source=f"data:,{escape_path_segment(text)}"),
+        mode=0o644,
     )
 
 
@@ -269,6 +329,38 @@ def _raid(raid: v2.Raid) -> v3.Raid:
     )
 
 
+def _filesystems_kept(storage: v2.Storage) -> list[int]:
+    """The indexes of the filesystems that spec 3 is told of: the one named root is taken for the one that is there."""
+    return [index for index, filesystem in enumerate(storage.filesystems) if filesystem.name != "root"]
+
+
+def _filesystem(filesystem: v2.Filesystem, points: Mapping[str, str]) -> v3.Filesystem:
+    mount = filesystem.mount or v2.Mount()
+    create = mount.create or v2.Create()
+    wipe = mount.wipe_filesystem or create.force
+    is_oem = filesystem.name.lower() == "oem"  # which is btrfs today, and wasn't when configs of spec 2 were written
+    return v3.Filesystem(
+        device=mount.device,
+        format="btrfs" if is_oem and not wipe else mount.format or None,
+        label=mount.label,
+        options=(*mount.options, *create.options),
+        path=points.get(filesystem.name),
+        uuid=mount.uuid,
+        wipe_filesystem=wipe or None,
+    )
+
+
+def _units(units: Sequence[v2.Unit]) -> tuple[v3.Unit, ...]:
+    """Units of one name are one: what a later one says counts, and drop-ins add up."""
+    merged: dict[str, v3.Unit] = {}
+    for unit in map(_unit, units):
+        if (before := merged.get(unit.name)) is not None:
+            parent, child = (v3.Config(systemd=v3.Systemd(units=(one,))) for one in (before, unit))
+            (unit,) = v3_config.merge(parent, child, SPEC).systemd.units
+        merged[unit.name] = unit
+    return tuple(merged.values())
+
+
 def _unit(unit: v2.Unit) -> v3.Unit:
     """`enabled` wins over the older `enable`; neither means that presets decide."""
     return v3.Unit(
@@ -283,8 +375,16 @@ def _unit(unit: v2.Unit) -> v3.Unit:
 # --- where it was in spec 2 ----------------------------------------------------------------------------------
 
 
-def path_in_v2(path: Path) -> Path:
+def _path_in_v2(path: Path, config: v2.Config) -> Path:
     """A path in the spec 3 config, in its structs' spelling, as the path of what it was converted from."""
+    section, index = path[:2], path[2] if len(path) > 2 and isinstance(path[2], int) else None
+    if section == ("storage", "filesystems") and index is not None:
+        below = path[3:] if path[3:] == ("path",) else ("mount", *path[3:])
+        path = (*section, _filesystems_kept(config.storage)[index], *below)
+    elif section == ("storage", "files") and index is not None and index >= len(config.storage.files):
+        return list(_networkd_files(config.networkd.units))[index - len(config.storage.files)][0]
+    elif section == ("systemd", "units") and index is not None:
+        path = (*section, _unit_places(config.systemd.units).index(index), *path[3:])
     out: list[str | int] = []
     for element in path:
         name = element if isinstance(element, (str, int)) else element.name
@@ -296,3 +396,22 @@ def path_in_v2(path: Path) -> Path:
             continue
         out.append(json_key(name) if isinstance(name, str) else name)
     return tuple(out)
+
+
+def path_in_v3(path: Path, config: v2.Config) -> Path:
+    """The path of an entry of `config` in the spec 3 config, as far as its section and index go."""
+    section, index = path[:2], path[2] if len(path) > 2 and isinstance(path[2], int) else None
+    if section == ("systemd", "units") and index is not None:
+        return (*section, _unit_places(config.systemd.units)[index], *path[3:])
+    if section == ("storage", "filesystems") and index in (kept := _filesystems_kept(config.storage)):
+        return (*section, kept.index(index), *(name for name in path[3:] if name not in ("mount", "create")))
+    if section == ("networkd", "units") and index is not None:
+        origins = [origin[2] for origin, _ in _networkd_files(config.networkd.units)]
+        return ("storage", "files", len(config.storage.files) + origins.index(index)) if index in origins else ()
+    return path
+
+
+def _unit_places(units: Sequence[v2.Unit]) -> list[int]:
+    """The index that each unit has in spec 3."""
+    names = list(dict.fromkeys(unit.name for unit in units))
+    return [names.index(unit.name) for unit in units]

@@ -343,14 +343,16 @@ def _raid(raid: v3.Raid, path: Path, findings: Findings, spec: int) -> None:
 
 
 def _storage(storage: v3.Storage, path: Path, findings: Findings, spec: int) -> None:
-    links = [link.path + "/" for link in storage.links]
-    for index, directory in enumerate(storage.directories):
-        _below_links(directory.path, links, (*path, "directories", index), findings)
-    for index, file in enumerate(storage.files):
-        _below_links(file.path, links, (*path, "files", index), findings)
+    links: dict[str, list[int]] = {}
     for index, link in enumerate(storage.links):
-        _below_links(link.path, links, (*path, "links", index), findings)
-        _link(link, storage, (*path, "links", index), findings, spec)
+        links.setdefault(link.path, []).append(index)
+    kinds = (("directories", storage.directories), ("files", storage.files), ("links", storage.links))
+    directories = {directory.path for directory in storage.directories}
+    for name, nodes in kinds:
+        for index, node in enumerate(nodes):
+            _below_links(node.path, links, (*path, name, index), findings)
+            if isinstance(node, v3.Link):
+                _link(node, directories, (*path, name, index), findings, spec)
     disks = {disk.device: disk for disk in storage.disks}
     for index, filesystem in enumerate(storage.filesystems):
         disk = disks.get(filesystem.device)
@@ -361,13 +363,16 @@ def _storage(storage: v3.Storage, path: Path, findings: Findings, spec: int) -> 
             findings.warning((*path, "filesystems", index, "device"), message)
 
 
-def _below_links(node: str, links: list[str], path: Path, findings: Findings) -> None:
-    for link in links:
-        if node.startswith(link):
-            findings.error(path, f"the path leads through the link {link[:-1]!r} of this config")
+def _below_links(node: str, links: dict[str, list[int]], path: Path, findings: Findings) -> None:
+    """`links` has the indexes of the links at each path; a finding for each that the node leads through, in order."""
+    if links:
+        parents = (node[:slash] for slash, character in enumerate(node) if character == "/")
+        through = sorted((index, parent) for parent in parents for index in links.get(parent, ()))
+        for _, link in through:
+            findings.error(path, f"the path leads through the link {link!r} of this config")
 
 
-def _link(link: v3.Link, storage: v3.Storage, path: Path, findings: Findings, spec: int) -> None:
+def _link(link: v3.Link, directories: set[str], path: Path, findings: Findings, spec: int) -> None:
     if not link.target and spec > 2:
         findings.error((*path, "target"), "a link needs a target")
         return
@@ -377,9 +382,8 @@ def _link(link: v3.Link, storage: v3.Storage, path: Path, findings: Findings, sp
     if not target.startswith("/"):
         joined = "/".join(filter(None, (link.path, link.target)))
         target = values.clean(joined) if joined else ""
-    for directory in storage.directories:
-        if target == directory.path:
-            findings.error(path, "a hard link can't lead to a directory")
+    if target in directories:
+        findings.error(path, "a hard link can't lead to a directory")
     owners: tuple[tuple[str, v3.NodeUser | v3.NodeGroup], ...] = (("user", link.user), ("group", link.group))
     for name, owner in owners:
         for key, value in (("id", owner.id), ("name", owner.name)):

@@ -201,21 +201,16 @@ def test_findings_about_generated_entries_name_their_section() -> None:
 @pytest.mark.parametrize(
     ("config", "path"),
     [
-        ("networkd: {units: [{name: a.network}]}", "$.networkd.units"),
+        (
+            "networkd: {units: [{name: a.network, dropins: [{name: a.conf}, {name: a.conf}]}]}",
+            "$.networkd.units.0.dropins.1",
+        ),
         ("storage: {filesystems: [{name: data, path: /mnt}]}", "$.storage.filesystems.0"),
         ("storage: {files: [{path: /a, mode: 1}, {path: /b/../a, mode: 1}]}", "$.storage.files.1"),
         ("storage: {files: [{path: /a/b, mode: 1}], links: [{path: /a, target: /c}]}", "$.storage.files.0"),
-        ("systemd: {units: [{name: a.service}, {name: a.service}]}", "$.systemd.units.1"),
         (
             "systemd: {units: [{name: a.service, dropins: [{name: a.conf}, {name: a.conf}]}]}",
             "$.systemd.units.0.dropins.1",
-        ),
-        ("ignition: {config: {append: [{source: http://a}, {source: http://b}]}}", "$.ignition.config.append.1"),
-        ("ignition: {config: {replace: {source: oem:///a}}}", "$.ignition.config.replace.source"),
-        ("ignition: {config: {append: [{source: oem:///a}]}}", "$.ignition.config.append.0.source"),
-        (
-            "storage: {files: [{path: /a, mode: 1, append: yes, contents: {remote: {url: oem:///a}}}]}",
-            "$.storage.files.0.contents.remote.url",
         ),
         ("passwd: {users: [{name: a}, {name: a}]}", "$.passwd.users.1"),
     ],
@@ -232,7 +227,7 @@ def test_what_flatcar_refuses_to_convert_fails_at_its_line(config: str, path: st
     [
         ("storage: {files: [{path: /a, mode: 1, filesystem: x}]}", "$.storage.files.0.filesystem"),
         ("storage: {filesystems: [{name: root, mount: {device: /a, format: xfs}}]}", "$.storage.filesystems.0"),
-        ("passwd: {users: [{name: a, create: {uid: 1}}]}", "$.passwd.users.0.create"),
+        ("storage: {files: [{path: /a, mode: 04755}]}", "$.storage.files.0.mode"),
     ],
 )
 def test_what_is_lost_in_the_conversion_is_a_warning(config: str, path: str) -> None:

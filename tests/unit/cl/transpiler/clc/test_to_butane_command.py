@@ -31,11 +31,11 @@ def test_a_config_is_written_as_butane(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_what_can_not_be_said_in_butane_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "old.yaml"
-    source.write_text("networkd: {units: [{name: a.network}]}\n")
+    source.write_text("storage: {files: [{path: /a, mode: 0644, contents: {remote: {url: 'oem:///a'}}}]}\n")
     assert main(["--to", "butane", str(source)]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "networkd" in captured.err
+    assert "not 'oem'" in captured.err
     source.write_text("storage: {files: [{path: /a}]}\n")
     assert main(["--to", "butane", "--strict", str(source)]) == 1
 

@@ -231,10 +231,7 @@ def test_variables_are_filled_into_texts_and_nulls_are_absent() -> None:
     ("section", "path"),
     [
         ('{"disks": [{"device": "/a", "partitions": [{"start": 2048}]}]}', "$.storage.disks.0.partitions.0"),
-        (
-            '{"files": [{"path": "/a", "filesystem": "root", "mode": 1, "contents": {"source": "oem:///a"}}]}',
-            "$.storage.files.0.contents.source",
-        ),
+        ('{"raid": [{"name": "a", "level": "raid1"}]}', "$.storage.raid.0.devices"),
     ],
 )
 def test_what_spec_3_refuses_stands_at_its_key(section: str, path: str) -> None:
