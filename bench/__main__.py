@@ -17,7 +17,7 @@ from bench.facts import machine_facts
 from bench.measure import BenchError
 from bench.plot import svg
 from bench.table import Row, table
-from toolchain import packages, pulumi_cli, stack
+from toolchain import needs, packages, pulumi_cli, stack
 from toolchain.places import LOCAL_STACK, TOOLCHAIN, exports
 from toolchain.plugins import install
 from toolchain.steps import SetupError, alone
@@ -93,7 +93,7 @@ def _set_up(row: str) -> None:
         if row == "7":
             packages.install(packages.SSH_CLIENT + packages.SSH_SERVER)
         if row == "5":
-            packages.install(packages.SSH_CLIENT + packages.QEMU)
+            packages.install(needs.of("").packages)
             if not (TOOLCHAIN / "image" / "image.json").is_file():
                 stack.ensure_image()
 

@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from toolchain import needs
 from toolchain.places import ROOT
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl bench"
 """Opens nothing: nobody has its other half."""
 
-SDKS = {"pulumi_aws": "aws", "pulumi_digitalocean": "digitalocean"}
+SDKS = {f"pulumi_{plugin}": platform for platform, plugin in needs.plugins().items()}
 
 LOGIN = ["203.0.113.7/32"]
 

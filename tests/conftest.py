@@ -12,7 +12,7 @@ import pytest
 from components.commands.sign import KEY_VARIABLE
 from loopback import sshd as ssh_server
 from loopback.pulumi import Pulumi, plugin_in_use
-from toolchain import places
+from toolchain import needs, places
 
 TESTS = Path(__file__).parent
 PROJECT = "name: test\nruntime: python\n"
@@ -34,7 +34,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which provider plugins the engine's tests ran with: the real ones, or this project's stand-ins."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
     if any(report.nodeid.startswith("tests/engine/") for report in reports):
-        for name in ("command", "digitalocean", "aws"):
+        for name in ("command", *needs.plugins().values()):
             terminalreporter.write_line(plugin_in_use(name))
 
 

@@ -14,7 +14,6 @@ LINT = ("shellcheck",)
 SSH_CLIENT = ("openssh-client",)
 # Installing it starts a server: done where CI=true, not on somebody's laptop; tests skip there without it.
 SSH_SERVER = ("openssh-server",)
-QEMU = (*SSH_CLIENT, "qemu-system-x86", "qemu-utils", "seabios")
 # What builds the stand-in machine image (`toolchain/image`).
 IMAGE = (
     "cpio", "debian-archive-keyring", "dosfstools", "e2fsprogs", "fakeroot", "fdisk", "gcc", "gpg", "grub-common",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from toolchain import packages, pulumi_cli
+from toolchain import needs, packages, pulumi_cli
 from toolchain.places import LOCAL_STACK, ROOT, STATE, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, say
@@ -21,13 +21,13 @@ def set_up(stack: str) -> None:
     """Make sure that everything is there to run `pulumi` on a stack. Raises SetupError."""
     pulumi_cli.ensure()
     install.ensure("command")
-    platform = setting(stack, "platform")
-    if platform in {"digitalocean", "aws"}:
-        install.ensure(platform)
-    if setting(stack, "platform") in {"qemu", ""}:  # the default of Pulumi.yaml
-        packages.install(packages.QEMU)
-        if not setting(stack, "image"):  # a Flatcar image of the user's own needs no building
-            ensure_image()
+    wanted = needs.of(setting(stack, "platform"))
+    if wanted.plugin:
+        install.ensure(wanted.plugin)
+    if wanted.packages:
+        packages.install(wanted.packages)
+    if wanted.image and not setting(stack, "image"):  # a Flatcar image of the user's own needs no building
+        ensure_image()
 
 
 def setting(stack: str, name: str) -> str:

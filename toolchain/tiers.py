@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from toolchain import packages, pulumi_cli, stack
+from toolchain import needs, packages, pulumi_cli, stack
 from toolchain.places import LOCAL_STACK, ROOT, VENV, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, alone, say
@@ -60,13 +60,13 @@ def _prepare_engine() -> None:
     packages.install(packages.SSH_CLIENT + (packages.SSH_SERVER if in_ci else ()))
     pulumi_cli.ensure()
     install.ensure("command")
-    for name in ("digitalocean", "aws"):
+    for name in needs.plugins().values():
         install.ensure(name, for_tests=True)
 
 
 def _prepare_vm() -> None:
     _prepare_engine()
-    packages.install(packages.QEMU)
+    packages.install(needs.of("").packages)  # the platform of the playground
     stack.ensure_image()
 
 

@@ -3,7 +3,7 @@
 This file holds what the others need from any platform, and imports none of them. For `FlatcarMachine` a class with
 `ignition_platform`, `login_user` and `create` is enough (the `Platform` protocol); what the config of a stack can name
 has a `Descriptor` as well, in the folder's `__init__`, which is cheap to import: a cloud's SDK is imported when a stack
-needs it, not before.
+needs it, not before. What set-up has to bring for it is in the folder's `needs.json` (`toolchain/needs.py`).
 """
 
 from __future__ import annotations
@@ -139,9 +139,6 @@ class Descriptor(ABC, Generic[Shared, Own]):
 
     private_stores: Sequence[str] = ()
     """Those that its machines have credentials for, by what the platform gives them: their objects can be private."""
-
-    sdk: str = ""
-    """The Python package with the platform's resources, "" for none: no other stack imports it."""
 
     stack_key: str = ""
     """The setting `flatcar:KEY` that `read_shared` reads, "" for none; refused on other platforms."""

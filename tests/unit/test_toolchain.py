@@ -88,9 +88,12 @@ def test_setting_of_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set
 @pytest.mark.parametrize(
     ("settings", "calls"),
     [
-        ("", ["qemu", "image"]),
-        ("  flatcar:platform: qemu\n  flatcar:image: /some/flatcar.img\n", ["qemu"]),
+        ("", ["qemu-system-x86", "image"]),
+        ("  flatcar:platform: qemu\n  flatcar:image: /some/flatcar.img\n", ["qemu-system-x86"]),
         ("  flatcar:platform: droplet\n", []),
+        ("  flatcar:platform: host\n", []),
+        ("  flatcar:platform: digitalocean\n", ["plugin digitalocean"]),
+        ("  flatcar:platform: aws\n", ["plugin aws"]),
     ],
 )
 def test_set_up_makes_what_a_stack_needs(
@@ -99,13 +102,13 @@ def test_set_up_makes_what_a_stack_needs(
     done: list[str] = []
     monkeypatch.setattr(stack, "ROOT", tmp_path)
     monkeypatch.setattr(pulumi_cli, "ensure", lambda: None)
-    monkeypatch.setattr(install, "ensure", lambda name: None)
-    monkeypatch.setattr(packages, "install", lambda names: done.append("qemu"))
+    monkeypatch.setattr(install, "ensure", lambda name: done.append(f"plugin {name}"))
+    monkeypatch.setattr(packages, "install", lambda names: done.append(names[1]))
     monkeypatch.setattr(stack, "ensure_image", lambda: done.append("image"))
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks" / "Pulumi.one.yaml").write_text(f"config:\n{settings}")
     stack.set_up("one")
-    assert done == calls
+    assert done == ["plugin command", *calls]
 
 
 def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

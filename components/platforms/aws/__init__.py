@@ -22,7 +22,6 @@ class AwsPlatform(Descriptor[AwsSettings, InstanceSettings]):
     name = "aws"
     ignition = IgnitionPlatform(name="aws", ct_platform="ec2")
     stores = private_stores = ("s3",)
-    sdk = "pulumi_aws"
     stack_key = "aws"
     machine_key = "ec2"
 

@@ -41,7 +41,6 @@ class DigitalOceanPlatform(Descriptor[DigitalOceanSettings, DropletSettings]):
     name = "digitalocean"
     ignition = IgnitionPlatform(name="digitalocean", ct_platform="digitalocean")
     stores = ("spaces", "s3")
-    sdk = "pulumi_digitalocean"
     stack_key = "digitalocean"
     machine_key = "droplet"
 
