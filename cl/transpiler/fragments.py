@@ -58,8 +58,10 @@ def _key(read: Callable[[Any], str], entry: Any) -> str:
 
 
 def _over(struct: Struct, old: Fragment, new: Fragment) -> dict[str, Any]:
-    out = dict(old)
-    for name in dict.fromkeys((*old, *new)):
+    out, keys = dict(old), _keys(struct)
+    groups = {keys[name][0] for name in new if name in keys}
+    sharing = [name for name in old if name in keys and keys[name][0] in groups]
+    for name in dict.fromkeys((*sharing, *new)):
         mine, theirs, kind = old.get(name), new.get(name), _fields(struct).get(name)
         if kind is not None and kind.item is not None and (mine or theirs):
             out[name] = _joined(struct, kind.item.struct, name, old, new)
@@ -83,15 +85,16 @@ def _joined(struct: Struct, item: Struct | None, name: str, old: Fragment, new: 
         for entry in new.get(key) or []
     }
     given = {_key(read, entry): entry for entry in theirs}
+    keys = [_key(read, entry) for entry in mine]
     out = []
-    for entry in mine:
-        match = given.get(_key(read, entry))
+    for key, entry in zip(keys, mine, strict=True):
+        match = given.get(key)
         if match is None:
-            if _key(read, entry) not in elsewhere:
+            if key not in elsewhere:
                 out.append(entry)
         elif item is None:
             out.append(match)
         elif name != "httpHeaders" or match.get("value") is not None:
             out.append(_over(item, entry, match))
-    known = {_key(read, entry) for entry in mine}
+    known = set(keys)
     return out + [entry for entry in theirs if _key(read, entry) not in known]
