@@ -231,7 +231,7 @@ def _counted(args: MachineConfigArgs) -> IgnitionConfig:
 
 def _completed(args: MachineConfigArgs, config: IgnitionConfig, config_id: str) -> IgnitionConfig:
     """The config with all that the config id doesn't count, and the id itself."""
-    fragments = [retry_fragment(config), lifecycle_fragment(config, args.lifecycle)]
+    fragments = [lifecycle_fragment(config, args.lifecycle)]
     if args.rollback_after:
         fragments.append(rollback_fragment(args.rollback_after))
     if args.agent is not None:
@@ -244,7 +244,8 @@ def _completed(args: MachineConfigArgs, config: IgnitionConfig, config_id: str) 
                 pointer=pointer(ADDRESS) if ignition_platform(args.platform).oem_pointer else "",
             )
         )
-    return merged(config, *fragments, files(text_file(STAMP, config_id + "\n")))
+    added = merged(*fragments, files(text_file(STAMP, config_id + "\n")))  # first: a config may be long
+    return merged(config, retry_fragment(config), added)
 
 
 def _check(

@@ -206,6 +206,20 @@ def test_a_host_gets_its_pointer_back(tmp_path: Path) -> None:
     assert "POINTER=''" in files(made(tmp_path, PullSettings()).text)[f"{FOLDER}/settings"]
 
 
+def test_who_reads_and_runs_what_the_agent_is_made_of(tmp_path: Path) -> None:
+    nodes = made(tmp_path, PullSettings(signers=(KEY,))).ignition["storage"]["files"]
+    found = {Path(node["path"]).name: node["mode"] for node in nodes if node["path"].startswith(f"{FOLDER}/")}
+    private = {"settings": 0o600, "object": 0o600}  # the lock's address may hold a login
+    assert found == {"interval": 0o644, "signers": 0o644, **private, **dict.fromkeys(PARTS, 0o755)}
+
+
+@pytest.mark.parametrize(("interval", "first"), [(30, 30), (60, 60), (300, 60)])
+def test_the_first_time_is_soon_after_the_boot(tmp_path: Path, interval: int, first: int) -> None:
+    units = made(tmp_path, PullSettings(interval=interval)).ignition["systemd"]["units"]
+    (timer,) = (unit for unit in units if unit["name"] == "flatcar-pull.timer")
+    assert f"OnBootSec={first}\n" in timer["contents"]
+
+
 def test_the_timer_asks_within_the_interval(tmp_path: Path) -> None:
     units = made(tmp_path, PullSettings(interval=100)).ignition["systemd"]["units"]
     (timer,) = (unit for unit in units if unit["name"] == "flatcar-pull.timer")
