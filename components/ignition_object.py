@@ -9,7 +9,7 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.sign import digest
-from components.launcher import command
+from components.launcher import interpreter
 from components.payload.agent import addressed, text_at
 from components.payload.machine_config import pointer
 from components.sdk import json_text
@@ -89,7 +89,8 @@ def _signature(
     }
     signature = local.Command(
         f"{name}-signature",
-        create=command("sign"),
+        create="sign",
+        interpreter=interpreter(),
         stdin=json_text(request),
         logging=local.Logging.NONE,
         # whoever has a signature can try out what was signed: a short secret in the object is guessed by that

@@ -3,9 +3,9 @@
 A Command's text lies in the stack's state, and is run by another program than this one, in the folder of whatever
 program uses these components: no path of one computer may be in it, and no folder be taken for granted. So each run of
 a program (a preview is enough) leaves a small shell script for its stack below $PULUMI_HOME, which knows this
-computer's interpreter and code, and the text names that. Where there is none, as when a stack is destroyed on a
-computer that never ran its program, the programs are looked for in the working directory: that is enough in a checkout.
-$FLATCAR_COMMANDS, a script such as this one, comes before both.
+computer's Python and code, and the Command's interpreter looks for that. Where there is none, as when a stack is
+destroyed on a computer that never ran its program, the programs are looked for in the working directory: that is enough
+in a checkout. $FLATCAR_COMMANDS, a script such as this one, comes before both.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ exec {python} -I {code} "$@"
 """
 
 
-def command(program: str, *words: str) -> str:
-    """The shell text that runs `components.commands.PROGRAM` with these words; `exec`, so that signals reach it.
+def interpreter() -> list[str]:
+    """What runs a Command whose text is a program of `components.commands` and its words, such as `qemu start`.
 
-    Raises `pulumi.RunError` when the launcher of this stack can't be written.
+    With `exec`, so that what ends the Command ends the program. Raises `pulumi.RunError` when the launcher of this
+    stack can't be written.
     """
     name = f"{pulumi.get_organization()}.{pulumi.get_project()}.{pulumi.get_stack()}"
     _write(name)
-    rest = shlex.join([program, *words])
-    return (
-        f'run="${{FLATCAR_COMMANDS:-${{PULUMI_HOME:-$HOME/.pulumi}}/{_FOLDER}/{name}}}"; '
-        f'if [ -x "$run" ]; then exec "$run" {rest}; fi; exec python3 -m components.commands.{rest}'
-    )
+    find = f'run="${{FLATCAR_COMMANDS:-${{PULUMI_HOME:-$HOME/.pulumi}}/{_FOLDER}/{name}}}"'
+    return [
+        "/bin/sh",
+        "-c",
+        f'{find}; if [ -x "$run" ]; then exec "$run" $0; fi; exec python3 -m components.commands.$0',
+    ]
 
 
 @functools.cache  # once in a run of the program

@@ -12,7 +12,7 @@ from pulumi_command import local
 
 from components.commands.objects.packing import packed
 from components.commands.reprovision.request import Request
-from components.launcher import command
+from components.launcher import interpreter
 from components.sdk import json_text
 from components.settings.keep import kept_paths
 
@@ -58,7 +58,8 @@ class Reprovision(local.Command):
         self.host_key_alias: pulumi.Output[str] = request["target"]["host_key_alias"]
         super().__init__(
             f"{name}-reprovision",
-            create=command("reprovision"),
+            create="reprovision",
+            interpreter=interpreter(),
             stdin=json_text(request),
             logging=local.Logging.STDERR,
             environment={"CONFIG_ID": args.config.config_id},  # for previews: the request is secret

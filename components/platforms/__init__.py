@@ -140,6 +140,9 @@ class Descriptor(ABC, Generic[Shared, Own]):
     private_stores: Sequence[str] = ()
     """Those that its machines have credentials for, by what the platform gives them: their objects can be private."""
 
+    on_this_computer: bool = False
+    """Whether its machines are nowhere but on the computer that made them: a login key may be, too."""
+
     stack_key: str = ""
     """The setting `flatcar:KEY` that `read_shared` reads, "" for none; refused on other platforms."""
 

@@ -6,10 +6,10 @@ import re
 import shlex
 import subprocess
 from dataclasses import dataclass
-
-import pulumi
+from pathlib import Path
 
 from components.commands.environment import for_child
+from components.commands.qemu.state import RECORD
 from components.config.local_files import machines_dir
 
 PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\r\n]*)?")
@@ -47,21 +47,49 @@ class SshSettings:
         return shlex.join([*words, f"{self.user}@{host}"])
 
 
-def local_key() -> tuple[str, str]:
-    """(private key file, public key) of this stack's own login key, made at the first use; it stays on this computer.
+class LoginKeyError(Exception):
+    """There is no login key for the machines on this computer: why, and what to do."""
 
-    Raises `pulumi.RunError` when there is no ssh-keygen.
+
+def local_key_file() -> Path:
+    """Where the login key of a stack lies whose machines are on this computer."""
+    return machines_dir() / "login_key"
+
+
+def local_key() -> tuple[str, str]:
+    """(private key file, public key) of the login key of machines on this computer, made before the first of them.
+
+    Another key would be another config for each machine that is there, so a lost one is not made anew.
+    Raises `LoginKeyError`, also when there is no ssh-keygen.
     """
-    private = machines_dir() / "login_key"
+    private = local_key_file()
     public = private.with_suffix(".pub")
-    if not public.exists():
+    if not private.exists():
+        if machines := sorted(record.parent.name for record in private.parent.glob(f"*/{RECORD}")):
+            raise LoginKeyError(
+                f"the login key {private} is gone, which the machines {', '.join(machines)} know; another one would "
+                "re-provision them. Bring it back, or set public_key (and private_key_file) to a key of yours: then "
+                "they are re-provisioned as soon as somebody lets the program log in by another way"
+            )
         private.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        private.unlink(missing_ok=True)
-        make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "flatcar-machines", "-f", str(private)]
-        try:
-            subprocess.run(make, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=for_child())
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise pulumi.RunError(
-                f"flatcar:ssh: no login key given, and ssh-keygen could not make one: {error}"
-            ) from None
+        _keygen("-q", "-t", "ed25519", "-N", "", "-C", "flatcar-machines", "-f", str(private))
+    if not public.exists():
+        public.write_text(_keygen("-y", "-f", str(private)), encoding="utf-8")
     return str(private), public.read_text(encoding="utf-8").strip()
+
+
+def _keygen(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["ssh-keygen", *arguments],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=for_child(),
+        )
+    except OSError as error:
+        raise LoginKeyError(f"no login key given, and ssh-keygen could not make one: {error}") from None
+    except subprocess.CalledProcessError as error:
+        raise LoginKeyError(f"no login key given, and ssh-keygen failed: {error.stderr.strip()}") from None
+    return done.stdout

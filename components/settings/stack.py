@@ -102,7 +102,7 @@ def read_settings(
     names = [platform.name for platform in registry.PLATFORMS]
     name = section.choice("platform", names, names[0])
     platform = next(platform for platform in registry.PLATFORMS if platform.name == name)
-    login = _ssh(section.section("ssh"))
+    login = _ssh(section.section("ssh"), on_this_computer=platform.on_this_computer)
     for other in registry.PLATFORMS:
         if other is not platform and other.stack_key and section.has(other.stack_key):
             section.problem(other.stack_key, f"is for another platform than {name!r}, which flatcar:platform names")
@@ -186,7 +186,25 @@ def _folder(section: Section, name: str, default: str, root: Path) -> Path:
     return Path(folder)
 
 
-def _ssh(section: Section) -> SshSettings:
+def _missing_key(private_key_file: str) -> str:
+    """Configs hold it: were it taken from a computer, another computer would re-provision every machine."""
+    file = private_key_file or str(ssh.local_key_file())  # where earlier versions made one
+    key = _text_of(file + ".pub")
+    if not key:
+        file, key = private_key_file or "~/.ssh/id_ed25519", "ssh-ed25519 AAAA… (the line in ~/.ssh/id_ed25519.pub)"
+    return (
+        "is missing. Configs hold it, so it has to be the same on every computer; write into "
+        f"stacks/Pulumi.{pulumi.get_stack()}.yaml:\n"
+        f"    flatcar:ssh:\n      private_key_file: {file}\n      public_key: {key}"
+    )
+
+
+def _text_of(file: str) -> str:
+    path = Path(file).expanduser()
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+
+
+def _ssh(section: Section, *, on_this_computer: bool) -> SshSettings:
     user = section.text("user", "core")
     if not _USER.fullmatch(user):
         section.problem("user", f"{user!r} is not a user's name")
@@ -197,13 +215,17 @@ def _ssh(section: Section) -> SshSettings:
     if private_key_file and not Path(private_key_file).expanduser().is_file():
         section.problem("private_key_file", f"there is no file {private_key_file}")
     public_key = section.text("public_key")
-    if private_key_file and not public_key:
-        public = Path(private_key_file + ".pub").expanduser()
-        public_key = public.read_text(encoding="utf-8").strip() if public.is_file() else ""
+    if not public_key and not on_this_computer:
+        section.problem("public_key", _missing_key(private_key_file))
+    elif not public_key and private_key_file:
+        public_key = _text_of(private_key_file + ".pub")
         if not public_key:
             section.problem("public_key", f"is missing, and there is no {private_key_file}.pub beside the private key")
-    elif not private_key_file and not public_key:
-        private_key_file, public_key = ssh.local_key()
+    elif not public_key:
+        try:
+            private_key_file, public_key = ssh.local_key()
+        except ssh.LoginKeyError as error:
+            section.problem("", str(error))
     if public_key and not PUBLIC_KEY.fullmatch(public_key):
         section.problem("public_key", "is not an SSH public key of one line (ssh-ed25519 AAAA… comment)")
     port = section.integer("port", 0, maximum=65535)

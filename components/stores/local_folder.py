@@ -16,7 +16,7 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.objects.packing import packed
-from components.launcher import command
+from components.launcher import interpreter
 from components.stores import StoredObject
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ class LocalFolder:
         stdin = pulumi.Output.from_input(content(source_url)).apply(document)
         written = local.Command(
             f"{name}-object",
-            create=command("write_object", "write"),
-            delete=command("write_object", "delete"),
+            create="write_object write",
+            delete="write_object delete",
+            interpreter=interpreter(),
             stdin=stdin,
             triggers=[str(path)],
             logging=local.Logging.NONE,

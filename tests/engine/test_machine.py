@@ -394,6 +394,7 @@ def test_a_state_of_an_older_version_reboots_nothing_and_gets_its_record(lab: La
         for properties in (by_name[made]["inputs"], by_name[made]["outputs"]):
             assert f"{program}{verb}" in properties[word]
             properties[word] = f"python3 -m components.commands.{program}{verb}"
+            properties.pop("interpreter", None)
     record = outputs.pop("record")
     for properties in (command["inputs"], command["outputs"]):
         del properties["environment"]

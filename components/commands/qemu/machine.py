@@ -320,7 +320,7 @@ def _end(directory: Path, grace_s: float, progress: Progress) -> None:
 def _remove(directory: Path) -> None:
     """Remove the machine's files, and its folder and the stack's when they are empty then."""
     for name in FILES:
-        for path in (directory / name, directory / f"{name}.new"):
+        for path in (directory / name, *directory.glob(f"{name}*.new")):
             path.unlink(missing_ok=True)
     try:
         directory.rmdir()

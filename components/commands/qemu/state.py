@@ -61,8 +61,8 @@ def now() -> str:
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a small file so that readers see the old or the new text, whole."""
-    temporary = path.with_name(path.name + ".new")
+    """Write a small file so that readers see the old or the new text, whole, however many write it at a time."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -28,6 +28,7 @@ class QemuPlatform(Descriptor[str, QemuSettings]):
         limit_of="TFTP, by which QEMU serves it,",
     )
     stores = ("folder",)
+    on_this_computer = True
     stack_key = "image"
     machine_key = "qemu"
 

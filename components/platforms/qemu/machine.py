@@ -17,7 +17,7 @@ from pulumi_command import local
 
 from components.commands.qemu import machine as qemu
 from components.commands.qemu.state import CONSOLE, MachineError, read_record
-from components.launcher import command
+from components.launcher import interpreter
 from components.platforms import PlatformMachine
 from components.platforms.qemu import PLATFORM
 
@@ -88,8 +88,9 @@ class Qemu:
         settings = {key: value for key, value in asdict(spec).items() if value not in (None, "") and key != "user_data"}
         running = local.Command(
             name,
-            create=command("qemu", "start"),
-            delete=command("qemu", "delete"),
+            create="qemu start",
+            delete="qemu delete",
+            interpreter=interpreter(),
             stdin=pulumi.Output.from_input(user_data).apply(lambda text: json.dumps({**settings, "user_data": text})),
             logging=local.Logging.STDERR,
             add_previous_output_in_env=False,

@@ -267,3 +267,37 @@ def test_what_is_wrong_in_a_file_of_machines_is_told(root: Path, text: str | Non
         (root / "fleet.yaml").write_text(text)
     (told,) = read(root, machine_files=["fleet.yaml"])[1]
     assert told.startswith(problem)
+
+
+@pytest.mark.parametrize("platform", ["host", "digitalocean", "aws"])
+def test_the_login_key_is_the_same_on_every_computer(root: Path, platform: str) -> None:
+    (root / "key").write_text("private")
+    (root / "key.pub").write_text(KEY + "\n")
+    for given in ({}, {"private_key_file": str(root / "key")}):
+        _, problems = read(root, platform=platform, ssh=given)
+        (missing,) = (problem for problem in problems if problem.startswith("flatcar:ssh"))
+        assert missing.startswith("flatcar:ssh.public_key: is missing. Configs hold it, so it has to be the same on ")
+        assert "\n    flatcar:ssh:\n      private_key_file: " in missing
+    assert missing.endswith(f"\n      private_key_file: {root}/key\n      public_key: {KEY}")
+    assert not list(root.glob("**/login_key"))
+
+
+def test_a_lost_login_key_of_machines_on_this_computer_is_not_made_anew(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MACHINES_DIR", str(root / "machines"))
+    settings, problems = read(root, ssh={})
+    assert settings is not None, problems
+    private = Path(settings.ssh.private_key_file)
+    private.with_suffix(".pub").unlink()
+    again, problems = read(root, ssh={})
+    assert again is not None, problems
+    assert again.ssh.public_key.split()[:2] == settings.ssh.public_key.split()[:2], "from the private half"
+    (private.parent / "web").mkdir()
+    (private.parent / "web" / "machine.json").write_text("{}")
+    private.unlink()
+    _, problems = read(root, ssh={})
+    assert problems[0].startswith(
+        f"flatcar:ssh: the login key {private} is gone, which the machines web know; another "
+    )
+    assert not private.exists()

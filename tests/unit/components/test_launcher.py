@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = Path(__file__).parents[2] / "components/commands/__main__.py"
+PROGRAMS = Path(__file__).parents[3] / "components/commands/__main__.py"
 
 
 def run(folder: Path, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
