@@ -8,7 +8,7 @@ import pytest
 
 UNIT = Path(__file__).parent
 ROOT = UNIT.parents[1]
-TREES = ("bench", "components", "toolchain")
+TREES = ("bench", "cl", "components", "toolchain")
 FILES = sorted(path.relative_to(UNIT) for tree in TREES for path in (UNIT / tree).rglob("test_*.py"))
 
 

@@ -11,7 +11,6 @@ import yaml  # type: ignore[import-untyped]
 
 from components.config.section import Section
 from components.payload.machine_config import pointer
-from components.payload.sensitive import sensitive_parts
 from components.platforms.aws.settings import AwsSettings, InstanceSettings
 from components.platforms.aws.values import is_arm
 from components.platforms.digitalocean.settings import DigitalOceanSettings
@@ -233,27 +232,6 @@ def test_replace_is_refused_for_a_machine_in_qemu() -> None:
 def test_the_longest_pointer_is_far_below_what_a_cloud_takes() -> None:
     longest = pointer(f"https://{'b' * 63}.nyc3.digitaloceanspaces.com/{'n' * 63}-{'0' * 40}.ign")
     assert len(longest.encode()) < EC2_LIMIT // 40
-
-
-def test_private_keys_and_password_hashes_are_sensitive() -> None:
-    key = "data:;base64,LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZLS0tLS0K"
-    config = {
-        "storage": {
-            "files": [
-                {"path": "/etc/key", "contents": {"source": key}},
-                {"path": "/etc/motd", "contents": {"source": "data:,hello"}},
-                {"path": "/etc/remote", "contents": {"source": "https://example.com/x"}},
-                {"path": "/etc/empty"},
-            ]
-        },
-        "systemd": {"units": [{"name": "a.service", "contents": "X=-----BEGIN PRIVATE KEY-----"}, {"name": "b.mount"}]},
-        "passwd": {"users": [{"name": "core", "passwordHash": "$6$x"}, {"name": "b"}]},
-    }
-    assert sensitive_parts(config, config) == ["/etc/key", "a.service", "passwordHash of core"]
-    assert [name.rpartition(".")[0] for name in sensitive_parts(config, None)] == [
-        "storage.files", "systemd.units", "passwordHash of passwd.users",
-    ]  # fmt: skip
-    assert sensitive_parts({"ignition": {"version": "3.3.0"}}, None) == []
 
 
 def test_problems_of_a_section_name_its_key() -> None:

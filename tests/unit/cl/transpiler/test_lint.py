@@ -444,7 +444,14 @@ def test_a_finding_about_a_disk_has_its_line_and_a_way_out(
 
 
 @pytest.mark.parametrize(
-    ("clevis", "refused"), [({"tpm2": True}, True), ({"tang": [{"url": "http://t"}]}, True), ({}, False)]
+    ("clevis", "refused"),
+    [
+        ({"tpm2": True}, True),
+        ({"tang": [{"url": "http://t"}]}, True),
+        ({"custom": {"pin": "tpm2", "config": "{}"}}, True),
+        ({"custom": {}}, False),
+        ({}, False),
+    ],
 )
 def test_a_volume_that_clevis_binds_is_refused_by_the_next_run(clevis: dict[str, object], refused: bool) -> None:
     volume = {"name": "data", "device": "/dev/vdb", "clevis": clevis, "keyFile": {"source": "data:,k"}}
@@ -498,3 +505,93 @@ def test_contents_that_cannot_be_read_name_no_strategy() -> None:
     (entry,) = lint(made, Situation(managed_rollouts=True))
     assert "REBOOT_STRATEGY=off" in (entry.hint or "")
     assert "allow: [reboot]" in (entry.hint or "")
+
+
+@pytest.mark.parametrize(
+    "device",
+    [f"{STORE}1", "/dev/disk/by-id/google-local-ssd-0", "/dev/disk/azure/resource", "/dev/disk/azure/local/by-index/0"],
+)
+@pytest.mark.parametrize("made", ["{device}", "/dev/disk/by-id/dm-name-a", "/dev/mapper/a", "/dev/md/b"])
+def test_what_a_cloud_gives_empty_may_be_erased_and_what_is_made_of_it(device: str, made: str) -> None:
+    filesystem = {"device": made.format(device=device), "format": "ext4", "wipeFilesystem": True}
+    luks = {"name": "a", "device": device, "wipeVolume": True}
+    raid = {"name": "/dev/md/b", "level": "raid1", "devices": [device]}
+    report = lint({"storage": {"filesystems": [filesystem], "luks": [luks], "raid": [raid]}}, Situation())
+    assert [entry.path for entry in report] == ["$.storage.raid.0"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "free"), [([None], 1), ([None, 1], 2), ([2, None], 1), ([1, 2, None], 3), ([0, 2], 1)]
+)
+def test_the_number_that_is_free_is_told(numbers: list[int | None], free: int) -> None:
+    partitions = [{"label": "a"} if number is None else {"label": "a", "number": number} for number in numbers]
+    (entry,) = lint({"storage": {"disks": [{"device": "/dev/vdb", "partitions": partitions}]}}, Situation())
+    assert (entry.hint or "").startswith(f"set its number, {free} if ")
+
+
+def test_a_format_of_none_that_is_erased_is_told_once() -> None:
+    filesystem = {"device": "/dev/vdb", "format": "none", "wipeFilesystem": True}
+    report = lint({"storage": {"filesystems": [filesystem]}}, Situation())
+    assert [entry.hint for entry in report if '["disks:' in (entry.hint or "")] == []
+
+
+def test_a_finding_without_any_source_stands_in_the_config() -> None:
+    (entry,) = lint(config(""), Situation(limit=1), size=2)
+    assert entry.filename == "<config>"
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("storage:\n  disks:\n    - {device: /dev/vdb, wipe_table: true}\n", ("b", 5)),
+        ("passwd: {}\n", ("a", None)),
+        ("storage: none\n", ("a", None)),
+    ],
+)
+def test_a_finding_about_a_section_in_a_section(source: str, place: tuple[str, int | None]) -> None:
+    made = {"storage": {"disks": [{"device": "/dev/vdb", "wipeTable": True}]}}
+    (entry,) = lint(made, Situation(), sources=[("a", HEAD), ("b", HEAD + source)])
+    assert (entry.filename, entry.line) == place
+
+
+def test_a_dollar_means_itself_without_variables() -> None:
+    source = 'storage:\n  links:\n    - {path: "/var/log/$${a}", target: b}\n'
+    (entry,) = lint(config(source), KEPT, sources=[("a", source)])
+    assert entry.line == 3
+
+
+def test_a_config_that_replaces_itself_has_its_line() -> None:
+    source = HEAD + "ignition:\n  config:\n    replace: {source: 'data:,x'}\n"
+    (entry,) = lint({"ignition": {"config": {"replace": {"source": "data:,x"}}}}, Situation(), sources=[("a", source)])
+    assert entry.line == 5
+
+
+def test_an_address_is_shown_up_to_its_first_question_mark() -> None:
+    made = {"storage": {"files": [{"path": "/a", "contents": {"source": "https://h/x?a?b"}}]}}
+    (entry,) = lint(made, Situation())
+    assert entry.message.startswith("https://h/x is fetched ")
+
+
+CORE_OS = {"path": "/etc/coreos/update.conf", "contents": {"source": "data:,REBOOT_STRATEGY=off"}}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"storage": {"files": [CORE_OS]}},
+        {"storage": {"files": [{**CORE_OS, "path": "/etc/flatcar/update.conf"}]}},
+        {"systemd": {"units": [{"name": "locksmithd.service", "mask": True}]}},
+        {"systemd": {"units": [{"name": "update-engine.service", "mask": True}]}},
+    ],
+)
+def test_each_way_to_say_when_a_machine_reboots(made: dict[str, Any]) -> None:
+    assert list(lint(made, Situation(managed_rollouts=True))) == []
+
+
+@pytest.mark.parametrize(("path", "line"), [("/etc/flatcar/update.conf", 5), ("/etc/coreos/update.conf", None)])
+def test_a_strategy_is_missed_where_it_belongs(path: str, line: int | None) -> None:
+    source = HEAD + f"storage:\n  files:\n    - path: {path}\n"
+    contents = {"source": "data:,%FFGROUP=stable"}
+    made = {"storage": {"files": [{"path": path, "contents": contents}]}}
+    (entry,) = lint(made, Situation(managed_rollouts=True), sources=[("a", source)])
+    assert entry.line == line

@@ -211,3 +211,9 @@ def test_reformat_keeps_no_path(run: Any, warnings: list[str]) -> None:
     assert run(HEAD + LOGIN + OFF + LOG, "reformat").config_id
     assert run(HEAD + LOGIN + OFF + ROOT, "reformat").config_id
     assert warnings == []
+
+
+def test_a_warning_is_shown_once_and_says_only_once_that_it_is_one(warnings: list[str]) -> None:
+    for text in ("warning: a", "b: warning: ", "warning: a", ""):
+        rules.warn_once(text)
+    assert warnings == ["a", "b: warning: "]
