@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cl.transpiler.ignition.checks import decode_data_url
+import pulumi
+
+from cl.transpiler.ignition.checks import CheckError, decode_data_url
 
 if TYPE_CHECKING:
     from components.payload.fragments import IgnitionConfig
@@ -16,12 +18,17 @@ def sensitive_parts(config: IgnitionConfig, masked: IgnitionConfig | None) -> li
     """Names of files and units that hold a private key (PEM, OpenSSH), and `passwordHash of USER`; in order.
 
     The names are those in `masked`, which is the same config without secret values; by number when there is none.
+    Raises `pulumi.RunError` for contents that can't be decompressed, which Ignition would only notice on the machine.
     """
     found = []
     for number, file in enumerate(config.get("storage", {}).get("files", [])):
         contents = [file.get("contents", {}), *file.get("append", [])]
-        if any(_holds_key(part) for part in contents):
-            found.append(_name(masked, "storage", "files", number, "path"))
+        name = _name(masked, "storage", "files", number, "path")
+        try:
+            if any(_holds_key(part) for part in contents):
+                found.append(name)
+        except CheckError:  # which shows the first bytes
+            raise pulumi.RunError(f"{name}: the contents are not compressed with gzip, as the config says") from None
     for number, unit in enumerate(config.get("systemd", {}).get("units", [])):
         texts = [unit.get("contents"), *(part.get("contents") for part in unit.get("dropins", []))]
         if any(PRIVATE_KEY.decode() in text for text in texts if text):

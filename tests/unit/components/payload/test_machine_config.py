@@ -118,6 +118,13 @@ def test_paths_beside_those_are_the_users(tmp_path: Path, path: str) -> None:
     assert files(made(tmp_path, config=CONFIG.replace("/etc/a", path)))[path] == "x"
 
 
+def test_contents_that_are_not_compressed_as_the_config_says_are_refused(tmp_path: Path) -> None:
+    config = CONFIG.replace('inline: "${text}"', 'source: "data:,${text}", compression: gzip')
+    with pytest.raises(pulumi.RunError) as refused:
+        made(tmp_path, config=config, secrets={"text": "hunter2"})
+    assert str(refused.value) == "/etc/a: the contents are not compressed with gzip, as the config says"
+
+
 def test_a_secret_is_masked_in_a_report(tmp_path: Path) -> None:
     config = CONFIG.replace("path: /etc/a", "path: relative-${token}")
     with pytest.raises(pulumi.RunError) as told:
