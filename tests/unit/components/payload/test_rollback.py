@@ -1,22 +1,13 @@
-"""What rollbacks add to Ignition configs, and how the deployer reads health checks and console fingerprints."""
+"""What rollbacks add to Ignition configs, and what lets Ignition run one again."""
 
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING, Any
-
-import pytest
+from typing import Any
 
 from cl.transpiler.fragments import merged
 from cl.transpiler.ignition.checks import decode_data_url
-from components.commands.objects.folder import FolderPlace
-from components.commands.reprovision.host_key import console_fingerprints, fingerprint
-from components.config.section import Section
 from components.payload.rollback import SCRIPT, retry_fragment, rollback_fragment
-from components.settings.health import health_checks
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def repeatable(config: dict[str, Any]) -> dict[str, Any]:
@@ -102,68 +93,3 @@ def test_fetching_has_an_end_unless_the_config_says_when() -> None:
     remote["ignition"]["timeouts"] = {"httpTotal": 5}
     assert repeatable(remote)["ignition"]["timeouts"] == {"httpTotal": 5}
     assert repeatable({"ignition": {"version": "3.3.0"}}) == {"ignition": {"version": "3.3.0"}}
-
-
-def test_health_checks_of_all_kinds_are_read() -> None:
-    problems: list[str] = []
-    section = Section(
-        "flatcar:machines.web.health",
-        {
-            "commands": [{"command": "true"}],
-            "http": [{"url": "http://{address}:8080/", "status": 204, "from": "operator", "seconds": 5}],
-            "tcp": [{"port": 22}, {"port": "10.0.0.1:53", "name": "dns"}],
-            "units": ["web.service"],
-        },
-        problems,
-    )
-    checks = health_checks(section)
-    section.finish()
-    assert problems == []
-    assert [(check.kind, check.name, check.subject, check.vantage) for check in checks] == [
-        ("command", "true", "true", "machine"),
-        ("http", "http://{address}:8080/", "http://{address}:8080/", "operator"),
-        ("tcp", "port 22", "22", "machine"),
-        ("tcp", "dns", "10.0.0.1:53", "machine"),
-        ("unit", "web.service", "web.service", "machine"),
-    ]
-    assert (checks[1].expected, checks[1].seconds) == ("204", 5)
-
-
-@pytest.mark.parametrize(
-    ("health", "key"),
-    [
-        ({"http": [{"url": "ftp://x/"}]}, "http[0].url"),
-        ({"http": [{"url": "http://x/", "from": "moon"}]}, "http[0].from"),
-        ({"tcp": [{"port": 70000}]}, "tcp[0].port"),
-        ({"tcp": [{"port": "x;reboot:22"}]}, "tcp[0].port"),
-        ({"units": ["web service; reboot"]}, "units"),
-        ({"commands": [{"name": "x"}]}, "commands[0].command"),
-    ],
-)
-def test_wrong_health_checks_are_told_by_their_keys(health: dict[str, Any], key: str) -> None:
-    problems: list[str] = []
-    health_checks(Section("flatcar:machines.web.health", health, problems))
-    assert len(problems) == 1
-    assert f"health.{key}" in problems[0]
-
-
-def test_fingerprints_are_those_of_openssh(tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    public = key.with_suffix(".pub").read_text()
-    told = subprocess.run(["ssh-keygen", "-l", "-f", f"{key}.pub"], capture_output=True, text=True, check=True).stdout
-    console = tmp_path / "console.log"
-    console.write_text(f"\x1b[0mSSH host key: {told.split()[1]} (ED25519)\r\n\nlocalhost login: ")
-    assert console_fingerprints(console) == {fingerprint(public)}
-    assert fingerprint("nonsense") == ""
-    assert console_fingerprints(tmp_path / "none") == set()
-
-
-def test_an_object_is_written_again_only_when_it_is_another(tmp_path: Path) -> None:
-    place = FolderPlace(path=str(tmp_path / "config.ign"), written="2025-01-31T12:00:00.000000Z")
-    assert place.put("new") is True
-    assert place.put("new") is False
-    written = (tmp_path / "config.ign").stat().st_mtime
-    place.put_back("old")
-    assert (tmp_path / "config.ign").read_text() == "old"
-    assert (tmp_path / "config.ign").stat().st_mtime != written, "Pulumi's next run has to notice"
