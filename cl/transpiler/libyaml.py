@@ -37,7 +37,8 @@ def mended(text: str, read: Callable[[str, Mending], _T]) -> _T:
 
     libyaml refuses `[a:,b]`, a colon at the end of a text in a flow list or mapping; for yaml.v3 the colon belongs to
     the text. So a character is put behind each such colon. And it takes a byte order mark anywhere for nothing, which
-    yaml.v3 does at the very beginning only: another character takes its place.
+    yaml.v3 does at the very beginning only: another character takes its place. Comments that follow one on a line of
+    its own may be indented by tabs in yaml.v3; here they get spaces.
     """
     unused = (chr(code) for code in _PRIVATE_USE if chr(code) not in text)
     mending = Mending(next(unused, ""), [], next(unused, "") if _BOM in text[1:] else "")
@@ -47,11 +48,32 @@ def mended(text: str, read: Callable[[str, Mending], _T]) -> _T:
         try:
             return read(text, mending)
         except ScannerError as error:
+            if (spaced := _with_spaces(text, error)) != text:
+                text = spaced
+                continue
             if error.problem != "found unexpected ':'" or len(mending.joints) == _MAX_JOINTS:
                 raise
             mending.joints.append(error.problem_mark.index + 1)
             at = mending.joints[-1] + text.startswith(_BOM)  # the parser doesn't count a byte order mark
             text = text[:at] + mending.joint + text[at:]
+
+
+def _with_spaces(text: str, error: ScannerError) -> str:
+    """The text with spaces for the tabs before the comments from the error on, where yaml.v3 takes them."""
+    at = error.problem_mark.index + text.startswith(_BOM)
+    start = text.rfind("\n", 0, at) + 1
+    if text[at : at + 1] != "\t" or not _COMMENT_ABOVE.search(text, max(0, start - _LOOKAHEAD), start):
+        return text
+    comments = _COMMENTS.match(text, start)
+    if comments is None:
+        return text
+    return text[:start] + _INDENT.sub(lambda match: " " * len(match[0]), comments[0]) + text[comments.end() :]
+
+
+_COMMENT_ABOVE = re.compile(r"^[ \t]*#[^\n]*\n[ \t\r\n]*\Z", re.MULTILINE)
+_COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\n)*[ \t]*#")
+_INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
+_LOOKAHEAD = 4096
 
 
 def start_parser(text: str) -> Any:

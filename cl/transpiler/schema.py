@@ -21,6 +21,7 @@ import base64
 import binascii
 import collections.abc
 import dataclasses
+from collections.abc import Iterator
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
@@ -40,7 +41,6 @@ MISSING = object()
 
 _TRUE = frozenset(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"))
 _FALSE = frozenset(("n", "N", "no", "No", "NO", "off", "Off", "OFF"))
-_ALIAS_LIMIT = 400_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,8 +132,8 @@ class Decoder:
         self.problems: list[TypeProblem] = []
         self._late_merge = late_merge
         self._open_aliases: set[int] = set()
-        self._merged: set[str] | None = None
-        self._alias_count = 0
+        self._decoded = 1  # yaml.v3 counts the document, too
+        self._aliased = 0
 
     def decode(self, cls: type[N], node: Node | None) -> N:
         """The struct in `node`; the empty struct when there is none or it doesn't fit (then `problems` says why)."""
@@ -150,6 +150,7 @@ class Decoder:
 
     def _value(self, kind: Type, node: Node, old: object) -> object:
         """The value of `node` for a field of this type, or MISSING. `old` is what a merge key put there before."""
+        self._count(node)
         if isinstance(node, Scalar):
             if node.tag == "!!str" and kind.kind == "str":
                 return node.value  # what most nodes are
@@ -165,12 +166,17 @@ class Decoder:
         self.problem(node, f"expected {kind.describe()}, found a {'list' if isinstance(node, Sequence) else 'mapping'}")
         return MISSING
 
+    def _count(self, node: Node) -> None:
+        """yaml.v3 gives up where nearly all that it decodes comes from aliases."""
+        self._decoded += 1
+        if self._open_aliases:
+            self._aliased += 1
+            if self._aliased > 100 and self._decoded > 1000 and self._aliased > _share(self._decoded) * self._decoded:
+                raise YamlError("the document uses aliases excessively", node.line, node.column)
+
     def _alias(self, kind: Type, node: Alias, old: object) -> object:
-        self._alias_count += 1
         if id(node) in self._open_aliases:  # pragma: no cover — no struct holds its own kind, so types end it before
             raise YamlError(f"anchor '{node.value}' contains itself", node.line, node.column)
-        if self._alias_count > _ALIAS_LIMIT:
-            raise YamlError("the document uses aliases excessively", node.line, node.column)
         self._open_aliases.add(id(node))
         try:
             return self._value(kind, node.target, old)
@@ -212,64 +218,89 @@ class Decoder:
         return struct.cls(**values)
 
     def _fill(self, struct: Struct, node: Mapping, values: dict[str, object]) -> None:
-        merged, self._merged = self._merged, None
-        late: Node | None = None
+        if any(is_merge(key) for key, _ in node.pairs):
+            for pair in self._merged_pairs(node):
+                self._put(struct, *pair, values)
+            return
         done: set[str] = set()
         for key, value in node.pairs:
-            if is_merge(key):
-                if self._late_merge:
-                    late = value
+            self._put(struct, key, value, done, None, values)
+
+    def _put(
+        self, struct: Struct, key: Node, value: Node, done: set[str], taken: set[str] | None, values: dict[str, object]
+    ) -> None:
+        """Decode a pair of a mapping. `done` has the keys of this mapping, `taken` those that a merge leaves alone."""
+        name = self._key(key)
+        if name is None:
+            return
+        if taken is not None:
+            if name in taken:
+                return
+            taken.add(name)
+        field = struct.fields.get(name)
+        if field is None:
+            return
+        if name in done:
+            self.problem(key, f"key {name!r} is given twice")
+            return
+        done.add(name)
+        decoded = self._value(field.type, value, values.get(field.name, MISSING))
+        if decoded is not MISSING:
+            values[field.name] = decoded
+
+    def _merged_pairs(self, node: Mapping) -> Iterator[tuple[Node, Node, set[str], set[str] | None]]:
+        """The pairs of a mapping and of all that is merged into it, in the order in which they count, for `_put`.
+
+        Works without recursion: merge keys may form a long chain.
+        """
+        taken: set[str] | None = None
+        stack = [_Merging(node)]
+        while stack:
+            top = stack[-1]
+            if (source := next(top.sources, None)) is not None:
+                if (target := self._open(source)) is not None:
+                    stack.append(_Merging(target, source))
+            elif (pair := next(top.pairs, None)) is not None:
+                if not is_merge(pair[0]):
+                    yield *pair, top.done, taken
+                elif self._late_merge:
+                    top.late = pair[1]
                 else:
-                    self._merge(struct, node, value, values)
-                continue
-            name = self._key(key)
-            if name is None:
-                continue
-            if merged is not None:
-                if name in merged:
-                    continue
-                merged.add(name)
-            field = struct.fields.get(name)
-            if field is None:
-                continue
-            if name in done:
-                self.problem(key, f"key {name!r} is given twice")
-                continue
-            done.add(name)
-            decoded = self._value(field.type, value, values.get(field.name, MISSING))
-            if decoded is not MISSING:
-                values[field.name] = decoded
-        self._merged = merged
-        if late is not None:
-            self._merge(struct, node, late, values)
+                    top.sources = iter(_sources(pair[1])[::-1])  # backwards, so that the first one wins
+            elif top.late is not None:
+                if taken is None:
+                    for key, _ in node.pairs:
+                        self._count(key)
+                    targets = (_target(key) for key, _ in node.pairs)
+                    taken = {target.value for target in targets if isinstance(target, Scalar)}
+                top.sources, top.late = iter(_sources(top.late)), None
+            else:
+                stack.pop()
+                self._open_aliases.discard(id(top.source))
+
+    def _open(self, source: Node) -> Mapping | None:
+        """The mapping that a merge key names, None when it can't be merged (then `problems` says why)."""
+        self._count(source)
+        target = _target(source)
+        if not isinstance(target, Mapping) or (isinstance(source, Alias) and isinstance(source.target, Alias)):
+            raise YamlError("a merge key wants a mapping or a list of mappings", source.line, source.column)
+        if isinstance(source, Alias):
+            if id(source) in self._open_aliases:
+                raise YamlError(f"anchor '{source.value}' contains itself", source.line, source.column)
+            self._open_aliases.add(id(source))
+            self._count(target)
+        if self._unique_keys(target):
+            return target
+        self._open_aliases.discard(id(source))
+        return None
 
     def _key(self, key: Node) -> str | None:
         """The text of a key, None for a null; anything but a scalar is a problem."""
         if key.tag == "!!str" and isinstance(key, Scalar):
+            self._count(key)
             return key.value
         name = self._value(_KEY, key, MISSING)
         return name if isinstance(name, str) else None
-
-    def _merge(self, struct: Struct, parent: Mapping, merge: Node, values: dict[str, object]) -> None:
-        outer = self._merged
-        if self._late_merge and outer is None:
-            names = (target.value for key, _ in parent.pairs if isinstance(target := _target(key), Scalar))
-            self._merged = set(names)
-        sources = merge.items if isinstance(merge, Sequence) else [merge]
-        if not self._late_merge:
-            sources = sources[::-1]  # backwards, so that the first one wins
-        for source in sources:
-            target = _target(source)
-            if not isinstance(target, Mapping) or (isinstance(source, Alias) and isinstance(source.target, Alias)):
-                raise YamlError("a merge key wants a mapping or a list of mappings", source.line, source.column)
-            if isinstance(source, Alias):
-                if id(source) in self._open_aliases:
-                    raise YamlError(f"anchor '{source.value}' contains itself", source.line, source.column)
-                self._open_aliases.add(id(source))
-            if self._unique_keys(target):
-                self._fill(struct, target, values)
-            self._open_aliases.discard(id(source))
-        self._merged = outer
 
     def _unique_keys(self, node: Mapping) -> bool:
         seen: dict[tuple[type[Node], str], int] = {}
@@ -285,6 +316,26 @@ class Decoder:
 
 
 _KEY = Type("str")
+
+
+class _Merging:
+    """How far a mapping has been gone through: `sources` come before the next of its `pairs`, `late` after them."""
+
+    __slots__ = ("done", "late", "pairs", "source", "sources")
+
+    def __init__(self, node: Mapping, source: Node | None = None) -> None:
+        self.pairs, self.done, self.source = iter(node.pairs), set[str](), source
+        self.sources: Iterator[Node] = iter(())
+        self.late: Node | None = None
+
+
+def _sources(merge: Node) -> list[Node]:
+    return merge.items if isinstance(merge, Sequence) else [merge]
+
+
+def _share(decoded: int) -> float:
+    """How much of what is decoded may come from aliases: yaml.v3's allowedAliasRatio."""
+    return 0.99 - 0.89 * min(max(decoded - 400_000, 0) / 3_600_000, 1)
 
 
 def _target(node: Node) -> Node:

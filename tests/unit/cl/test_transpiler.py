@@ -231,9 +231,48 @@ def test_an_output_that_cannot_be_made_leaves_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
 
 
-def test_aliases_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "_ALIAS_LIMIT", 3)
-    assert "aliases excessively" in messages("x: &n /a\nstorage: {files: [" + "{path: *n}, " * 4 + "]}")[0]
+def chained(levels: int, each: str) -> str:
+    """A unit under merge keys, `levels` deep; `each` has the merges of one level, of the level N before."""
+    merges = (f"a{level}: &a{level} {{<<: {each.replace('N', str(level - 1))}}}\n" for level in range(1, levels))
+    return f"a0: &a0 {{name: x.service}}\n{''.join(merges)}systemd: {{units: [{{<<: *a{levels - 1}}}]}}\n"
+
+
+@pytest.mark.parametrize(
+    ("above", "accepted"),
+    [
+        ("  # a\n\t# b\n \t # c\n", True),
+        ("  # a\n \t\n\n\t# b\n", True),
+        ("\t# b\n", False),
+        ("  # a\n\tb: 1\n", False),
+    ],
+)
+def test_a_comment_after_a_comment_may_be_indented_by_tabs(above: str, accepted: bool) -> None:
+    text = f"storage:\n{above}  files: [{{path: /a, mode: x}}]\n"
+    entries = transpile(text, dialect="clc").report.entries
+    assert [(entry.line, "tab" in entry.message) for entry in entries] == [
+        (text[: text.index("x}")].count("\n") + 1, False)
+        if accepted
+        else (text[: text.index("\t")].count("\n") + 1, True)
+    ]
+
+
+@pytest.mark.parametrize("head", ["", "variant: flatcar\nversion: 1.0.0\n"])
+def test_merge_keys_may_form_a_long_chain(head: str) -> None:
+    assert '"x.service"' in transpile(head + chained(5000, "*aN")).unwrap()
+
+
+@pytest.mark.parametrize("head", ["", "variant: flatcar\nversion: 1.0.0\n"])
+@pytest.mark.parametrize(("levels", "accepted"), [(9, True), (10, False), (100, False)])
+def test_merges_that_double_at_each_level_have_an_end(head: str, levels: int, accepted: bool) -> None:
+    result = transpile(head + chained(levels, "[*aN, *aN]"))
+    assert (result.json is not None) == accepted
+    assert accepted or "aliases excessively" in [*result.report][-1].message
+
+
+def test_of_a_large_text_less_may_come_from_aliases() -> None:
+    assert [round(schema._share(count), 3) for count in (1, 400_000, 2_200_000, 4_000_000, 9_000_000)] == [
+        0.99, 0.99, 0.545, 0.1, 0.1,
+    ]  # fmt: skip
 
 
 def test_the_module_is_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
