@@ -95,6 +95,14 @@ def checked_list(section: Section, name: str, problem: Callable[[str], str | Non
     return texts
 
 
+def login_networks(section: Section, name: str) -> tuple[str, ...]:
+    """The list called `name` of the networks that may log in, which nobody leaves out by accident."""
+    networks = checked_list(section, name, cidr_problem)
+    if not networks:
+        section.problem(name, "is missing: the networks that may log in, such as [203.0.113.7/32]")
+    return networks
+
+
 def open_ports(section: Section, name: str) -> tuple[OpenPort, ...]:
     """The list called `name` of `80/tcp`, `8000-8010/udp` …"""
     ports = []

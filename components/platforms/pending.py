@@ -14,19 +14,18 @@ if TYPE_CHECKING:
 def tell_pending(
     machine: pulumi.Resource,
     name: str,
-    wanted: Mapping[str, pulumi.Input[object]],
-    actual: Mapping[str, pulumi.Input[object]],
+    values: Mapping[str, tuple[pulumi.Input[object], pulumi.Input[object]]],
     *,
     way: str = "",
 ) -> None:
-    """Warn of each wanted value that differs from the machine's own: the changes that `ignore_changes` holds back.
+    """Warn of each wanted value that differs from the machine's own, the second: `ignore_changes` holds it back.
 
     `way` says how to apply them, by replacing the machine unless given. Values that aren't known yet, or that the cloud
     does not tell (None), are passed over.
     """
     way = way or f"To replace this one: {by_name(machine, name)}"
-    for what, value in wanted.items():
-        pulumi.Output.all(value, actual[what]).apply(_teller(machine, name, what, way))
+    for what, (wanted, actual) in values.items():
+        pulumi.Output.all(wanted, actual).apply(_teller(machine, name, what, way))
 
 
 def checked_address(
@@ -35,7 +34,7 @@ def checked_address(
     address: pulumi.Output[str],
     *,
     user_data: pulumi.Input[str],
-    actual: pulumi.Output[str],
+    actual: pulumi.Output[str] | pulumi.Output[str | None],
 ) -> pulumi.Output[str]:
     """`address`, if the machine's own user data is the wanted pointer; else `pulumi.RunError`, at preview.
 
@@ -47,7 +46,7 @@ def checked_address(
     """
 
     def check(values: list[str]) -> None:
-        wanted, known = values
+        wanted, known = values  # None where the cloud doesn't tell it
         if known and known not in (wanted, hashlib.sha1(wanted.encode(), usedforsecurity=False).hexdigest()):
             raise pulumi.RunError(
                 f"{name}: the machine's user data is not the pointer to its object, so it can't be re-provisioned in "
@@ -80,13 +79,13 @@ def in_one_place(
 
 
 def kept_as(opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Protected and retained as the machine is: what belongs to it must not go when it stays.
+    """Beside the machine, protected and retained as it is: what belongs to it must not go when it stays.
 
     An attempt to destroy a protected machine would take its address and its volume away first.
     """
     if opts is None:
         return pulumi.ResourceOptions()
-    return pulumi.ResourceOptions(protect=opts.protect, retain_on_delete=opts.retain_on_delete)
+    return pulumi.ResourceOptions(parent=opts.parent, protect=opts.protect, retain_on_delete=opts.retain_on_delete)
 
 
 def by_name(machine: pulumi.Resource, name: str) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
 
+from components.commands.objects.bucket import CONTENT_TYPE
 from components.sdk import KeptOutput
 
 if TYPE_CHECKING:
@@ -97,6 +98,12 @@ def kept_address(name: str, make: pulumi.Input[str], opts: pulumi.ResourceOption
     return KeptOutput(f"{name}-address", make, opts).text
 
 
-def md5(text: str) -> str:
-    """The ETag that S3 and Spaces give to an object that holds this text (without KMS): MD5 in hex."""
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+def body(content: Content, source_url: pulumi.Output[str]) -> dict[str, Any]:
+    """What an object in a bucket holds, as inputs of the resources of S3 and Spaces.
+
+    `etag` is what they give to an object that holds this text (without KMS), MD5 in hex: with it `refresh` notices a
+    second writer, and the next `up` mends what it wrote.
+    """
+    text = pulumi.Output.from_input(content(source_url))
+    etag = text.apply(lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
+    return {"content": text, "content_type": CONTENT_TYPE, "etag": etag}

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_aws import s3
 
-from components.commands.objects.bucket import CONTENT_TYPE, s3_host
-from components.stores import UNGUESSABLE, StoredObject, kept_address, md5, public_store_problem
+from components.commands.objects.bucket import s3_host
+from components.stores import UNGUESSABLE, StoredObject, body, kept_address, public_store_problem
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ class S3:
         """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
 
         For a machine that is made for one config, as `opts.replacement_trigger` says: `machines/NAME/ID-RANDOM.ign`.
-        `etag` (for AES256) makes `refresh` notice a second writer, and the next `up` mend it.
         """
         bucket = self._settings.bucket
         if self._settings.public:
@@ -105,14 +104,11 @@ class S3:
             wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
             key = kept_address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts)
             source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
-        text = pulumi.Output.from_input(content(source_url))
         stored = s3.BucketObjectv2(
             f"{name}-object",
             bucket=self.bucket.bucket,
             key=key,
-            content=text,
-            content_type=CONTENT_TYPE,
-            etag=text.apply(md5),
+            **body(content, source_url),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=self._guards), opts),
         )
         profile = pulumi.Config("aws").get("profile") or ""

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_digitalocean as digitalocean
 
-from components.commands.objects.bucket import CONTENT_TYPE
-from components.stores import UNGUESSABLE, StoredObject, kept_address, md5, public_store_problem
+from components.stores import UNGUESSABLE, StoredObject, body, kept_address, public_store_problem
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -55,20 +54,17 @@ class Spaces:
         return public_store_problem("Spaces", secrets, self._settings.allow_secrets)
 
     def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
-        """The object at `NAME-RANDOM.ign`. `etag` makes `refresh` notice a second writer, and the next `up` mend it."""
+        """The object at `NAME-RANDOM.ign`."""
         key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{name}-{random}.ign")
         bucket, region = self._settings.bucket, self._settings.region
         source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
-        text = pulumi.Output.from_input(content(source_url))
         stored = digitalocean.SpacesBucketObject(
             f"{name}-object",
             bucket=self.bucket.name,
             region=self._settings.region,
             key=key,
-            content=text,
-            content_type=CONTENT_TYPE,
+            **body(content, source_url),
             acl=ACL,
-            etag=text.apply(md5),
             opts=opts,
         )
         place = key.apply(lambda path: {"kind": "spaces", "bucket": bucket, "key": path, "region": region, "acl": ACL})

@@ -106,8 +106,7 @@ class Ec2:
         """
         shared, machine, settings = self._shared, self._machine, self._shared.settings
         tags = {"Name": name, **shared.tags, **machine.tags}
-        inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
-        attached = pulumi.ResourceOptions.merge(inside, kept_as(opts))
+        attached = kept_as(opts)
         its_own = pulumi.ResourceOptions.merge(attached, pulumi.ResourceOptions(protect=False))
         policy_text = pulumi.Output.all(user_data, shared.partition).apply(
             lambda known: json.dumps(role_policy(*known))
@@ -146,25 +145,20 @@ class Ec2:
             instance,
             name,
             {
-                "ami": shared.ami,
-                "key_name": settings.key_name,
-                "subnet": settings.subnet,
-                "availability_zone": settings.availability_zone,
-                "root volume": machine.root_volume or None,
-            },
-            {
-                "ami": instance.ami,
-                "key_name": instance.key_name,
-                "subnet": instance.subnet_id,
-                "availability_zone": instance.availability_zone,
-                "root volume": instance.root_block_device.apply(lambda device: device.volume_size if device else None),
+                "ami": (shared.ami, instance.ami),
+                "key_name": (settings.key_name, instance.key_name),
+                "subnet": (settings.subnet, instance.subnet_id),
+                "availability_zone": (settings.availability_zone, instance.availability_zone),
+                "root volume": (
+                    machine.root_volume or None,
+                    instance.root_block_device.apply(lambda device: device.volume_size if device else None),
+                ),
             },
         )
         tell_pending(
             instance,
             name,
-            {"instance_type": "" if machine.instance_type else settings.instance_type},
-            {"instance_type": instance.instance_type},
+            {"instance_type": ("" if machine.instance_type else settings.instance_type, instance.instance_type)},
             way="To stop and start this one for it: "
             f"flatcar:machines.{name}.ec2.instance_type: {settings.instance_type}",
         )
@@ -173,9 +167,7 @@ class Ec2:
             address = self._with_volume(name, instance, address, tags, attached)
         return PlatformMachine(
             resource=instance,
-            ssh_host=checked_address(
-                instance, name, address, user_data=user_data, actual=instance.user_data.apply(lambda text: text or "")
-            ),
+            ssh_host=checked_address(instance, name, address, user_data=user_data, actual=instance.user_data),
             ssh_port=22,
             console_log="",
             console_hint=instance.id.apply(lambda id_: f"aws ec2 get-console-output --latest --instance-id {id_}"),

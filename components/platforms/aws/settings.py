@@ -10,8 +10,7 @@ from components.config.values import (
     CHANNELS,
     OpenPort,
     checked,
-    checked_list,
-    cidr_problem,
+    login_networks,
     open_ports,
     version_problem,
 )
@@ -68,14 +67,11 @@ class InstanceSettings:
 
 def aws_settings(section: Section) -> AwsSettings:
     """Read `flatcar:aws`; problems go to the section's list."""
-    ssh_from = checked_list(section, "ssh_from", cidr_problem)
-    if not ssh_from:
-        section.problem("ssh_from", "is missing: the networks that may log in, such as [203.0.113.7/32]")
     settings = AwsSettings(
         instance_type=checked(section, "instance_type", "t3.small", type_problem),
         ami=_ami(section.section("ami")),
         key_name=section.text("key_name"),
-        ssh_from=ssh_from,
+        ssh_from=login_networks(section, "ssh_from"),
         open_ports=open_ports(section, "open_ports"),
         tags=section.mapping_of_texts("tags"),
         vpc=checked(section, "vpc", "", id_problem("vpc")),

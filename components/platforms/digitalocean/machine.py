@@ -148,26 +148,26 @@ class Droplet:
         tell_pending(
             droplet,
             name,
-            {"image": shared.image, "region": settings.region, "vpc": settings.vpc, "ssh keys": shared.ssh_keys},
-            {"image": droplet.image, "region": droplet.region, "vpc": droplet.vpc_uuid, "ssh keys": droplet.ssh_keys},
+            {
+                "image": (shared.image, droplet.image),
+                "region": (settings.region, droplet.region),
+                "vpc": (settings.vpc, droplet.vpc_uuid),
+                "ssh keys": (shared.ssh_keys, droplet.ssh_keys),
+            },
         )
         tell_pending(
             droplet,
             name,
-            {"size": "" if machine.size else settings.size},
-            {"size": droplet.size},
+            {"size": ("" if machine.size else settings.size, droplet.size)},
             way=f"To power this one off and on for it: flatcar:machines.{name}.droplet.size: {settings.size}",
         )
-        inside = pulumi.ResourceOptions(parent=opts.parent if opts else None)
-        attached = pulumi.ResourceOptions.merge(inside, kept_as(opts))
+        attached = kept_as(opts)
         address = self._address(name, droplet, attached)
         if machine.volume:
             address = self._with_volume(name, droplet, address, attached)
         return PlatformMachine(
             resource=droplet,
-            ssh_host=checked_address(
-                droplet, name, address, user_data=user_data, actual=droplet.user_data.apply(lambda text: text or "")
-            ),
+            ssh_host=checked_address(droplet, name, address, user_data=user_data, actual=droplet.user_data),
             ssh_port=22,
             console_log="",
             console_hint=droplet.id.apply(

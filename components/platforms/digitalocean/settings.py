@@ -11,7 +11,7 @@ from components.config.values import (
     OpenPort,
     checked,
     checked_list,
-    cidr_problem,
+    login_networks,
     open_ports,
     version_problem,
 )
@@ -65,15 +65,12 @@ def digitalocean_settings(section: Section, public_key: str) -> DigitalOceanSett
     keys = checked_list(section, "ssh_keys", ssh_key_problem) or ((public_key,) if public_key else ())
     if not keys:
         section.problem("ssh_keys", "is missing: a custom image needs an SSH key, or set flatcar:ssh public_key")
-    ssh_from = checked_list(section, "ssh_from", cidr_problem)
-    if not ssh_from:
-        section.problem("ssh_from", "is missing: the networks that may log in, such as [203.0.113.7/32]")
     settings = DigitalOceanSettings(
         region=checked(section, "region", "", do_region_problem, required=True),
         size=checked(section, "size", "s-1vcpu-1gb", size_problem),
         image=_image(section.section("image")),
         ssh_keys=keys,
-        ssh_from=ssh_from,
+        ssh_from=login_networks(section, "ssh_from"),
         open_ports=open_ports(section, "open_ports"),
         tags=checked_list(section, "tags", tag_problem),
         vpc=checked(section, "vpc", "", vpc_problem),
