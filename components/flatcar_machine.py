@@ -25,7 +25,7 @@ from components.sdk import all_of
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
 from components.settings.machine import MachineSettings
-from components.settings.problems import machine_problems
+from components.settings.problems import machine_problems, variable_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,8 +77,14 @@ class FlatcarMachine(pulumi.ComponentResource):
         Raises `pulumi.RunError` when its config can't be used, or settings exclude each other, before any resource is
         made.
         """
-        if problems := [f"\n  {setting}: {problem}" for setting, problem in machine_problems(args)]:
-            raise pulumi.RunError(f"the machine {name!r} can't be used:{''.join(problems)}")
+        problems = [
+            *machine_problems(name, args, getattr(args.platform, "described", None)),
+            *variable_problems("shared_variables", args.shared_variables),
+            *variable_problems("secrets", args.secrets),
+        ]
+        if problems:
+            lines = [f"{setting}: {problem}" if setting else problem for setting, problem in problems]
+            raise pulumi.RunError("\n  ".join([f"the machine {name!r} can't be used:", *lines]))
 
         # 1. The Ignition config and its id
         built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}

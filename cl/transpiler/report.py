@@ -184,13 +184,16 @@ class Locator:
         return None
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the known word nearest to `word`, or None when none is near (hcl's idea, 15 lines)."""
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.75) -> str | None:
+    """A hint that names the known word nearest to `word`, or None when none is near (hcl's idea, 15 lines).
+
+    `cutoff` is how alike they have to be: 1 is the same.
+    """
     import difflib  # only needed once something is wrong
 
     folded = {name.casefold(): name for name in known}
     near = folded.get(word.casefold())
     if near is None:
-        close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.75)
+        close = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=cutoff)
         near = folded[close[0]] if close else None
     return f"did you mean {near!r}?" if near is not None else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
+from cl.transpiler.report import did_you_mean
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Section:
@@ -26,6 +27,13 @@ class Section:
         """Record that the value called `name` (or "" for the section itself) is wrong."""
         self._problems.append(f"{self._full(name)}: {text}")
 
+    def value_problems(self, problems: Iterable[tuple[str, str]]) -> None:
+        """Record what is wrong with values, by name; where a getter has refused one, nobody wrote what is there."""
+        refused = {problem.partition(": ")[0] for problem in self._problems}
+        for name, text in problems:
+            if self._full(name) not in refused:
+                self.problem(name, text)
+
     def text(self, name: str, default: str = "", *, required: bool = False) -> str:
         """A string, not empty when `required`."""
         value = self._take(name)
@@ -40,6 +48,14 @@ class Section:
 
     def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int | None = None) -> int:
         """A whole number within its bounds."""
+        value = self.whole_number(name, default)
+        if self._values.get(name) is not None and (wrong := bounds_problem(value, minimum, maximum)) is not None:
+            self.problem(name, wrong)
+            return default
+        return value
+
+    def whole_number(self, name: str, default: int) -> int:
+        """Any whole number; its bounds are looked at where it is used."""
         value = self._take(name)
         if value is None:
             return default
@@ -47,13 +63,8 @@ class Section:
             value = int(value)  # `pulumi config set` without --path stores strings
         if not isinstance(value, int) or isinstance(value, bool):
             self.problem(name, f"has to be a whole number, not {_kind(value)}")
-        elif value < minimum or (maximum is not None and value > maximum):
-            self.problem(
-                name, f"has to be {'at least ' + str(minimum) if maximum is None else f'{minimum} to {maximum}'}"
-            )
-        else:
-            return value
-        return default
+            return default
+        return value
 
     def text_or_integer(self, name: str, default: str) -> str:
         """A string, or a whole number as it is written."""
@@ -76,8 +87,8 @@ class Section:
     def choice(self, name: str, choices: Sequence[str], default: str) -> str:
         """One of `choices`."""
         value = self.text(name, default)
-        if value not in choices:
-            self.problem(name, f"has to be one of {', '.join(choices)}, not {value!r}{did_you_mean(value, choices)}")
+        if (wrong := choice_problem(value, choices)) is not None:
+            self.problem(name, wrong)
             return default
         return value
 
@@ -142,7 +153,7 @@ class Section:
         """Report each name that no getter has asked for."""
         for name in self._values:
             if name not in self._known:
-                self.problem(name, f"is not a known key{did_you_mean(name, sorted(self._known))}")
+                self.problem(name, f"is not a known key{meant(name, sorted(self._known))}")
 
     def _take(self, name: str) -> Any:
         self._known.add(name)
@@ -153,10 +164,24 @@ class Section:
         return f"{self.key}{separator}{name}"
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
+def bounds_problem(value: int, minimum: int, maximum: int | None = None) -> str | None:
+    """What is wrong with a number that has to be within these bounds, or None."""
+    if minimum <= value and (maximum is None or value <= maximum):
+        return None
+    return f"has to be at least {minimum}" if maximum is None else f"has to be {minimum} to {maximum}"
+
+
+def choice_problem(value: str, choices: Sequence[str]) -> str | None:
+    """What is wrong with a text that has to be one of `choices`, or None."""
+    if value in choices:
+        return None
+    return f"has to be one of {', '.join(choices)}, not {value!r}{meant(value, choices)}"
+
+
+def meant(name: str, known: Sequence[str]) -> str:
     """`; did you mean 'x'?` for the nearest known name, else a list of the few there are, else ""."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}" if known else ""
+    near = did_you_mean(name, known, cutoff=0.6)
+    return f"; {near}" if near else f"; known are {', '.join(known)}" if known else ""
 
 
 def _kind(value: object) -> str:

@@ -66,7 +66,11 @@ class PlatformMachine:
 
 
 class Platform(Protocol):
-    """What makes a machine from a name and a constant pointer."""
+    """What makes a machine from a name and a constant pointer.
+
+    One that has a `Descriptor` also has the property `described`: the descriptor, and the machine's own settings, by
+    which `FlatcarMachine` refuses what a stack's config refuses.
+    """
 
     @property
     def ignition_platform(self) -> str:

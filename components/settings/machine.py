@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cl.transpiler.lint import OF_DEVICES, Allowed, OneDevice, Rule
-from components.config.section import Section, did_you_mean
+from cl.transpiler.lint import Allowed, OneDevice, Rule
+from components.config.section import Section
 from components.platforms import registry
 from components.settings.health import health_checks
 from components.settings.lifecycle import Lifecycle
-from components.settings.problems import machine_problems
+from components.settings.problems import allow_problem, machine_problems
 from components.settings.pull import PullSettings, pull_settings
-from components.settings.ssh import PUBLIC_KEY
+from components.settings.ssh import without_comment
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
     from cl.transpiler.butane import Butane
     from components.commands.reprovision.request import HealthCheck
     from components.platforms import Descriptor
-
-RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
-_MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
-_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +89,9 @@ class MachineSettings:
         return {setting.name: getattr(self, setting.name) for setting in fields(MachineSettings)}
 
 
+_DEFAULT = MachineSettings(config="")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackMachine(MachineSettings):
     """One entry of `flatcar:machines`. Paths are relative to the project's folder."""
@@ -111,23 +109,7 @@ def machine_settings(machines: Section, stack: StackWide) -> tuple[StackMachine,
     return tuple(_machine(name, machines.section(name), stack) for name in machines.names())
 
 
-def existing_files(section: Section, name: str, root: Path) -> tuple[Path, ...]:
-    """The files that a list names, relative to `root`; one that isn't there is a problem of the section."""
-    files = section.texts(name)
-    for file in files:
-        if not (root / file).is_file():
-            section.problem(name, f"there is no file {file}")
-    return tuple(map(Path, files))
-
-
 def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
-    if not _MACHINE_NAME.fullmatch(name):
-        section.problem(
-            "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
-        )
-    config = section.text("config", required=True)
-    if config and not (stack.root / config).is_file():
-        section.problem("config", f"there is no file {config}")
     health = section.section("health")
     checks = health_checks(health)
     platform = stack.platform
@@ -136,17 +118,17 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
             section.problem(other.machine_key, f"is for machines on another platform than {platform.name!r}")
     settings = StackMachine(
         name=name,
-        config=Path(config),
-        snippets=(*stack.snippets, *existing_files(section, "snippets", stack.root)),
-        variables=variables_of(section, "variables"),
+        config=Path(section.text("config", required=True)),
+        snippets=(*stack.snippets, *map(Path, section.texts("snippets"))),
+        variables=section.mapping_of_texts("variables"),
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
         keep=section.optional_texts("keep"),
         allow=_allowed(section),
-        generation=section.integer("generation", 0),
-        host_key=_host_key(section),
+        generation=section.whole_number("generation", _DEFAULT.generation),
+        host_key=without_comment(section.text("host_key")),
         health=checks,
         allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",
-        timeout=section.integer("timeout", 600, minimum=10, maximum=86400),
+        timeout=section.whole_number("timeout", _DEFAULT.timeout),
         rollback_after=_rollback_after(section, sum(check.seconds for check in checks)),
         group=section.text("group"),
         drain=section.text("drain"),
@@ -158,26 +140,19 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         retain_on_delete=section.flag("retain_on_delete", False),
         on_platform=platform.read_own(section.section(platform.machine_key), stack.shared, stack.store),
     )
-    wrong = [*machine_problems(settings)]
-    if settings.lifecycle is Lifecycle.REPLACE:
-        wrong += platform.replace_problems(settings.on_platform)
-    if settings.pull is not None:
-        wrong += platform.pull_problems(settings.on_platform)
-    for setting, problem in wrong:
-        section.problem(setting, problem)
+    on_platform = platform, settings.on_platform
+    section.value_problems(machine_problems(name, settings, on_platform, stack.root))
     for inner in (health, section):
         inner.finish()
     return settings
 
 
 def _rollback_after(section: Section, health_seconds: int) -> int:
-    """A machine must not go back while its health checks still run: 300 s, and what the checks may take on top."""
+    """Unless it is set, the default, and what the health checks may take on top."""
     wanted = section.flag("rollback", True)
-    seconds = section.integer("rollback_after", 300 + health_seconds, minimum=30, maximum=86400)
-    if seconds < health_seconds + 30:
-        section.problem(
-            "rollback_after", f"has to be at least {health_seconds + 30}: the health checks may take so long"
-        )
+    seconds = section.whole_number("rollback_after", _DEFAULT.rollback_after + health_seconds)
+    if not seconds:
+        section.problem("rollback_after", "has to be some time; rollback: false switches it off")
     if not wanted and "rollback_after" in section.names():
         section.problem("rollback_after", "has no effect with rollback: false; take one of them out")
     return seconds if wanted else 0
@@ -185,39 +160,11 @@ def _rollback_after(section: Section, health_seconds: int) -> int:
 
 def _allowed(section: Section) -> tuple[Allowed, ...]:
     """Rules, alone or with the one device that they are taken back for: `wipe`, `wipe:/dev/vdb`."""
-    rules, allowed = [rule.value for rule in Rule], list[Allowed]()
+    allowed = list[Allowed]()
     for value in section.texts("allow"):
-        name, colon, device = value.partition(":")
-        if name not in rules:
-            section.problem("allow", f"{name!r} is none of {', '.join(rules)}{did_you_mean(name, rules)}")
-        elif not colon:
-            allowed.append(Rule(name))
-        elif name not in OF_DEVICES:
-            section.problem("allow", f"{value!r}: this rule is about no device; write {name} alone")
-        elif not device.startswith("/dev/"):
-            section.problem("allow", f"{value!r} names no device; write {name}:/dev/…, as the finding does")
+        rule, colon, device = value.partition(":")
+        if (problem := allow_problem(value)) is not None:
+            section.problem("allow", problem)
         else:
-            allowed.append(OneDevice(Rule(name), device))
+            allowed.append(OneDevice(Rule(rule), device) if colon else Rule(rule))
     return tuple(allowed)
-
-
-def variables_of(section: Section, name: str) -> dict[str, str]:
-    """The mapping `name` of a section as variables of configs; names that none can have are problems."""
-    variables = section.mapping_of_texts(name)
-    for variable in variables:
-        if not _VARIABLE_NAME.fullmatch(variable):
-            section.problem(
-                f"{name}.{variable}", "a variable's name is letters, digits and '_', not starting with a digit"
-            )
-        elif variable in RESERVED_VARIABLES:
-            section.problem(f"{name}.{variable}", "is set by the program itself")
-    return variables
-
-
-def _host_key(section: Section) -> str:
-    key = section.text("host_key")
-    if key and not PUBLIC_KEY.fullmatch(key):
-        section.problem(
-            "host_key", "is not an SSH host key of one line (ssh-ed25519 AAAA…), as in ssh_host_ed25519_key.pub"
-        )
-    return " ".join(key.split()[:2])

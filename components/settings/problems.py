@@ -1,25 +1,69 @@
-"""Settings of one machine that switch each other off: told before anything is made. Pure.
+"""What is wrong with one machine's settings, by themselves or beside others: told before anything is made.
 
-`machine_settings` asks for a stack's machines, and `FlatcarMachine` for those of a program of one's own. What is
-allowed though one of two settings has no effect, and why, is in docs/configs.md, "Settings that exclude each other".
+`machine_settings` asks for a stack's machines, and `FlatcarMachine` for those of a program of one's own; reading from a
+stack's config refuses only what makes no setting: other types, unknown names. What is allowed though one of two
+settings has no effect, and why, is in docs/configs.md, "Settings that exclude each other".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from cl.transpiler.lint import OF_DEVICES, OneDevice, Rule
+from components.config.section import bounds_problem, choice_problem, meant
+from components.settings.health import health_problems
 from components.settings.keep import keep_problems
 from components.settings.lifecycle import Lifecycle
+from components.settings.pull import pull_problems
+from components.settings.ssh import PUBLIC_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from cl.transpiler.butane import Butane
+    from components.platforms import Descriptor
     from components.settings.machine import MachineSettings
     from components.settings.pull import PullSettings
 
 
-def machine_problems(machine: MachineSettings) -> Iterator[tuple[str, str]]:
-    """A setting's name, what is wrong with it and what to do, for each that is wrong by itself or beside another."""
+DAY = 86400
+"""Seconds."""
+OS_UPDATES = ("allow", "refuse")
+RESERVED_VARIABLES = ("ssh_public_key", "machine_name")
+_MACHINE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def machine_problems(
+    name: str, machine: MachineSettings, on_platform: tuple[Descriptor[Any, Any], object] | None, root: Path = Path()
+) -> Iterator[tuple[str, str]]:
+    """A setting's name, what is wrong with it and what to do, for each that is wrong by itself or beside another.
+
+    The name is "" for the machine's own `name`. `on_platform` is its platform and what is its own there, None where
+    that is not known. Paths of configs start at `root`.
+    """
+    if not _MACHINE_NAME.fullmatch(name):
+        yield "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
+    yield from _file_problems("config", [machine.config], root)
+    yield from _file_problems("snippets", machine.snippets, root)
+    yield from variable_problems("variables", machine.variables)
+    for allowed in machine.allow:
+        text = f"{allowed.rule}:{allowed.device}" if isinstance(allowed, OneDevice) else allowed
+        if (problem := allow_problem(text)) is not None:
+            yield "allow", problem
+    if machine.host_key and not PUBLIC_KEY.fullmatch(machine.host_key):
+        yield "host_key", "is not an SSH host key of one line (ssh-ed25519 AAAA…), as in ssh_host_ed25519_key.pub"
+    for setting, problem in (
+        ("generation", bounds_problem(machine.generation, 0)),
+        ("timeout", bounds_problem(machine.timeout, 10, DAY)),
+        ("rollback_after", _rollback_problem(machine)),
+        ("os_update", choice_problem(machine.os_update, OS_UPDATES)),
+    ):
+        if problem is not None:
+            yield setting, problem
+    yield from health_problems(machine.health)
     for problem in keep_problems(machine.keep or ()):
         yield "keep", problem
     if machine.keep and machine.lifecycle in _KEEPS_NOTHING:
@@ -28,7 +72,50 @@ def machine_problems(machine: MachineSettings) -> Iterator[tuple[str, str]]:
     if machine.lifecycle is Lifecycle.REPLACE:
         yield from _replaced(machine)
     if machine.pull is not None:
+        yield from pull_problems(machine.pull)
         yield from _pulled(machine, machine.pull)
+    if on_platform is not None:
+        platform, own = on_platform
+        if machine.lifecycle is Lifecycle.REPLACE:
+            yield from platform.replace_problems(own)
+        if machine.pull is not None:
+            yield from platform.pull_problems(own)
+
+
+def variable_problems(setting: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The same for names of variables."""
+    for name in names:
+        if not _VARIABLE_NAME.fullmatch(name):
+            yield f"{setting}.{name}", "a variable's name is letters, digits and '_', not starting with a digit"
+        elif name in RESERVED_VARIABLES:
+            yield f"{setting}.{name}", "is set by the program itself"
+
+
+def allow_problem(text: str) -> str | None:
+    """What is wrong with a rule to take back, `RULE` or `RULE:DEVICE`."""
+    rules = [rule.value for rule in Rule]
+    name, colon, device = text.partition(":")
+    if name not in rules:
+        return f"{name!r} is none of {', '.join(rules)}{meant(name, rules)}"
+    if colon and name not in OF_DEVICES:
+        return f"{text!r}: this rule is about no device; write {name} alone"
+    if colon and not device.startswith("/dev/"):
+        return f"{text!r} names no device; write {name}:/dev/…, as the finding does"
+    return None
+
+
+def _file_problems(setting: str, sources: Sequence[Path | str | Butane], root: Path) -> Iterator[tuple[str, str]]:
+    for source in sources:
+        if isinstance(source, Path) and not (root / source).is_file():
+            yield setting, f"there is no file {source}"
+
+
+def _rollback_problem(machine: MachineSettings) -> str | None:
+    """A machine must not go back while its health checks still run."""
+    seconds, health = machine.rollback_after, sum(check.seconds for check in machine.health)
+    if seconds and seconds < health + 30:
+        return f"has to be at least {health + 30}: the health checks may take so long"
+    return bounds_problem(seconds, 30, max(DAY, 300 + health)) if seconds else None
 
 
 _KEEPS_NOTHING = {

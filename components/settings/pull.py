@@ -1,4 +1,4 @@
-"""`pull` of a machine in the stack config, as typed settings: an agent on the machine asks the object for changes."""
+"""`pull` of a machine, where an agent asks the object for changes: read from a stack's config, and what is wrong."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from components.settings.ssh import PUBLIC_KEY
+from components.config.section import bounds_problem, choice_problem
+from components.settings.ssh import PUBLIC_KEY, without_comment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from components.config.section import Section
 
 WAITS = ("no", "ssh", "report")
@@ -75,40 +78,48 @@ def pull_settings(section: Section, name: str) -> PullSettings:
     defaults = PullSettings()
     lock = section.section("lock")
     settings = PullSettings(
-        interval=section.integer("interval", defaults.interval, minimum=10, maximum=86400),
+        interval=section.whole_number("interval", defaults.interval),
         windows=_windows(section),
-        jitter=section.integer("jitter", defaults.jitter, maximum=86400),
-        lock=_address(lock, "url", required=bool(lock.names())),
+        jitter=section.whole_number("jitter", defaults.jitter),
+        lock=lock.text("url", required=bool(lock.names())),
         lock_group=lock.text("group", defaults.lock_group),
-        report=_address(section, "report").replace("{machine}", name),
-        wait=section.choice("wait", WAITS, defaults.wait),
-        signers=tuple(_public_key(section, "signers", key) for key in section.texts("signers")),
-        signed_by=_public_key(section, "signed_by", section.text("signed_by")),
+        report=section.text("report").replace("{machine}", name),
+        wait=section.text("wait", defaults.wait),
+        signers=tuple(map(without_comment, section.texts("signers"))),
+        signed_by=without_comment(section.text("signed_by")),
     )
-    if settings.signers and settings.signed_by not in ("", *settings.signers):
-        section.problem("signed_by", "is none of signers: the machine could not prove a config that it then refuses")
-    if not _GROUP.fullmatch(settings.lock_group):
-        lock.problem("group", f"{settings.lock_group!r} is not a FleetLock group: letters, digits, '.' and '-'")
-    if settings.wait == "report" and not settings.report:
-        section.problem("wait", "'report' needs an address to read reports from: set report, or wait for ssh")
     lock.finish()
     section.finish()
     return settings
 
 
-def _public_key(section: Section, name: str, key: str) -> str:
-    """`TYPE BASE64`: another comment makes no other config."""
-    if key and not PUBLIC_KEY.fullmatch(key):
-        section.problem(name, f"{key!r} is not an SSH public key of one line (ssh-ed25519 AAAA…), as in id_ed25519.pub")
-    return " ".join(key.split()[:2])
-
-
-def _address(section: Section, name: str, *, required: bool = False) -> str:
-    text = section.text(name, required=required)
-    if text and not _is_address(text):
-        section.problem(name, f"has to be an http or https address, not {_without_secrets(text)!r}")
-        return ""
-    return text
+def pull_problems(pull: PullSettings) -> Iterator[tuple[str, str]]:
+    """What is wrong with how a machine pulls, by the keys of a stack's config."""
+    bounds = {"interval": bounds_problem(pull.interval, 10, 86400), "jitter": bounds_problem(pull.jitter, 0, 86400)}
+    for name, problem in (*bounds.items(), ("wait", choice_problem(pull.wait, WAITS))):
+        if problem is not None:
+            yield f"pull.{name}", problem
+    for first, end in pull.windows:
+        if not 0 <= first < end <= WEEK_MINUTES:
+            yield "pull.window", f"'{_moment(first)} - {_moment(end)}' is empty; the whole day is 00:00-24:00"
+            break
+    for name, address in (("lock.url", pull.lock), ("report", pull.report)):
+        if address and not _is_address(address):
+            yield f"pull.{name}", f"has to be an http or https address, not {_without_secrets(address)!r}"
+    if not _GROUP.fullmatch(pull.lock_group):
+        yield "pull.lock.group", f"{pull.lock_group!r} is not a FleetLock group: letters, digits, '.' and '-'"
+    if pull.lock_group != PullSettings().lock_group and not pull.lock:
+        yield "pull.lock.url", "is missing"
+    if pull.wait == "report" and not pull.report:
+        yield "pull.wait", "'report' needs an address to read reports from: set report, or wait for ssh"
+    for name, key in (*(("signers", key) for key in pull.signers), ("signed_by", pull.signed_by)):
+        if key and not PUBLIC_KEY.fullmatch(key):
+            yield (
+                f"pull.{name}",
+                f"{key!r} is not an SSH public key of one line (ssh-ed25519 AAAA…), as in id_ed25519.pub",
+            )
+    if pull.signers and pull.signed_by not in ("", *pull.signers):
+        yield "pull.signed_by", "is none of signers: the machine could not prove a config that it then refuses"
 
 
 def _is_address(text: str) -> bool:
@@ -147,9 +158,7 @@ def _windows(section: Section) -> tuple[tuple[int, int], ...]:
             continue
         hours = [int(group) for group in match.groups()[1:] if group is not None]
         first, end = hours[0] * 60 + hours[1], hours[2] * 60 + hours[3]
-        if first == end:
-            section.problem("window", f"{part!r} is empty; the whole day is 00:00-24:00")
-        length = (end - first) % DAY_MINUTES or DAY_MINUTES
+        length = end - first if end >= first else end - first + DAY_MINUTES
         for day in _days(match[1] or "Mon-Sun"):
             windows += _pieces(day * DAY_MINUTES + first, length)
     return tuple(sorted(windows))

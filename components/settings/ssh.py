@@ -16,6 +16,11 @@ PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-
 """An SSH public key on one line."""
 
 
+def without_comment(key: str) -> str:
+    """`TYPE BASE64` of a public key: another comment makes no other config. What is none is left as it is."""
+    return " ".join(key.split()[:2]) if PUBLIC_KEY.fullmatch(key) else key
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SshSettings:
     """The login. A change of any of these re-runs nothing on the machines.

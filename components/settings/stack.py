@@ -18,11 +18,10 @@ from components.settings import ssh
 from components.settings.machine import (
     StackMachine,
     StackWide,
-    existing_files,
     machine_settings,
-    variables_of,
 )
 from components.settings.machine_files import with_files
+from components.settings.problems import variable_problems
 from components.settings.rollout import Member, Place, RolloutSettings, plan, rollout_settings
 from components.settings.ssh import PUBLIC_KEY, SshSettings
 from components.stores.registry import open_store, store_settings
@@ -112,8 +111,8 @@ def read_settings(
         platform=platform,
         shared=shared,
         store=store,
-        variables=variables_of(section, "variables"),
-        secrets=variables_of(section, "secrets"),
+        variables=section.mapping_of_texts("variables"),
+        secrets=section.mapping_of_texts("secrets"),
         files_dir=_folder(section, "files_dir", "cl/files", root),
         strict=section.flag("strict", True),
         rollout=rollout_settings(section.section("rollout")),
@@ -125,11 +124,13 @@ def read_settings(
                 platform=platform,
                 shared=shared,
                 store=store,
-                snippets=existing_files(section, "snippets", root),
+                snippets=_existing_files(section, "snippets", root),
             ),
         ),
     )
     section.finish()
+    section.value_problems(variable_problems("variables", settings.variables))
+    section.value_problems(variable_problems("secrets", settings.secrets))
     _check_stack(section, settings)
     try:
         plan(settings.rollout, _members(settings.machines))
@@ -177,6 +178,14 @@ def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
                 problems.append(f"{key}: is not valid JSON: {error}")
                 decoded[name] = None
     return decoded
+
+
+def _existing_files(section: Section, name: str, root: Path) -> tuple[Path, ...]:
+    files = section.texts(name)
+    for file in files:
+        if not (root / file).is_file():
+            section.problem(name, f"there is no file {file}")
+    return tuple(Path(file) for file in files if (root / file).is_file())
 
 
 def _folder(section: Section, name: str, default: str, root: Path) -> Path:

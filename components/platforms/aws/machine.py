@@ -96,6 +96,7 @@ class Ec2:
         self.login_user = "core" if shared.settings.key_name else None  # coreos-metadata-sshkeys@core.service
         self._shared = shared
         self._machine = machine
+        self.described = PLATFORM, machine
 
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None

@@ -111,6 +111,7 @@ class Droplet:
     def __init__(self, shared: DigitalOcean, machine: DropletSettings) -> None:
         self._shared = shared
         self._machine = machine
+        self.described = PLATFORM, machine
 
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None

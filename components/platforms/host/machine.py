@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pulumi
 
 from components.platforms import PlatformMachine
-from components.platforms.host import PLATFORM
+from components.platforms.host import PLATFORM, HostPlatform
+from components.platforms.host.settings import HostSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,11 @@ class ExistingHost:
     @property
     def login_user(self) -> None:
         """SSH keys come with the config: what wrote those that are there may not run again."""
+
+    @property
+    def described(self) -> tuple[HostPlatform, HostSettings]:
+        """The platform, and what is the machine's own on it (`Platform`)."""
+        return PLATFORM, HostSettings(address=self.address, port=self.port, mode=self.mode)
 
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None

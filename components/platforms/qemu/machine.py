@@ -19,7 +19,8 @@ from components.commands.qemu import machine as qemu
 from components.commands.qemu.state import CONSOLE, MachineError, read_record
 from components.launcher import interpreter
 from components.platforms import PlatformMachine
-from components.platforms.qemu import PLATFORM
+from components.platforms.qemu import PLATFORM, QemuPlatform
+from components.platforms.qemu.settings import QemuSettings
 
 _NAME = re.compile(r"(?!(objects|known_hosts|login_key)$)[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -53,6 +54,11 @@ class Qemu:
     @property
     def login_user(self) -> None:
         """No metadata here: SSH keys come with the config."""
+
+    @property
+    def described(self) -> tuple[QemuPlatform, QemuSettings]:
+        """The platform, and what is the machine's own on it (`Platform`)."""
+        return PLATFORM, QemuSettings(memory_mib=self.memory_mib, cpus=self.cpus, disk_gib=self.disk_gib)
 
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
