@@ -109,6 +109,7 @@ def stack_config(name: str, park: MachinePark) -> dict[str, Any]:
         "user": os.environ.get("USER") or "root",
         "port": park.port,
         "private_key_file": str(park.key),
+        "public_key": Path(f"{park.key}.pub").read_text().strip(),
     }
     config["flatcar:machines"] = {
         # the login is the park's own, not of the config; keep as by default, so that any lifecycle may be chosen
