@@ -129,3 +129,96 @@ def test_a_result_file_that_is_none_proves_nothing(result: str) -> None:
     state = read_state(Finished(code=0, lines=("boot_id=b", f"ignition_result={result}", "complete=1"), stderr=""))
     assert state is not None
     assert state.provisioning_boot_id == ""
+
+
+SERVED = "something else than the pointer's object was served to Ignition: look at its messages below"
+NOT_RUN = "look at /etc/.ignition-result.json; it should name a newer boot's id as provisioningBootID"
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (
+            replace(GOOD, stamp="old", provisioning_boot_id="b-1"),
+            (
+                "the machine rebooted without running Ignition; it still is on config id old; "
+                "GRUB did not see /boot/flatcar/first_boot: look at the machine's boot menu entry and its /boot"
+            ),
+        ),
+        (
+            replace(GOOD, stamp="other"),
+            f"the machine came up on another config: config id other, wanted config id cccccccccccc; {SERVED}",
+        ),
+        (
+            replace(GOOD, stamp=""),
+            f"the machine came up on another config: no config id at all, wanted config id cccccccccccc; {SERVED}",
+        ),
+        (
+            replace(GOOD, provisioning_boot_id="b-1"),
+            f"the stamp is right, but by its result file Ignition has not run since the re-run was staged; {NOT_RUN}",
+        ),
+        (
+            replace(GOOD, fetched="", parsed=("p", "q")),
+            (
+                f"the stamp is right, but Ignition ran another object: SHA-512 p, q, wanted {OBJECT}; "
+                "look for who else can write the object, or /oem/config.ign: it was changed after it was checked"
+            ),
+        ),
+        (
+            replace(GOOD, unwiped=True),
+            (
+                "the config was applied over the old files: the machine lost its power while the reset was staged; "
+                "run 'pulumi up' again: it stages the reset anew"
+            ),
+        ),
+        (
+            replace(GOOD, stamp="other", went_back_from=WANTED),
+            (
+                "the machine was not confirmed on config id cccccccccccc in time, and went back by itself; "
+                "it booted, but could not be reached or proven: look at its console, mend the config"
+            ),
+        ),
+        (
+            replace(GOOD, system="degraded", failed_units=("a.service", "b.service")),
+            (
+                "the config was applied, but units failed: a.service, b.service; "
+                "mend them in the config, or set health.degraded to 'allow' for this machine"
+            ),
+        ),
+        (
+            replace(GOOD, system="degraded"),
+            (
+                "the config was applied, but units failed: (none named); "
+                "mend them in the config, or set health.degraded to 'allow' for this machine"
+            ),
+        ),
+    ],
+)
+def test_what_a_missing_proof_says_and_what_to_do(state: MachineState, text: str) -> None:
+    assert missing(state) == text
+
+
+def test_reading_what_a_machine_says_beside_its_config() -> None:
+    lines: tuple[str, ...] = (
+        "boot_id=b-2",
+        f"last_good={WANTED}",
+        f"went_back_from={OTHER}",
+        "running_job=a.service",
+        "pulls=yes",
+    )
+    lines += ("pull_report=state=waiting", "unwiped=yes", f"staged_object={OBJECT}", "complete=1")
+    state = read_state(Finished(code=0, lines=lines, stderr=""))
+    assert state is not None
+    assert (state.last_good, state.went_back_from, state.running_jobs) == (WANTED, OTHER, ("a.service",))
+    assert (state.pulls, state.pull_report, state.unwiped, state.staged_object) == (True, "state=waiting", True, OBJECT)
+    state = read_state(Finished(code=0, lines=("boot_id=b-2", "pulls=no", "unwiped=no", "complete=1"), stderr=""))
+    assert state is not None
+    assert (state.pulls, state.unwiped) == (False, False)
+
+
+def test_a_machine_may_name_so_many_units_at_most() -> None:
+    told = tuple(f"failed_unit={number:x>300}" for number in range(30))
+    state = read_state(Finished(code=0, lines=("boot_id=b-2", *told, "complete=1"), stderr=""))
+    assert state is not None
+    assert len(state.failed_units) == 20
+    assert {len(name) for name in state.failed_units} == {256}
