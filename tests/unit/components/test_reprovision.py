@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -49,7 +48,7 @@ EVERYTHING = (
 )
 
 
-async def request(
+def request(
     ssh: SshSettings,
     settings: dict[str, Any],
     *,
@@ -59,9 +58,14 @@ async def request(
     pause: int = 0,
 ) -> str:
     nothing: Any = None  # no resource is looked at
-    document = request_document(
-        "web",
-        ReprovisionArgs(
+    texts: list[str] = []
+
+    @pulumi.runtime.test  # type: ignore[untyped-decorator]
+    def program() -> pulumi.Output[None]:
+        return json_text(request_document("web", args())).apply(texts.append)
+
+    def args() -> ReprovisionArgs:
+        return ReprovisionArgs(
             settings=MachineSettings(config="", **settings),
             config=WantedConfig(
                 config_id="aa11", unsalted_id="bb22", salt=known(salt) if salt else None, text="", summary={}
@@ -85,14 +89,16 @@ async def request(
             ssh=ssh,
             owner="o/p/s/web",
             pause=pause,
-        ),
-    )
-    return str(await json_text(document).future())
+        )
+
+    program()
+    (text,) = texts
+    return text
 
 
 def test_the_request_of_a_machine_with_defaults_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MACHINES_DIR", str(tmp_path))
-    assert asyncio.run(request(SshSettings(), {})) == DEFAULTS.replace("FOLDER", str(tmp_path))
+    assert request(SshSettings(), {}) == DEFAULTS.replace("FOLDER", str(tmp_path))
 
 
 def test_the_request_with_all_settings_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +125,5 @@ def test_the_request_with_all_settings_is_as_it_was(tmp_path: Path, monkeypatch:
         ),
     }
     ssh = SshSettings(user="me", port=2200, private_key_file="key", jump_host="jump")
-    text = asyncio.run(
-        request(ssh, settings, place={"bucket": "b", "region": "r"}, salt="salt0", oem="pointer", pause=5)
-    )
+    text = request(ssh, settings, place={"bucket": "b", "region": "r"}, salt="salt0", oem="pointer", pause=5)
     assert text == EVERYTHING.replace("FOLDER", str(tmp_path))

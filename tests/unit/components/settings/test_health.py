@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.config.section import Section
-from components.settings.health import health_checks
+from components.settings.health import health_checks, health_problems
 
 
 def test_health_checks_of_all_kinds_are_read() -> None:
@@ -48,6 +48,7 @@ def test_health_checks_of_all_kinds_are_read() -> None:
 )
 def test_wrong_health_checks_are_told_by_their_keys(health: dict[str, Any], key: str) -> None:
     problems: list[str] = []
-    health_checks(Section("flatcar:machines.web.health", health, problems))
+    machine = Section("flatcar:machines.web", {"health": health}, problems)
+    machine.value_problems(health_problems(health_checks(machine.section("health"))))
     assert len(problems) == 1
     assert f"health.{key}" in problems[0]

@@ -10,10 +10,13 @@ from typing import Any
 import pulumi
 import pytest
 
+from cl.transpiler.lint import OneDevice, Rule
+from components.commands.reprovision.request import HealthCheck
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
 from components.settings.problems import machine_problems
+from components.settings.pull import PullSettings
 from components.settings.ssh import SshSettings
 from components.settings.stack import Settings, read_settings
 
@@ -27,6 +30,7 @@ INSTANCES = {"availability_zone": "eu-central-1a", "ami": {"id": AMI}, "ssh_from
 EC2 = {"platform": "aws", "store": {"kind": "s3", "bucket": "configs-of-mine"}, "aws": INSTANCES}
 HOST = {"platform": "host"}
 RACK = {"address": "192.0.2.1"}
+NO_GROUP: Any = None  # what the machines of a cloud share is never asked
 
 
 def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings | None, list[str]]:
@@ -47,7 +51,7 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
         (
             {"lifecycle": "reformat", "keep": ["logs"]},
             {},
-            "web.keep: is lost: 'reformat' makes the root file system anew; use reset, or take keep out",
+            "web.keep: is lost: 'reformat' makes the root file system anew",
         ),
         ({"lifecycle": "replace", "keep": ["logs"]}, DROPLET, "web.keep: is lost: 'replace' makes a new machine"),
         ({"lifecycle": "replace", "protect": True}, DROPLET, "web.protect: a protected machine can't be replaced"),
@@ -55,10 +59,7 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
         (
             {"lifecycle": "replace", "drain": "true"},
             DROPLET,
-            (
-                "web.drain: runs when the deployer stages a re-run, and 'replace' stages none; "
-                "use the ExecStop of a unit, or an in-place lifecycle"
-            ),
+            "web.drain: runs when the deployer stages a re-run, and 'repl",
         ),
         (
             {"lifecycle": "replace", "restore": "true"},
@@ -181,33 +182,217 @@ def test_what_is_harmless_is_taken(tmp_path: Path, machine: dict[str, Any], keys
 
 def args(**changes: Any) -> FlatcarMachineArgs:
     nothing: Any = None  # is never asked
-    return FlatcarMachineArgs(
-        config="variant: flatcar", platform=nothing, store=nothing, ssh=SshSettings(public_key=KEY), **changes
-    )
+    given = {"config": "variant: flatcar", "platform": nothing, **changes}
+    return FlatcarMachineArgs(store=nothing, ssh=SshSettings(public_key=KEY), **given)
+
+
+def check(**changes: Any) -> HealthCheck:
+    return HealthCheck(**{"name": "up", "subject": "true", "seconds": 30, **changes})
+
+
+REFUSED: list[tuple[dict[str, Any], dict[str, Any] | None, str]] = [
+    ({"config": "no.yaml"}, {"config": Path("no.yaml")}, "config: there is no file no.yaml"),
+    ({"snippets": ["no.yaml"]}, {"snippets": [Path("no.yaml")]}, "snippets: there is no file no.yaml"),
+    ({"variables": {"a-b": "x"}}, None, "variables.a-b: a variable's name is letters, digits and '_'"),
+    ({"variables": {"machine_name": "x"}}, None, "variables.machine_name: is set by the program itself"),
+    ({"keep": ["/it's"]}, None, 'keep: "/it\'s" holds a quote'),
+    ({"keep": ["log"]}, None, "keep: 'log' is no preset (logs,"),
+    (
+        {"keep": [r"/var/lib/db\d+"]},
+        None,
+        r"keep: '/var/lib/db\\d+' holds '\d', which find takes otherwise: write [0-9]",
+    ),
+    ({"keep": ["/a(b"]}, None, "keep: '/a(b' "),
+    (
+        {"keep": ["logs"], "lifecycle": "reformat"},
+        {"keep": ["logs"], "lifecycle": Lifecycle.REFORMAT},
+        "keep: is lost: 'reformat' makes the root file system anew",
+    ),
+    ({"allow": ["wipes"]}, None, "allow: 'wipes' is none of kept, wipe,"),
+    (
+        {"allow": ["login:/dev/a"]},
+        {"allow": [OneDevice(Rule.LOGIN, "/dev/a")]},
+        "allow: 'login:/dev/a': this rule is about no device; write login alone",
+    ),
+    ({"allow": ["wipe:"]}, {"allow": [OneDevice(Rule.WIPE, "")]}, "allow: 'wipe:' names no device; write wipe:/dev/…"),
+    ({"generation": -1}, None, "generation: has to be at least 0"),
+    ({"timeout": 9}, None, "timeout: has to be 10 to 86400"),
+    ({"timeout": 86401}, None, "timeout: has to be 10 to 86400"),
+    ({"rollback_after": 29}, None, "rollback_after: has to be at least 30: the health checks may take so long"),
+    ({"rollback_after": 86401}, None, "rollback_after: has to be 30 to 86400"),
+    (
+        {"rollback_after": 100, "health": {"commands": [{"command": "x", "seconds": 100}]}},
+        {"rollback_after": 100, "health": [check(seconds=100)]},
+        "rollback_after: has to be at least 130: the health checks may take so long",
+    ),
+    ({"host_key": "SHA256:abc"}, None, "host_key: is not an SSH host key of one line"),
+    ({"host_key": f"{KEY}\n{KEY}"}, None, "host_key: is not an SSH host key of one line"),
+    ({"os_update": "refues"}, None, "os_update: has to be one of allow, refuse, not 'refues'; did you mean 'refuse'?"),
+    ({"health": {"commands": [{}]}}, {"health": [check(subject="")]}, "health.commands[0].command: is missing"),
+    (
+        {"health": {"commands": [{"command": "true"}, {"command": "true", "seconds": 0}]}},
+        {"health": [check(), check(seconds=0)]},
+        "health.commands[1].seconds: has to be 1 to 3600",
+    ),
+    (
+        {"health": {"http": [{"url": "file:///etc/passwd"}]}},
+        {"health": [check(kind="http", subject="file:///etc/passwd")]},
+        "health.http[0].url: has to be an http or https address, not 'file:///etc/passwd'",
+    ),
+    (
+        {"health": {"http": [{"url": "http://[::1"}]}},
+        {"health": [check(kind="http", subject="http://[::1")]},
+        "health.http[0].url: has to be an http or https address, not 'http://[::1'",
+    ),
+    (
+        {"health": {"http": [{"url": "http://a/", "status": 99}]}},
+        {"health": [check(kind="http", subject="http://a/", expected="99")]},
+        "health.http[0].status: has to be 100 to 599",
+    ),
+    (
+        {"health": {"http": [{"url": "http://a/", "from": "moon"}]}},
+        {"health": [check(kind="http", subject="http://a/", vantage="moon")]},
+        "health.http[0].from: has to be one of machine, operator, not 'moon'",
+    ),
+    (
+        {"health": {"tcp": [{"port": 65536}]}},
+        {"health": [check(kind="tcp", subject="65536")]},
+        "health.tcp[0].port: has to be a port, or host:port, not '65536'",
+    ),
+    (
+        {"health": {"units": ["web"]}},
+        {"health": [check(kind="unit", subject="web")]},
+        "health.units: 'web' is not a unit's full name, such as web.service",
+    ),
+    (
+        {"pull": {"interval": 9}},
+        {"pull": PullSettings(interval=9)},
+        "pull.interval: has to be 10 to 86400",
+    ),
+    (
+        {"pull": {"jitter": 86401}},
+        {"pull": PullSettings(jitter=86401)},
+        "pull.jitter: has to be 0 to 86400",
+    ),
+    (
+        {"pull": {"window": "Mon 02:00-02:00"}},
+        {"pull": PullSettings(windows=((120, 120),))},
+        "pull.window: 'Mon 02:00 - Mon 02:00' is empty; the whole day is 00:00-24:00",
+    ),
+    (
+        {"pull": {"lock": {"url": "ftp://u:p@a/"}}},
+        {"pull": PullSettings(lock="ftp://u:p@a/")},
+        "pull.lock.url: has to be an http or https address, not 'ftp://a/'",
+    ),
+    (
+        {"pull": {"lock": {"url": "http://a/", "group": "a b"}}},
+        {"pull": PullSettings(lock="http://a/", lock_group="a b")},
+        "pull.lock.group: 'a b' is not a FleetLock group",
+    ),
+    ({"pull": {"lock": {"group": "a"}}}, {"pull": PullSettings(lock_group="a")}, "pull.lock.url: is missing"),
+    (
+        {"pull": {"report": "a.example"}},
+        {"pull": PullSettings(report="a.example")},
+        "pull.report: has to be an http or https address, not 'a.example'",
+    ),
+    (
+        {"pull": {"wait": "long"}},
+        {"pull": PullSettings(wait="long")},
+        "pull.wait: has to be one of no, ssh, report, not 'long'",
+    ),
+    (
+        {"pull": {"wait": "report"}},
+        {"pull": PullSettings(wait="report")},
+        "pull.wait: 'report' needs an address to read reports from",
+    ),
+    (
+        {"pull": {"signers": ["x"]}},
+        {"pull": PullSettings(signers=("x",))},
+        "pull.signers: 'x' is not an SSH public key of one line",
+    ),
+    (
+        {"pull": {"signed_by": "x"}},
+        {"pull": PullSettings(signed_by="x")},
+        "pull.signed_by: 'x' is not an SSH public key of one line",
+    ),
+    (
+        {"pull": {"signers": [KEY], "signed_by": KEY.replace("A==", "B==")}},
+        {"pull": PullSettings(signers=(KEY,), signed_by=KEY.replace("A==", "B=="))},
+        "pull.signed_by: is none of signers",
+    ),
+    ({"pull": {}, "drain": "x"}, {"pull": PullSettings(), "drain": "x"}, "drain: runs when the deployer stages a re-r"),
+    (
+        {"pull": {}, "restore": "x"},
+        {"pull": PullSettings(), "restore": "x"},
+        "restore: runs when the deployer stages a re-run, and this machine pulls",
+    ),
+    (
+        {"pull": {}, "health": OUTSIDE},
+        {"pull": PullSettings(), "health": [check(kind="tcp", name="port 22", subject="22", vantage="operator")]},
+        "pull.wait: the health check 'port 22' is asked from the operator's computer",
+    ),
+]
+ON_DROPLETS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"protect": True}, {"protect": True}, "protect: a protected machine can't be replaced"),
+    ({"retain_on_delete": True}, {"retain_on_delete": True}, "retain_on_delete: 'replace' would leave a machine"),
+    ({"drain": "x"}, {"drain": "x"}, "drain: runs when the deployer stages a re-run, and 'replace' stages none"),
+    ({"restore": "x"}, {"restore": "x"}, "restore: runs when the deployer stages a re-run, and 'replace' stages none"),
+    ({"keep": ["logs"]}, {"keep": ["logs"]}, "keep: is lost: 'replace' makes a new machine"),
+    ({"pull": {}}, {"pull": PullSettings()}, "lifecycle: 'replace' makes a new machine, and one that pulls changes"),
+]
+
+
+@pytest.mark.parametrize(("machine", "changes", "problem"), REFUSED)
+def test_a_stack_and_a_program_of_ones_own_are_told_the_same(
+    tmp_path: Path, machine: dict[str, Any], changes: dict[str, Any] | None, problem: str
+) -> None:
+    told_both_ways(tmp_path, machine, machine if changes is None else changes, problem)
+
+
+@pytest.mark.parametrize(("machine", "changes", "problem"), ON_DROPLETS)
+def test_both_are_told_the_same_of_a_machine_that_is_replaced(
+    tmp_path: Path, machine: dict[str, Any], changes: dict[str, Any], problem: str
+) -> None:
+    changes = {"lifecycle": Lifecycle.REPLACE, **changes}
+    told_both_ways(tmp_path, {"lifecycle": "replace", **machine}, changes, problem, **DROPLET)
+
+
+def told_both_ways(folder: Path, machine: dict[str, Any], changes: dict[str, Any], problem: str, **keys: Any) -> None:
+    settings, problems = read(folder, machine, **keys)
+    assert settings is None
+    (told,) = problems
+    assert told.startswith(f"flatcar:machines.web.{problem}")
+    with pytest.raises(pulumi.RunError) as refused:
+        FlatcarMachine("web", args(**changes))
+    head, line = str(refused.value).split("\n")
+    assert head == "the machine 'web' can't be used:"
+    assert line.strip() == told.removeprefix("flatcar:machines.web.")
+
+
+def test_names_that_a_program_alone_can_give_are_checked_too() -> None:
+    with pytest.raises(pulumi.RunError, match="\n  a machine's name is up to 63 of a-z, 0-9 and '-'"):
+        FlatcarMachine("Web", args())
+    with pytest.raises(pulumi.RunError, match=r"\n  shared_variables.machine_name: is set by the program itself"):
+        FlatcarMachine("web", args(shared_variables={"machine_name": "x"}))
+    with pytest.raises(pulumi.RunError, match=r"\n  secrets.a-b: a variable's name is letters"):
+        FlatcarMachine("web", args(secrets={"a-b": "x"}))
 
 
 @pytest.mark.parametrize(
-    ("changes", "problem"),
+    ("wrong", "problem"),
     [
-        (
-            {"keep": [r"/var/lib/db\d+"]},
-            r"  keep: '/var/lib/db\\d+' holds '\d', which find takes otherwise: write [0-9]",
-        ),
-        (
-            {"keep": ["logs"], "lifecycle": Lifecycle.REFORMAT},
-            "  keep: is lost: 'reformat' makes the root file system anew",
-        ),
-        ({"protect": True, "lifecycle": Lifecycle.REPLACE}, "  protect: a protected machine can't be replaced"),
+        (check(kind="ftp"), "health: the kind of the check 'up' has to be one of command, http, tcp, unit, not 'ftp'"),
+        (check(vantage="operator"), "health.commands[0].from: has to be one of machine, not 'operator'"),
     ],
 )
-def test_a_program_of_ones_own_is_told_the_same(changes: dict[str, Any], problem: str) -> None:
-    with pytest.raises(pulumi.RunError, match=re.escape(f"the machine 'web' can't be used:\n{problem}")):
-        FlatcarMachine("web", args(**changes))
+def test_checks_that_a_program_alone_can_make_are_checked_too(wrong: HealthCheck, problem: str) -> None:
+    with pytest.raises(pulumi.RunError, match=re.escape(f"\n  {problem}")):
+        FlatcarMachine("web", args(health=[wrong]))
 
 
 def test_what_nobody_wrote_is_the_default_and_excludes_nothing() -> None:
     assert kept_paths(args().keep) == kept_paths(DEFAULT_KEEP) != kept_paths([])
-    assert list(machine_problems(args(lifecycle=Lifecycle.REFORMAT))) == []
+    assert list(machine_problems("web", args(lifecycle=Lifecycle.REFORMAT), None)) == []
 
 
 def test_what_is_harmless_is_documented() -> None:
