@@ -12,7 +12,7 @@ def interrupted(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-signal.signal(signal.SIGTERM, interrupted)  # how the engine cancels a Command
+signal.signal(signal.SIGTERM, interrupted)  # by hand, or by who stops this computer: a cancelled Command gets SIGKILL
 try:
     sys.exit(main())
 except KeyboardInterrupt:

@@ -1,9 +1,9 @@
 """`command:local:Command`: a command on this computer as a resource.
 
 Source of the behaviour: pulumi-command 1.2.1, `provider/pkg/provider/local` (`commandController.go`,
-`commandOutputs.go`, `logging.go`). Two things differ, on purpose: a cancelled or timed-out command
-gets SIGTERM, then SIGKILL, and its whole process group with it (the real plugin kills the first
-process alone); `assetPaths` and `archivePaths` are refused.
+`commandOutputs.go`, `logging.go`), and of cancelling the built plugin itself: the first process of a
+cancelled or timed-out command gets SIGKILL, and whoever else holds its output open is waited for.
+One thing differs, on purpose: `assetPaths` and `archivePaths` are refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ LOGGED_STREAMS = {
     "none": set[str](),
 }
 DEFAULT_INTERPRETER = ["/bin/sh", "-c"]
-TERM_GRACE = 10.0  # seconds between SIGTERM and SIGKILL of a cancelled command
 
 
 class Command(ResourceType):
@@ -97,8 +96,8 @@ def _wrong(name: str, value: Value) -> str | None:
 def _run(call: Call, command: Value, inputs: Properties, previous: Properties) -> Properties:
     """Run a command to its end; its outputs, without the last newline.
 
-    Raises ProviderError with the command and what it printed, when it can't start, fails, is
-    cancelled or takes too long.
+    Raises ProviderError with the command and what it printed, when it can't start, fails, or is killed since the
+    run was cancelled or its time is up.
     """
     if not isinstance(command, str):
         return {name: previous.get(name, "") for name in ("stdout", "stderr")}
@@ -155,32 +154,17 @@ def _wait(call: Call, process: subprocess.Popen[bytes], readers: Sequence[thread
     must redirect all its streams.
     """
     deadline = time.monotonic() + call.timeout if call.timeout else None
-    stopped = ""
+    killed = False
     while process.poll() is None or any(reader.is_alive() for reader in readers):
-        if call.cancelled.wait(0.05):
-            stopped = "cancelled"
-        elif deadline and time.monotonic() > deadline:
-            stopped = f"took longer than {call.timeout:g} s"
-        if stopped:
-            _stop(process, readers)
-            return stopped
+        if killed:
+            time.sleep(0.05)
+        elif call.cancelled.wait(0.05) or (deadline and time.monotonic() > deadline):
+            process.kill()  # it alone, without a word before: what it has started runs on
+            killed = True
     code = process.returncode
     if code < 0:
-        return f"signal: {signal.strsignal(-code)}"
+        return f"signal: {(signal.strsignal(-code) or '').lower()}"
     return f"exit status {code}" if code else None
-
-
-def _stop(process: subprocess.Popen[bytes], readers: Sequence[threading.Thread]) -> None:
-    """End the command's process group: ask first, then insist."""
-    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, 2.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        end = time.monotonic() + patience
-        while time.monotonic() < end:
-            if process.poll() is not None and not any(reader.is_alive() for reader in readers):
-                return
-            time.sleep(0.02)
-    # What still holds the output open now left the group: its reader is a daemon thread.
 
 
 class _Streams:
