@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import OneDevice, Rule
+from components.platforms import registry
 from components.platforms.host.settings import HostSettings
 from components.platforms.qemu.settings import QemuSettings
 from components.settings.lifecycle import Lifecycle
+from components.settings.machine import StackMachine
 from components.settings.stack import Settings, read_settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
@@ -301,3 +306,13 @@ def test_a_lost_login_key_of_machines_on_this_computer_is_not_made_anew(
         f"flatcar:ssh: the login key {private} is gone, which the machines web know; another "
     )
     assert not private.exists()
+
+
+def test_pulumi_yaml_names_every_setting_of_a_machine() -> None:
+    project = yaml.safe_load((Path(__file__).parents[4] / "Pulumi.yaml").read_text())
+    text = project["config"]["machines"]["description"].partition("{")[2].removesuffix("}")
+    while text != (outer := re.sub(r"\{[^{}]*\}", "", text)):
+        text = outer
+    settings = {field.name for field in fields(StackMachine)} - {"name", "allow_degraded", "on_platform"}
+    keys = settings | {"rollback"} | {platform.machine_key for platform in registry.PLATFORMS}
+    assert sorted(re.findall(r"(\w+): ", text)) == sorted(keys)
