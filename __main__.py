@@ -16,7 +16,7 @@ with plain_errors():
     settings = stack_settings()
     platform_of = settings.declare()
 
-    for machine, turn in settings.places():
+    for machine, step in settings.rollout_steps():
         platform, store = platform_of(machine)
         made[machine.name] = FlatcarMachine(
             machine.name,
@@ -29,8 +29,8 @@ with plain_errors():
                 shared_variables=settings.variables,
                 secrets=settings.secrets,
                 strict=settings.strict,
-                after=[made[name] for name in turn.after],
-                pause=turn.pause,
+                after=[made[name] for name in step.after],
+                pause=step.pause,
             ),
         )
         pulumi.export(

@@ -64,14 +64,14 @@ ssh = SshSettings(**fleet["ssh"])
 groups = fleet["groups"]
 members = [Member(name=name, config="config.yaml", group=groups.get(name, "")) for name in fleet["machines"]]
 made = {}
-for place in plan(RolloutSettings(**fleet["rollout"]), members):
-    made[place.name] = FlatcarMachine(place.name, FlatcarMachineArgs(
+for step in plan(RolloutSettings(**fleet["rollout"]), members):
+    made[step.name] = FlatcarMachine(step.name, FlatcarMachineArgs(
         config=Path("config.yaml"), files_dir=Path("."), platform=Loopback(), store=Http(), ssh=ssh,
         health=[HealthCheck(name="not sick", subject="! test -e /etc/sick", seconds=1)],
-        generation=fleet["generation"].get(place.name, 0), timeout=300, rollback_after=300,
-        after=[made[name] for name in place.after], pause=place.pause,
+        generation=fleet["generation"].get(step.name, 0), timeout=300, rollback_after=300,
+        after=[made[name] for name in step.after], pause=step.pause,
     ))
-    pulumi.export(place.name, made[place.name].config_id)
+    pulumi.export(step.name, made[step.name].config_id)
 
 pulumi.run(lambda: settled([machine.reprovision for machine in made.values()]))
 '''
@@ -165,15 +165,15 @@ def waves_hold(fleet: Fleet, changed: list[str]) -> None:
     """At every moment: nobody is down before all of the earlier waves are proven, and not too many are."""
     settings, groups = RolloutSettings(**fleet.settings["rollout"]), fleet.settings["groups"]
     members = [Member(name=name, config="config.yaml", group=groups.get(name, "")) for name in fleet.machines]
-    places = {place.name: place for place in plan(settings, members)}
+    steps = {step.name: step for step in plan(settings, members)}
     absences = {absence.name: absence for absence in fleet.absences()}
     assert sorted(absences) == sorted(changed)
     for name, absence in absences.items():
         for other, before in absences.items():
-            if places[other].wave < places[name].wave:
+            if steps[other].wave < steps[name].wave:
                 assert before.proven < absence.down, f"{name} went down before {other} was proven"
     for absence in absences.values():
         away = [other for other in absences.values() if other.down <= absence.down < other.proven]
-        assert len({places[other.name].wave for other in away}) == 1
+        assert len({steps[other.name].wave for other in away}) == 1
         if settings.max_unavailable:
             assert len(away) <= settings.max_unavailable

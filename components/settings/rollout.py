@@ -1,8 +1,8 @@
 """Rollouts: in which order, and how many at a time, machines are brought to a new config. Pure; no resources here.
 
 A rollout is a partition of the machines into waves. A wave begins when every machine of the one before it is proven; a
-machine that fails ends the rollout, and those of later waves stay as they are. In the Pulumi graph a place in it is
-`depends_on` from a machine's Reprovision to the Reprovisions in `Place.after`, nothing else: objects, machines and
+machine that fails ends the rollout, and those of later waves stay as they are. In the Pulumi graph a step is
+`depends_on` from a machine's Reprovision to the Reprovisions in `Step.after`, nothing else: objects, machines and
 whatever else a stack has are made side by side. (An object that is written early does no harm: a machine runs Ignition
 again only when it is staged.) A machine whose config did not change has no step, and so takes no time.
 """
@@ -49,8 +49,8 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A machine's place: its wave (from 0), the machines to be proven before it, and the seconds to wait then."""
+class Step:
+    """A machine's step: its wave (from 0), the machines to be proven before it, and the seconds to wait then."""
 
     name: str
     wave: int
@@ -75,13 +75,13 @@ def rollout_settings(section: Section) -> RolloutSettings:
     return settings
 
 
-def plan(settings: RolloutSettings, members: Sequence[Member]) -> list[Place]:
-    """Every machine's place, in the order of the rollout.
+def plan(settings: RolloutSettings, members: Sequence[Member]) -> list[Step]:
+    """Every machine's step, in the order of the rollout.
 
     Raises ValueError for a machine whose group is not in `settings.groups`.
     """
     waves = _waves(settings, members)
-    places: list[Place] = []
+    steps: list[Step] = []
     before: tuple[str, ...] = ()
     for number, wave in enumerate(waves):
         lanes = settings.max_unavailable or len(wave)
@@ -89,9 +89,9 @@ def plan(settings: RolloutSettings, members: Sequence[Member]) -> list[Place]:
             first = index < lanes
             after = before if first else (wave[index - lanes],)
             pause = settings.pause if first and number > 0 else 0
-            places.append(Place(name=name, wave=number, after=after, pause=pause))
+            steps.append(Step(name=name, wave=number, after=after, pause=pause))
         before = wave
-    return places
+    return steps
 
 
 def _waves(settings: RolloutSettings, members: Sequence[Member]) -> list[tuple[str, ...]]:

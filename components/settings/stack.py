@@ -22,7 +22,7 @@ from components.settings.machine import (
 )
 from components.settings.machine_files import with_files
 from components.settings.problems import variable_problems
-from components.settings.rollout import Member, Place, RolloutSettings, plan, rollout_settings
+from components.settings.rollout import Member, RolloutSettings, Step, plan, rollout_settings
 from components.settings.ssh import PUBLIC_KEY, SshSettings
 from components.stores.registry import open_store, store_settings
 from components.stores.settings import StoreSettings
@@ -56,10 +56,10 @@ class Settings:
     ssh: SshSettings
     store: StoreSettings
 
-    def places(self) -> list[tuple[StackMachine, Place]]:
-        """The machines in the order of the rollout, each with its place in it."""
+    def rollout_steps(self) -> list[tuple[StackMachine, Step]]:
+        """The machines in the order of the rollout, each with its step in it."""
         by_name = {machine.name: machine for machine in self.machines}
-        return [(by_name[place.name], place) for place in plan(self.rollout, _members(self.machines))]
+        return [(by_name[step.name], step) for step in plan(self.rollout, _members(self.machines))]
 
     def declare(self) -> Callable[[StackMachine], tuple[Platform, Store]]:
         """Declare what the machines share; a function that gives each one its platform and its store.

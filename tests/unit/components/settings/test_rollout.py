@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config.section import Section
-from components.settings.rollout import Member, Place, RolloutSettings, plan, rollout_settings
+from components.settings.rollout import Member, RolloutSettings, Step, plan, rollout_settings
 
 FLEETS = st.lists(
     st.builds(
@@ -33,10 +33,10 @@ def fleet(count: int, config: str = "web") -> list[Member]:
     return [Member(name=f"m{number:03}", config=config) for number in range(count)]
 
 
-def waves(places: list[Place]) -> list[list[str]]:
+def waves(steps: list[Step]) -> list[list[str]]:
     found: dict[int, list[str]] = {}
-    for place in places:
-        found.setdefault(place.wave, []).append(place.name)
+    for step in steps:
+        found.setdefault(step.wave, []).append(step.name)
     return [found[wave] for wave in sorted(found)]
 
 
@@ -55,8 +55,8 @@ def test_canaries_are_no_larger_a_wave_than_others() -> None:
 
 
 def test_a_wave_waits_for_all_of_the_one_before_and_pauses_once() -> None:
-    places = plan(RolloutSettings(batch="2", pause=30), fleet(5))
-    assert [(place.after, place.pause) for place in places] == [
+    steps = plan(RolloutSettings(batch="2", pause=30), fleet(5))
+    assert [(step.after, step.pause) for step in steps] == [
         ((), 0),
         (("m000",), 30),
         (("m000",), 30),
@@ -66,8 +66,8 @@ def test_a_wave_waits_for_all_of_the_one_before_and_pauses_once() -> None:
 
 
 def test_max_unavailable_makes_lanes_in_a_wave() -> None:
-    places = plan(RolloutSettings(canary=0, batch="100%", max_unavailable=2, pause=9), fleet(5))
-    assert [(place.wave, place.after, place.pause) for place in places] == [
+    steps = plan(RolloutSettings(canary=0, batch="100%", max_unavailable=2, pause=9), fleet(5))
+    assert [(step.wave, step.after, step.pause) for step in steps] == [
         (0, (), 0),
         (0, (), 0),
         (0, ("m000",), 0),
@@ -88,29 +88,29 @@ def test_groups_keep_their_order_and_never_share_a_wave() -> None:
 def test_everyone_has_one_place_and_waits_only_for_earlier_ones(
     members: list[Member], settings: RolloutSettings
 ) -> None:
-    places = plan(settings, members)
-    assert sorted(place.name for place in places) == sorted(member.name for member in members)
+    steps = plan(settings, members)
+    assert sorted(step.name for step in steps) == sorted(member.name for member in members)
     seen: set[str] = set()
-    for place in places:
-        assert set(place.after) <= seen, "a graph without cycles, in the order of declaration"
-        seen.add(place.name)
+    for step in steps:
+        assert set(step.after) <= seen, "a graph without cycles, in the order of declaration"
+        seen.add(step.name)
 
 
 @given(FLEETS, SETTINGS)
 def test_a_wave_begins_when_all_before_it_are_done(members: list[Member], settings: RolloutSettings) -> None:
-    places = {place.name: place for place in plan(settings, members)}
+    steps = {step.name: step for step in plan(settings, members)}
 
     def before(name: str) -> set[str]:
         found: set[str] = set()
-        for other in places[name].after:
+        for other in steps[name].after:
             found |= {other} | before(other)
         return found
 
-    for place in places.values():
-        earlier = {other.name for other in places.values() if other.wave < place.wave}
-        assert earlier <= before(place.name)
+    for step in steps.values():
+        earlier = {other.name for other in steps.values() if other.wave < step.wave}
+        assert earlier <= before(step.name)
         if settings.max_unavailable:
-            beside = [other.name for other in places.values() if other.wave == place.wave]
+            beside = [other.name for other in steps.values() if other.wave == step.wave]
             assert len([name for name in beside if not before(name) & set(beside)]) <= settings.max_unavailable
 
 
