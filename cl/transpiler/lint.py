@@ -32,6 +32,8 @@ _INSTANCE_STORAGE = (
     "/dev/disk/azure/local/",
 )
 """How disks are called that a cloud gives empty and takes back: EC2, Google Compute Engine, Azure (udev rules)."""
+_NEWEST_READ = "3.5.0"
+"""The newest Ignition config that the stable Flatcar reads."""
 _UPDATE_CONF = ("/etc/flatcar/update.conf", "/etc/coreos/update.conf")
 _STRATEGY = re.compile(r"^\s*REBOOT_STRATEGY\s*=", re.MULTILINE)
 
@@ -47,6 +49,7 @@ class Rule(StrEnum):
     LOGIN = "login"
     REBOOT = "reboot"
     SIZE = "size"
+    SPEC = "spec"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,7 @@ def _named(root: Node | None, subject: Subject | None) -> Node | None:
 
 def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterator[Finding]:
     storage = config.get("storage", {})
+    yield from _spec(config)
     yield from _kept(storage, situation.is_kept)
     yield from _wipes(storage, situation.root_is_kept)
     yield from _disks(storage)
@@ -189,21 +193,50 @@ def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterat
         yield Finding(Rule.SIZE, "error", "", message, hint)
 
 
+def _spec(config: dict[str, Any]) -> Iterator[Finding]:
+    """What the Ignition of released Flatcars reads: 2.24 in 4593, up to 3.5.0 (flatcar/scripts, August 2026)."""
+    version = config.get("ignition", {}).get("version", "")
+    if version.endswith("-experimental"):
+        message = f"no released Flatcar reads Ignition {version}: the machine would stop in its initrd"
+        hint = "take a stable version: flatcar 1.1.0 for Butane"
+        yield Finding(Rule.SPEC, "error", "ignition.version", message, hint, ("ignition", "version", version))
+    elif version > _NEWEST_READ:
+        message = f"Ignition {version} is read by Flatcars newer than 4593 alone: an older one stops in its initrd"
+        hint = f"write what {_NEWEST_READ} can say, or see that the machine's OS is new enough"
+        yield Finding(Rule.SPEC, "warning", "ignition.version", message, hint, ("ignition", "version", version))
+
+
 def _kept(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iterator[Finding]:
-    """Ignition refuses to write contents over a file that is there, and does so after the wipe
-    (coreos/ignition, internal/exec/stages/files/filesystemEntries.go). What is appended goes behind what is there.
+    """Ignition refuses to write contents over a file that is there and may not be overwritten, and does so after the
+    wipe (coreos/ignition, internal/exec/stages/files/filesystemEntries.go). What is appended goes behind what is there.
+
+    Where a config doesn't say whether a file may be overwritten, this program does, so that a run can be repeated.
     """
+    mounted = _mounted(storage)
     for kind in ("files", "links"):
         for index, node in enumerate(storage.get(kind, [])):
+            path = node["path"]
+            if not (is_kept(path) or path.startswith(mounted)):
+                continue
             writes = kind == "links" or "source" in node.get("contents", {})
-            where, subject = f"storage.{kind}.{index}", ("storage", "path", node["path"])
-            if writes and not node.get("overwrite") and is_kept(node["path"]):
-                message = f"{node['path']} survives the next run, and the config writes it: one of the two is lost"
-                yield Finding(Rule.KEPT, "error", where, message, "set overwrite: true, or keep less", subject)
-            elif not writes and node.get("append") and is_kept(node["path"]):
-                message = f"{node['path']} survives the next run, and each run appends to it once more"
+            where, subject = f"storage.{kind}.{index}", ("storage", "path", path)
+            if writes and node.get("overwrite") is False:
+                message = f"{path} survives the next run, which may not overwrite it: Ignition fails, after the wipe"
+                yield Finding(Rule.KEPT, "error", where, message, "leave out overwrite: false, or keep less", subject)
+            elif not writes and node.get("append"):
+                message = f"{path} survives the next run, and each run appends to it once more"
                 hint = "write it whole, with contents and overwrite: true, or keep less"
                 yield Finding(Rule.KEPT, "warning", where, message, hint, subject)
+
+
+def _mounted(storage: dict[str, Any]) -> tuple[str, ...]:
+    """The folders of file systems that no wipe reaches: OEM, and those of the config that it doesn't erase."""
+    folders = ["/oem/", "/usr/share/oem/"]
+    for filesystem in storage.get("filesystems", []):
+        path = filesystem.get("path") or "/"
+        if path != "/" and not filesystem.get("wipeFilesystem"):
+            folders.append(path + "/")
+    return tuple(folders)
 
 
 def _wipes(storage: dict[str, Any], root_is_kept: bool) -> Iterator[Finding]:
@@ -350,7 +383,11 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
         if source and not source.lower().startswith("data:"):
             shown = without_secrets(source).partition("?")[0]
             message = f"{shown} is fetched after the wipe: if it can't be, the machine stays down"
-            hint = "put the contents into the config (local:, inline:)"
+            if resource.get("verification", {}).get("hash"):
+                hint = "put it where the machine's object is, which has to be there anyway"
+            else:
+                hint = "put short contents into the config (local:, inline:), long ones where the machine's object is, "
+                hint += "with a verification.hash"
             subject = (path.partition(".")[0], "source url", source)
             yield Finding(Rule.REMOTE, "warning", path, message, hint, subject)
 

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from cl.transpiler import Report
     from components.payload.fragments import IgnitionConfig
 
-_ABOUT_STATE = (Rule.WIPE, Rule.DISKS, Rule.REMOTE)
-"""Rules about what is there already: a machine that is new each time, or left alone, does not meet them (nor `KEPT`, as
-nothing is kept)."""
+_ABOUT_STATE = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
+"""Rules about what is there already: a machine that is new each time, or left alone, does not meet them."""
 
 _shown: set[str] = set()
 """The warnings that this run of the program has shown."""

@@ -32,8 +32,49 @@ KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
 @pytest.mark.parametrize(
     ("text", "situation", "expected"),
     [
-        ("storage: {files: [{path: /var/log/a, contents: {inline: a}}]}", KEPT, [("error", "$.storage.files.0")]),
-        ("storage: {links: [{path: /var/log/a, target: b}]}", KEPT, [("error", "$.storage.links.0")]),
+        (
+            "storage: {files: [{path: /var/log/a, overwrite: false, contents: {inline: a}}]}",
+            KEPT,
+            [("error", "$.storage.files.0")],
+        ),
+        ("storage: {files: [{path: /a, overwrite: false, contents: {inline: a}}]}", KEPT, []),
+        (
+            "storage: {links: [{path: /var/log/a, overwrite: false, target: b}]}",
+            KEPT,
+            [("error", "$.storage.links.0")],
+        ),
+        (
+            "storage: {files: [{path: /var/log/a, contents: {inline: a}}], links: [{path: /var/log/b, target: b}]}",
+            KEPT,
+            [],
+        ),
+        ("storage: {files: [{path: /oem/grub.cfg, append: [{inline: a}]}]}", None, [("warning", "$.storage.files.0")]),
+        ("storage: {files: [{path: /oem, append: [{inline: a}]}]}", None, []),
+        (
+            (
+                "storage: {filesystems: [{device: /dev/b, format: xfs, path: /srv}], files: [{path: /srv/a, append: "
+                "[{inline: a}]}, {path: /srv/b, overwrite: false, contents: {inline: b}}, {path: /srv2/a, append: "
+                "[{inline: a}]}]}"
+            ),
+            None,
+            [("warning", "$.storage.files.0"), ("error", "$.storage.files.1")],
+        ),
+        (
+            (
+                "storage: {filesystems: [{device: /dev/disk/by-label/ROOT, format: ext4, path: /}], files: [{path: /a, "
+                "append: [{inline: a}]}]}"
+            ),
+            None,
+            [],
+        ),
+        (
+            (
+                f"storage: {{filesystems: [{{device: {STORE}, format: xfs, path: /srv, wipe_filesystem: true}}], "
+                "files: [{path: /srv/a, append: [{inline: a}]}]}"
+            ),
+            None,
+            [],
+        ),
         ("storage: {files: [{path: /var/log/a, overwrite: true, contents: {inline: a}}]}", KEPT, []),
         ("storage: {files: [{path: /var/log/a}, {path: /a, contents: {inline: a}}]}", KEPT, []),
         (
@@ -199,11 +240,11 @@ def test_rule(text: str, situation: Situation | None, expected: list[tuple[str, 
     ("text", "situation", "severity", "message", "hint"),
     [
         (
-            "storage: {files: [{path: /var/log/a, contents: {inline: a}}]}",
+            "storage: {files: [{path: /var/log/a, overwrite: false, contents: {inline: a}}]}",
             KEPT,
             "error",
-            "/var/log/a survives the next run, and the config writes it: one of the two is lost",
-            "set overwrite: true, or keep less; if it is meant so: allow: [kept]",
+            "/var/log/a survives the next run, which may not overwrite it: Ignition fails, after the wipe",
+            "leave out overwrite: false, or keep less; if it is meant so: allow: [kept]",
         ),
         (
             "storage: {files: [{path: /var/log/a, append: [{inline: a}]}]}",
@@ -315,7 +356,10 @@ def test_rule(text: str, situation: Situation | None, expected: list[tuple[str, 
             Situation(),
             "warning",
             "https://h/x is fetched after the wipe: if it can't be, the machine stays down",
-            "put the contents into the config (local:, inline:); if it is meant so: allow: [remote]",
+            (
+                "put short contents into the config (local:, inline:), long ones where the machine's object is, with a "
+                "verification.hash; if it is meant so: allow: [remote]"
+            ),
         ),
         (
             "",
@@ -463,8 +507,12 @@ def test_a_volume_that_clevis_binds_is_refused_by_the_next_run(clevis: dict[str,
 
 
 def test_a_finding_stands_where_the_last_source_names_its_subject() -> None:
-    base = HEAD + "storage:\n  files:\n    - path: /a\n    - path: &p ${where}\n      contents: {inline: a}\n"
-    snippet = HEAD + "storage:\n  files:\n    - path: /var/log/b\n      contents: {inline: b}\n"
+    base = (
+        HEAD
+        + "storage:\n  files:\n    - path: /a\n"
+        + "    - path: &p ${where}\n      overwrite: false\n      contents: {inline: a}\n"
+    )
+    snippet = HEAD + "storage:\n  files:\n    - path: /var/log/b\n      overwrite: false\n      contents: {inline: b}\n"
     variables = {"where": "/var/log/a"}
     made = transpile(base, variables=variables, snippets=[snippet]).unwrap()
     sources = [("web.yaml", base), ("b.yaml", snippet)]
@@ -555,7 +603,7 @@ def test_a_finding_about_a_section_in_a_section(source: str, place: tuple[str, i
 
 
 def test_a_dollar_means_itself_without_variables() -> None:
-    source = 'storage:\n  links:\n    - {path: "/var/log/$${a}", target: b}\n'
+    source = 'storage:\n  links:\n    - {path: "/var/log/$${a}", target: b, overwrite: false}\n'
     (entry,) = lint(config(source), KEPT, sources=[("a", source)])
     assert entry.line == 3
 
@@ -595,3 +643,42 @@ def test_a_strategy_is_missed_where_it_belongs(path: str, line: int | None) -> N
     made = {"storage": {"files": [{"path": path, "contents": contents}]}}
     (entry,) = lint(made, Situation(managed_rollouts=True), sources=[("a", source)])
     assert entry.line == line
+
+
+def test_what_is_fetched_with_a_hash_may_go_where_the_object_is() -> None:
+    verified = {"source": "https://h/x", "verification": {"hash": "sha256-" + "0" * 64}}
+    (entry,) = lint({"storage": {"files": [{"path": "/a", "contents": verified}]}}, Situation())
+    assert entry.hint is not None
+    assert entry.hint.startswith("put it where the machine's object is, which has to be there anyway;")
+
+
+@pytest.mark.parametrize(
+    ("version", "severity", "message"),
+    [
+        ("3.4.0", None, ""),
+        ("3.5.0", None, ""),
+        (
+            "3.6.0",
+            "warning",
+            "Ignition 3.6.0 is read by Flatcars newer than 4593 alone: an older one stops in its initrd",
+        ),
+        (
+            "3.7.0-experimental",
+            "error",
+            "no released Flatcar reads Ignition 3.7.0-experimental: the machine would stop in its initrd",
+        ),
+    ],
+)
+def test_a_spec_that_no_stable_flatcar_reads(version: str, severity: str | None, message: str) -> None:
+    found = [(entry.severity, entry.message) for entry in lint({"ignition": {"version": version}}, Situation())]
+    assert found == ([] if severity is None else [(severity, message)])
+
+
+def test_the_experimental_version_of_butane_is_told() -> None:
+    made = json.loads(transpile(HEAD.replace("1.1.0", "1.2.0-experimental")).unwrap())
+    (entry,) = lint(made, Situation())
+    assert (entry.severity, entry.path, entry.hint) == (
+        "error",
+        "$.ignition.version",
+        "take a stable version: flatcar 1.1.0 for Butane; if it is meant so: allow: [spec]",
+    )

@@ -84,7 +84,7 @@ def test_a_generation_changes_the_id_and_a_lifecycle_does_not(tmp_path: Path) ->
         (CONFIG.replace("path:", "pth:"), "a.yaml:5:7"),
         (CONFIG + "unknown: 1\n", "a.yaml is not a usable config (flatcar:strict: a warning is an error)"),
         (CONFIG.replace("/etc/a", STAMP), "is written by the program itself"),
-        (CONFIG.replace("/etc/a", "/var/log/a"), "survives the next run"),
+        (CONFIG.replace("/etc/a", "/var/log/a\n      overwrite: false"), "survives the next run"),
         (CONFIG.replace("${text}", "${text}${nobody}"), "nobody"),
     ],
 )

@@ -20,7 +20,7 @@ from tests.support.machine_configs import made_config
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
 LOGIN = "passwd:\n  users:\n    - name: core\n      ssh_authorized_keys: [ssh-ed25519 AAAA]\n"
 OFF = "systemd: {units: [{name: locksmithd.service, mask: true}]}\n"
-LOG = "storage:\n  files:\n    - path: /var/log/app.conf\n      contents: {inline: a}\n"
+LOG = "storage:\n  files:\n    - path: /var/log/app.conf\n      overwrite: false\n      contents: {inline: a}\n"
 DISK = "storage:\n  filesystems:\n    - {device: /dev/vdb, format: ext4, wipe_filesystem: true}\n"
 ROOT = "storage:\n  filesystems:\n    - {device: /dev/disk/by-label/ROOT, format: ext4, wipe_filesystem: true}\n"
 TABLE = "storage:\n  disks:\n    - {device: /dev/vdb, wipe_table: true}\n"
@@ -59,7 +59,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (
             LOG,
             "reset",
-            "/var/log/app.conf survives the next run, and the config writes it",
+            "/var/log/app.conf survives the next run, which may not overwrite it",
             "web.yaml:10:13",
             Rule.KEPT,
         ),
@@ -166,11 +166,11 @@ def test_an_object_may_be_as_long_as_its_way_allows(platform: str, longest: int,
 
 
 ALL_WRONG: dict[str, Any] = {
-    "ignition": {"config": {"replace": {"source": "https://h/x"}}},
+    "ignition": {"version": "3.7.0-experimental", "config": {"replace": {"source": "https://h/x"}}},
     "storage": {
         "disks": [{"device": "/dev/vdb", "wipeTable": True}, {"device": "/dev/vdc", "partitions": [{"label": "data"}]}],
         "files": [
-            {"path": "/var/log/a", "contents": {"source": "data:,"}},
+            {"path": "/var/log/a", "contents": {"source": "data:,"}, "overwrite": False},
             {"path": "/a", "contents": {"source": "https://h/x"}},
         ],
     },

@@ -98,10 +98,10 @@ def test_snippets_for_all_machines_come_before_a_machines_own(root: Path) -> Non
         ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),
         (
             {**WEB, "allow": ["wipes"]},
-            "allow: 'wipes' is none of kept, wipe, disks, remote, replace, login, reboot, size; did you mean 'wipe'",
+            "'wipes' is none of kept, wipe, disks, remote, replace, login, reboot, size, spec; did you mean 'wipe'",
         ),
         ({**WEB, "allow": ["disk:/dev/vdb"]}, "web.allow: 'disk' is none of kept, wipe, disks,"),
-        ({**WEB, "allow": ["disk:/dev/vdb"]}, "reboot, size; did you mean 'disks'?"),
+        ({**WEB, "allow": ["disk:/dev/vdb"]}, "reboot, size, spec; did you mean 'disks'?"),
         ({**WEB, "allow": ["wipe:"]}, "web.allow: 'wipe:' names no device; write wipe:/dev/…, as the finding does"),
         ({**WEB, "allow": ["disks:data"]}, "web.allow: 'disks:data' names no device; write disks:/dev/…"),
         ({**WEB, "allow": ["login:/dev/a"]}, "allow: 'login:/dev/a': this rule is about no device; write login alone"),
