@@ -39,7 +39,7 @@ def compare(program: Path, text: str) -> tuple[bool, str | None]:
     return valid, None if severities == Counter(str(entry.severity) for entry in ours.report.entries) else said
 
 
-@pytest.mark.parametrize(("major", "minor"), [(major, minor) for major in PROGRAMS for minor in range(5)])
+@pytest.mark.parametrize(("major", "minor"), [(2, minor) for minor in range(5)] + [(3, minor) for minor in range(7)])
 def test_each_key_with_odd_values_is_judged_as_by_ignition(major: int, minor: int) -> None:
     program = original(*PROGRAMS[major])
     texts = odd_configs(Random(SEED), major, minor, EACH)

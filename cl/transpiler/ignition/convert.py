@@ -43,13 +43,13 @@ def _passes(config: v2.Config, converted: v3.Config, findings: Findings, oem: bo
     v3_checks.validate(converted, SPEC, checked)
     v3_config.find_duplicates(converted, SPEC, checked)
     for entry, path in checked.entries():
-        if entry.severity == "error" and not (oem and _is_oem(converted, path)):
+        if entry.severity == "error" and not (oem and is_oem(converted, path)):
             message = f"{entry.message} (in spec {v3.version_text(SPEC)}, which this is converted to)"
             findings.error(_path_in_v2(path, config), message, hint=entry.hint)
     return not findings.is_fatal
 
 
-def _is_oem(config: v3.Config, path: Path) -> bool:
+def is_oem(config: v3.Config, path: Path) -> bool:
     """Whether a finding is about a source on the OEM partition, which Flatcar's Ignition reads in spec 3 too."""
     value: Any = config
     for element in path:

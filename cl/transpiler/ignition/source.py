@@ -20,7 +20,7 @@ from cl.transpiler.schema import struct_of
 from cl.transpiler.yamlnode import Mapping, Node
 
 _VERSION: Path = ("ignition", "version")
-NEWEST = {2: 4, 3: 4}
+NEWEST = {2: 4, 3: 6}
 """The newest minor version of each spec that is checked."""
 
 

@@ -1,4 +1,4 @@
-"""The structs of Ignition spec 3.0 to 3.4 and 3.7-experimental.
+"""The structs of Ignition spec 3.0 to 3.6 and 3.7-experimental.
 
 Each class is an object of an Ignition config. Attributes stand in the order of the JSON output and are
 written in snake_case, which is also Butane's spelling; `names.json_key` gives the camelCase. None means that the

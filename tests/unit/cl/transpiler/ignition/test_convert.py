@@ -198,6 +198,12 @@ def test_sources_on_the_oem_partition_stay() -> None:
     assert transpile(json.dumps(butane)).json is None
 
 
+def test_sources_on_the_oem_partition_stay_where_snippets_are_merged() -> None:
+    config = "storage: {files: [{path: /a, mode: 0644, contents: {remote: {url: 'oem:///a'}}}]}"
+    snippet = "systemd: {units: [{name: a.service, mask: true}]}"
+    assert "oem:///a" in transpile(config, dialect="clc", spec="3", snippets=[snippet]).unwrap()
+
+
 @pytest.mark.parametrize(("name", "refused"), [("/b", False), ("/a", False), ("/a/c", True), ("/a/b/c", True)])
 def test_nothing_leads_through_a_link(name: str, refused: bool) -> None:
     storage = {"links": [node("/a", target="/x")], "files": [node(name + "b", mode=420)]}

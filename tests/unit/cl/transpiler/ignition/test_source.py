@@ -296,3 +296,31 @@ def test_nothing_is_deprecated_before_its_successor_is_there(version: str, secti
 def test_half_a_character_is_read_as_go_reads_it() -> None:
     result = transpile(V3 + ', "passwd": {"users": [{"name": "a", "gecos": "\\ud800"}]}}')
     assert '"gecos":"\ufffd"' in result.unwrap()
+
+
+@pytest.mark.parametrize(
+    ("minor", "luks", "mode"),
+    [
+        (4, [("warning", "key 'cex' is not known here")], True),
+        (5, [], True),
+        (6, [], False),
+    ],
+)
+def test_what_3_5_and_3_6_brought(minor: int, luks: list[tuple[str, str]], mode: bool) -> None:
+    text = storage('{"luks": [{"name": "a", "device": "/dev/a", "cex": {"enabled": true}}]}', f"3.{minor}.0")
+    result = transpile(text)
+    assert [(entry.severity, entry.message) for entry in result.report] == luks
+    assert json.loads(result.unwrap()) == json.loads(text)
+    report = transpile(storage('{"files": [{"path": "/a", "mode": 2541}]}', f"3.{minor}.0")).report
+    assert [entry.path for entry in report] == ["$.storage.files.0.mode"] * mode
+
+
+def test_a_volume_is_not_opened_by_cex_and_a_key() -> None:
+    volume = '{"name": "a", "device": "/dev/a", "cex": {"enabled": true}, "keyFile": {"source": "data:,k"}}'
+    (entry,) = transpile(storage(f'{{"luks": [{volume}]}}', "3.5.0")).report
+    assert (entry.severity, entry.path) == ("error", "$.storage.luks.0.cex")
+
+
+def test_3_7_is_not_known_yet() -> None:
+    (entry,) = transpile('{"ignition": {"version": "3.7.0"}}').report
+    assert entry.hint == "known are 2.0.0 to 2.4.0, 3.0.0 to 3.6.0"
