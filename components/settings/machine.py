@@ -53,6 +53,7 @@ class MachineSettings:
     """Fill `${name}`, and must all be used. Outputs that are secret are masked, and what a preview doesn't know yet
     shows as `<computed>` (`wanted_config`)."""
     lifecycle: Lifecycle = Lifecycle.RESET
+    """What happens to the machine when its config changes (see the module `lifecycle`)."""
     keep: Sequence[str] | None = None
     """Presets and expressions over whole paths (see the module `keep`); None, not set: the logs."""
     allow: Collection[Allowed] = ()
@@ -63,6 +64,7 @@ class MachineSettings:
     """The SSH host key, `TYPE BASE64`, where it is known beforehand; else the console tells it, or the first connection
     pins it."""
     health: Sequence[HealthCheck] = ()
+    """What has to hold, before a changed machine is proven."""
     allow_degraded: bool = False
     """Whether a unit that has failed is no reason to go back."""
     timeout: int = 600

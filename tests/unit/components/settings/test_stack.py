@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import json
 import re
 from dataclasses import fields
@@ -316,3 +318,18 @@ def test_pulumi_yaml_names_every_setting_of_a_machine() -> None:
     settings = {field.name for field in fields(StackMachine)} - {"name", "allow_degraded", "on_platform"}
     keys = settings | {"rollback"} | {platform.machine_key for platform in registry.PLATFORMS}
     assert sorted(re.findall(r"(\w+): ", text)) == sorted(keys)
+
+
+def test_the_documents_table_of_settings_is_that_of_the_fields() -> None:
+    root = Path(__file__).parents[4]
+    tree = ast.parse((root / "components/settings/machine.py").read_text())
+    (settings,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "MachineSettings")
+    rows = []
+    for field, text in itertools.pairwise(settings.body):
+        if isinstance(field, ast.AnnAssign):
+            assert isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant), "each has its docstring"
+            default = ast.unparse(field.value) if field.value else "required"
+            default = {"()": "", "''": "", "None": "", "field(default_factory=dict)": ""}.get(default, default)
+            default = default.replace("Lifecycle.RESET", "reset").replace("'", "")
+            rows.append(f"| `{ast.unparse(field.target)}` | {default} | {' '.join(str(text.value.value).split())} |")
+    assert "\n".join(rows) in (root / "docs/configs.md").read_text(), "\n".join(["write this:", *rows])
