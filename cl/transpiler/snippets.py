@@ -89,20 +89,16 @@ def _joined(old: Any, new: Any) -> Any:
 
 
 def _merge(parts: Sequence[Part], spec: int) -> Merged:
-    from cl.transpiler.ignition.convert import is_oem
-    from cl.transpiler.ignition.v3_checks import validate
+    from cl.transpiler.ignition.convert import validate  # a part may have been converted from spec 2
     from cl.transpiler.ignition.v3_config import encode, find_duplicates, merge
 
     configs = [_structs(part, spec) for part in parts]
     merged = configs[0]
     for config in configs[1:]:
         merged = merge(merged, config, spec)
-    checked, findings = Findings(), Findings()
-    find_duplicates(merged, spec, checked)
-    validate(merged, spec, checked)
-    for entry, path in checked.entries():
-        if not is_oem(merged, path):  # which a part may have that was converted from spec 2
-            findings.add(entry.severity, path, entry.message, hint=entry.hint)
+    findings = Findings()
+    find_duplicates(merged, spec, findings)
+    validate(merged, spec, findings)
     if not findings.is_fatal:
         return encode(merged, spec), ()
     return None, _located(findings, parts, _owners(configs, spec))

@@ -40,17 +40,26 @@ def convert(config: v2.Config, findings: Findings, *, oem: bool = True) -> v3.Co
 def _passes(config: v2.Config, converted: v3.Config, findings: Findings, oem: bool) -> bool:
     """True when Ignition accepts the spec 3 config; its warnings are left out: spec 2 has the same ones."""
     checked = Findings()
-    v3_checks.validate(converted, SPEC, checked)
+    (validate if oem else v3_checks.validate)(converted, SPEC, checked)
     v3_config.find_duplicates(converted, SPEC, checked)
     for entry, path in checked.entries():
-        if entry.severity == "error" and not (oem and is_oem(converted, path)):
+        if entry.severity == "error":
             message = f"{entry.message} (in spec {v3.version_text(SPEC)}, which this is converted to)"
             findings.error(_path_in_v2(path, config), message, hint=entry.hint)
     return not findings.is_fatal
 
 
-def is_oem(config: v3.Config, path: Path) -> bool:
-    """Whether a finding is about a source on the OEM partition, which Flatcar's Ignition reads in spec 3 too."""
+def validate(config: v3.Config, spec: int, findings: Findings) -> None:
+    """`v3_checks.validate`, but for sources on the OEM partition: Flatcar's Ignition reads them in spec 3 too."""
+    checked = Findings()
+    v3_checks.validate(config, spec, checked)
+    for entry, path in checked.entries():
+        if not _is_oem(config, path):
+            findings.add(entry.severity, path, entry.message, hint=entry.hint)
+
+
+def _is_oem(config: v3.Config, path: Path) -> bool:
+    """Whether a finding is about a source on the OEM partition."""
     value: Any = config
     for element in path:
         value = value[element] if isinstance(element, int) else getattr(value, str(element))

@@ -198,6 +198,12 @@ def test_sources_on_the_oem_partition_stay() -> None:
     assert transpile(json.dumps(butane)).json is None
 
 
+def test_a_source_on_the_oem_partition_is_appended_once() -> None:
+    sources = [{"source": "oem:///a"}] * 2
+    (path,) = [path for path, _ in refusals(ignition={"version": "2.3.0", "config": {"append": sources}})]
+    assert path == "$.ignition.config.append.1"
+
+
 def test_sources_on_the_oem_partition_stay_where_snippets_are_merged() -> None:
     config = "storage: {files: [{path: /a, mode: 0644, contents: {remote: {url: 'oem:///a'}}}]}"
     snippet = "systemd: {units: [{name: a.service, mask: true}]}"
