@@ -110,7 +110,7 @@ def _file(node: Mapping[str, Any]) -> Path:
     known = [part for part in parts if part is not None]
     digest: str | None = None
     if len(known) == len(parts) and parts:
-        digest = _sha512(b"".join(known))
+        digest = sha512(b"".join(known))
     elif len(parts) == 1 and contents:
         digest = _verified(contents)
     path = _node(node, "file", node.get("mode", 0o644 if written else None), owner="0" if written else None)
@@ -161,7 +161,7 @@ def _unit_paths(unit: Mapping[str, Any]) -> list[Path]:
 
 
 def _text_file(path: str, text: str) -> Path:
-    return Path(path=path, kind="file", mode=0o644, user="0", group="0", sha512=_sha512(text.encode()))
+    return Path(path=path, kind="file", mode=0o644, user="0", group="0", sha512=sha512(text.encode()))
 
 
 def _user(user: Mapping[str, Any]) -> User:
@@ -172,7 +172,7 @@ def _user(user: Mapping[str, Any]) -> User:
         shell=user.get("shell"),
         home=user.get("homeDir"),
         groups=tuple(user.get("groups", [])),
-        password_sha512=_sha512(password.encode()) if password else None,
+        password_sha512=sha512(password.encode()) if password else None,
         keys=tuple(key.strip() for key in user.get("sshAuthorizedKeys", [])),
     )
 
@@ -183,5 +183,6 @@ def _with(path: Path, *, sha512: str | None, tail: int | None) -> Path:
     )
 
 
-def _sha512(data: bytes) -> str:
+def sha512(data: bytes) -> str:
+    """SHA-512 (hex), as the machine tells it of what it has."""
     return hashlib.sha512(data).hexdigest()

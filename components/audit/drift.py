@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.audit.declared import Declared
+from components.audit.declared import Declared, sha512
 from components.audit.os_made import OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
+from components.commands.reprovision.proof import bare
 from components.commands.reprovision.pulling import read_report
 from components.payload.agent import FOLDER
 from components.settings.keep import is_kept
@@ -58,14 +58,14 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
         if report := read_report(seen.pull_report) if record.request.pull else {}:
             pending += f" (its agent: {report['state']}{': ' if report['why'] else ''}{report['why']})"
         yield Finding(kind="stamp", subject="config id", problem=f"{runs}, declared is {wanted[:12]}{pending}")
-    if seen.went_back_from:
+    if seen.rolled_back_from:
         yield Finding(
             kind="stamp",
             subject="config id",
-            problem=f"the machine went back by itself from {seen.went_back_from[:12]}",
+            problem=f"the machine rolled back by itself from {seen.rolled_back_from[:12]}",
         )
     if record.proven_boot_id and seen.boot_id != record.proven_boot_id:
-        if _bare(seen.provisioning_boot_id) == _bare(seen.boot_id):
+        if bare(seen.provisioning_boot_id) == bare(seen.boot_id):
             yield Finding(kind="boot", subject="boot id", problem="Ignition ran in this boot, and not by `pulumi up`")
         else:
             yield Finding(kind="boot", subject="boot id", problem="has restarted since it was proven", is_drift=False)
@@ -84,7 +84,7 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
 def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
     own = record.request.oem_config
     if own:
-        if seen.oem_config_sha512 != _sha512(own):
+        if seen.oem_config_sha512 != sha512(own.encode()):
             yield Finding(kind="pointer", subject="/oem/config.ign", problem="is not what this program wrote there")
     elif seen.oem_config == "last-good":
         yield Finding(
@@ -92,7 +92,7 @@ def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
         )
     elif seen.oem_config:
         yield Finding(kind="pointer", subject="/oem/config.ign", problem="shadows the pointer in the user data")
-    if record.request.pull and seen.pull_source_sha512 not in ("", _sha512(record.request.source)):
+    if record.request.pull and seen.pull_source_sha512 not in ("", sha512(record.request.source.encode())):
         yield Finding(kind="pointer", subject=f"{FOLDER}/object", problem="leads the agent to another object")
     for place, parameter in seen.config_urls:
         yield Finding(kind="pointer", subject=place, problem=f"{parameter} shadows the pointer in the user data")
@@ -264,14 +264,6 @@ def _key(line: str) -> str:
     """A key without its comment: options, type and the key itself."""
     match = re.search(r"((?:ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+)", line)
     return line[: match.end()] if match else line
-
-
-def _bare(boot_id: str) -> str:
-    return boot_id.replace("-", "")
-
-
-def _sha512(text: str) -> str:
-    return hashlib.sha512(text.encode()).hexdigest()
 
 
 def _printable(text: str) -> str:

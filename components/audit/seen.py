@@ -63,7 +63,7 @@ class Seen:
     config_urls: tuple[tuple[str, str], ...]
     staged: tuple[str, ...]
     is_unwiped: bool
-    went_back_from: str
+    rolled_back_from: str
     pull_source_sha512: str
     pull_report: str
     history: tuple[str, ...]
@@ -106,7 +106,7 @@ def read_seen(finished: Finished) -> Seen | None:
         ),
         staged=finished.values("staged"),
         is_unwiped=bool(finished.value("unwiped")),
-        went_back_from=finished.value("went_back_from"),
+        rolled_back_from=finished.value("rolled_back_from"),
         pull_source_sha512=finished.value("pull_source_sha512"),
         pull_report=finished.value("pull_report"),
         history=finished.values("history"),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+PREVIOUS_OUTPUT = "PULUMI_COMMAND_STDOUT"
+"""Where pulumi-command's `update` finds what the run before it printed."""
 _DAEMON = ("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 
 

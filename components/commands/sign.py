@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.commands.environment import for_child
+from components.commands.environment import PREVIOUS_OUTPUT, for_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -194,7 +194,7 @@ def main() -> int:
         print(f"sign: stdin is not a request: {type(error).__name__}", file=sys.stderr)
         return 2
     try:
-        signature = sign(statement, keys, last=_last_counter(os.environ.get("PULUMI_COMMAND_STDOUT", "")))
+        signature = sign(statement, keys, last=_last_counter(os.environ.get(PREVIOUS_OUTPUT, "")))
     except CanNotSignError as error:
         print(f"{statement.machine}: {error}", file=sys.stderr)
         return 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from components.commands.reprovision.health import on_the_machine, script_values
 from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
 from components.commands.ssh_session import script_text
 from components.payload.fragments import enabling_link, file, text_file
@@ -94,7 +95,6 @@ def agent_fragment(
     `pointer` is what a host without user data has in /oem/config.ign, a function of `ADDRESS`; "" for other machines.
     """
     settings = agent.settings
-    inside = [check for check in agent.health if check.vantage == "machine"]
     text = _shell(
         {
             "MACHINE": agent.machine,
@@ -112,10 +112,7 @@ def agent_fragment(
             "LOCK_URL": settings.lock,
             "LOCK_GROUP": settings.lock_group,
             "REPORT": settings.report,
-            "KINDS": [check.kind for check in inside],
-            "SUBJECTS": [check.subject.replace("{address}", "127.0.0.1") for check in inside],
-            "EXPECTED": [check.expected for check in inside],
-            "SECONDS_EACH": [str(check.seconds) for check in inside],
+            **script_values(on_the_machine(agent.health)),
         }
     )
     known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if settings.signing_keys else [])]

@@ -75,17 +75,17 @@ main() {
   echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"
   if [ -e /oem/config.ign ]; then
     echo "oem_config_sha512=$(sha512sum </oem/config.ign | cut -d' ' -f1)"
-    if cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then echo "oem_config=last-good"; else echo "oem_config=other"; fi
+    if cmp -s /oem/config.ign "$ROLLBACK/$(last_good 2)/config.ign"; then echo "oem_config=last-good"; else echo "oem_config=other"; fi
   fi
   for place in /proc/cmdline /oem/grub.cfg; do
     url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' "$place" | head -n 1) # and its older names
     [ -z "$url" ] || echo "config_url=$place|$url"
   done
-  for place in "$FLAG" /selective-os-reset; do
+  for place in "$FLAG" "$RESET"; do
     [ ! -e "$place" ] || echo "staged=$place"
   done
-  [ ! -e /.flatcar-unwiped ] || [ -e "$FLAG" ] || echo "unwiped=yes"
-  echo "went_back_from=$(cat "$WAY_BACK/went-back" 2>/dev/null)"
+  [ ! -e "$UNWIPED" ] || [ -e "$FLAG" ] || echo "unwiped=yes"
+  echo "rolled_back_from=$(cat "$ROLLBACK/went-back" 2>/dev/null)"
   sed 's/^/history=/' "$HISTORY" 2>/dev/null
   if [ -e /etc/flatcar/pull/object ]; then
     echo "pull_source_sha512=$(head -n 1 /etc/flatcar/pull/object | tr -d '\n' | sha512sum | cut -d' ' -f1)"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs a machine's health checks, each again and again until it passes or its time is over. Runs as the login user.
-# Put in front of this text, quoted, by components/commands/health.py: the arrays KINDS (command, http, tcp, unit), SUBJECTS
+# Put in front of this text, quoted, by components/commands/reprovision/health.py: the arrays KINDS (command, http, tcp, unit), SUBJECTS
 # (a command, an address, a port or host:port, a unit), EXPECTED (http: the status) and SECONDS_EACH.
 # Prints passed=INDEX, or failed=INDEX and why=TEXT lines on stdout; a failed command's last output lines on stderr.
 set -u

@@ -150,7 +150,7 @@ show_wipe() {
   {
     if [ "${BY-}" = pull ]; then declared_by /oem/.flatcar-pull/object; fi | sed 's/^/wanted /'
     [ -z "${DECLARED[*]-}" ] || printf 'wanted %s\n' "${DECLARED[@]}"
-    declared_by "$WAY_BACK/$(last_good 2)/config.ign" "$OWN_CONFIG" | sed 's/^/running /'
+    declared_by "$ROLLBACK/$(last_good 2)/config.ign" "$OWN_CONFIG" | sed 's/^/running /'
     list_root "$(all_kept)"
   } | LC_ALL=C awk "${settings[@]}" "$ADD_UP" | LC_ALL=C sort -k 1,1n -k 2,2n -k 3,3nr -k 5 |
     LC_ALL=C awk "${settings[@]}" "$SHOW" | while IFS= read -r line; do

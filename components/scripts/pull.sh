@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The agent of a machine that pulls: asks the machine's object whether it changed, and has the machine run it again.
 # Lies in the machine as /etc/flatcar/pull/pull.sh, with the scripts that it runs beside it, `settings` and `object`
-# (components/pull.py writes all of them). Runs as root, started by systemd:
+# (components/payload/agent.py writes all of them). Runs as root, started by systemd:
 #   pull.sh look    now and then, by flatcar-pull.timer: fetch, examine, wait for window, jitter and lock, stage, reboot
 #   pull.sh prove   after a boot: prove a config that is new here, make it the last good one, give the lock back, report
 # It does what the deployer does over SSH, with the same scripts: it puts their variables in front and runs them.
@@ -19,7 +19,7 @@ HERE=/etc/flatcar/pull
 # On the OEM partition, which no lifecycle touches:
 #   object, etag   what was fetched last; two lines: its ETag, and when it was written (Unix time), as far as the store says
 #   proven         two lines: the config id that this machine last proved, and when its object was written
-#   went-back      the config id that this machine went back from: it is not taken again
+#   went-back      the config id that this machine rolled back from: it is not taken again
 #   counter        of the newest signed object that was seen here; none older is taken
 #   own            the SHA-512 of what this agent wrote to /oem/config.ign, until that is gone
 #   locks          the reboot locks that this machine holds, or may hold (pull-lock.sh)
@@ -91,14 +91,14 @@ stage() {
   OBJECT_SHA512=$(sha512sum <"$STATE/object" | cut -d' ' -f1) OBJECT_BYTES=$(stat --format=%s "$STATE/object")
   with_pointer
   if [ -s "$HERE/signers" ] && [ "$OBJECT_ID" != "$(running)" ]; then
-    if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && ! cmp -s "$OWN_CONFIG" "$WAY_BACK/$(last_good 2)/config.ign"; then
+    if [ -z "$OEM" ] && [ -e "$OWN_CONFIG" ] && ! cmp -s "$OWN_CONFIG" "$ROLLBACK/$(last_good 2)/config.ign"; then
       echo "refused, nothing was staged: $OWN_CONFIG shadows the pointer in the user data" >"$RUN/said"
       return 1
     fi
     echo "$OBJECT_SHA512" | put own || { echo "refused, nothing was staged: /oem can't be written" >"$RUN/said" && return 1; }
     OEM_CONFIG=$(base64 -w0 "$STATE/object") SOURCE=''
   fi
-  # stdout has what the machine could go back to, secrets and all: for the deployer, not for the journal
+  # stdout has what the machine could roll back to, secrets and all: for the deployer, not for the journal
   told=$(run BY CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED OEM_CONFIG KEEP \
     OS_UPDATE OWNER TAKE_OVER -- staging.sh keep.sh preview.sh stage.sh 2>"$RUN/said")
   cat "$RUN/said" >&2
@@ -167,7 +167,7 @@ is_wanted() {
     return 1
   fi
   if [ "$OBJECT_ID" = "$(cat "$STATE/went-back" 2>/dev/null)" ]; then
-    refuse "this machine went back from it; another config, or a raised generation, is taken"
+    refuse "this machine rolled back from it; another config, or a raised generation, is taken"
   elif [ -n "$(line etag 2)" ] && [ "$(line etag 2)" -lt "$(past "$(line proven 2)" | grep . || echo 0)" ]; then
     refuse "it was written before the one that this machine runs"
   else
@@ -201,8 +201,8 @@ take_back() {
 
 look() {
   prove || return # unless this boot has; a look may come first
-  [ -e "$GOING_BACK" ] || take_back
-  if [ -e "$GOING_BACK" ] || [ -e "$FLAG" ]; then
+  [ -e "$ROLLING_BACK" ] || take_back
+  if [ -e "$ROLLING_BACK" ] || [ -e "$FLAG" ]; then
     say "a re-run is staged already"
     return
   fi
@@ -292,7 +292,7 @@ proved() {
     content=$(base64 -w0 "$STATE/object")
   fi
   confirm "$content" && unpin && return
-  WHY="the machine could not note it as its last good config, or was going back already"
+  WHY="the machine could not note it as its last good config, or was rolling back already"
   return 1
 }
 
@@ -303,12 +303,12 @@ note_proven() { # when its object was written is known only while that is the on
   printf '%s\n' "$(running)" "$written" | put proven
 }
 
-# Once for each boot, unless it was cut short, or there is no way back from a config that could not be proven.
-# 1: the machine is going back.
+# Once for each boot, unless it was cut short, or there is no rollback from a config that could not be proven.
+# 1: the machine is rolling back.
 prove() {
   local stamp went
   [ ! -e "$RUN/tried" ] || return 0
-  stamp=$(running) went=$(cat "$WAY_BACK/went-back" 2>/dev/null)
+  stamp=$(running) went=$(cat "$ROLLBACK/went-back" 2>/dev/null)
   if [ -n "$went" ]; then
     echo "$went" | put went-back # before confirm.sh removes the other one
     settled || say "$WHY"
@@ -330,7 +330,7 @@ prove() {
     note pull "$stamp" not-proven
     report not-proven "$stamp" "$WHY"
     case $WAY_BACK_WANTED-$(last_good 1) in
-    no-* | yes- | "yes-$stamp") return 0 ;; # there is no way back: the next look proves again
+    no-* | yes- | "yes-$stamp") return 0 ;; # there is no rollback: the next look proves again
     esac
     touch "$RUN/tried"
     systemctl --no-block start flatcar-rollback.service

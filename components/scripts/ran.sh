@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What Ignition ran when it last did, by its own messages. Functions, put in front of state.sh and read by pull.sh. Runs as root.
+# What Ignition ran when it last did, by its own messages. Functions, put in front of state.sh and read by pull.sh,
+# after staging.sh. Runs as root.
 
 provisioning_boot() { # as the journal writes boot ids: without dashes
   sed -n 's/.*"provisioningBootID": *"\([0-9a-f-]*\)".*/\1/p' /etc/.ignition-result.json 2>/dev/null | tr -d -
@@ -20,5 +21,5 @@ ran() { # SOURCE ('' where the config itself is on the OEM partition)
 }
 
 staged_object() { # the SHA-512 of the object that was staged, and not confirmed yet, if that has this config id
-  sed -n "s/^$1 \([0-9a-f]\{128\}\)$/\1/p" /oem/.flatcar-reprovision/staged.object 2>/dev/null
+  sed -n "s/^$1 \([0-9a-f]\{128\}\)$/\1/p" "$ROLLBACK/staged.object" 2>/dev/null
 }

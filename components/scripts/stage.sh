@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
-# Put in front of this text, quoted, by components/commands/reprovision.py, or by the machine's own pull.sh (and BY=pull):
+# Put in front of this text, quoted, by components/commands/reprovision/run.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
 #   where that is the config itself), the array KEEP (egrep expressions over whole paths), OS_UPDATE (refuse, or allow), OWNER
 #   (whose machine it is to be, '' to ask and note nothing), TAKE_OVER (yes, or no), and what preview.sh may be given; then
 #   staging.sh, keep.sh and preview.sh
 #   From the deployer also the array PROVEN (SHA-512 of objects that it has proven) and MOST_CONTENT (bytes of one that it takes).
 # Steps go to stderr; NAME=VALUE lines to stdout. Exit: 0 staged, or nothing to do; 3 refused, nothing staged; 5 not now, the
-# machine is rebooting, or on its way back to its last good config.
+# machine is rebooting, or rolling back to its last good config.
 # Killed at any point it can simply run again: each step sets a state, none adds to one.
 set -euo pipefail
 
@@ -17,8 +17,8 @@ REBOOT=flatcar-reprovision # the unit that reboots the machine
 check_shadows() {
   if [ -n "$OEM_CONFIG" ]; then
     say "this host's /oem/config.ign is the program's to write"
-  elif [ -e /oem/config.ign ] && cmp -s /oem/config.ign "$WAY_BACK/$(last_good 2)/config.ign"; then
-    say "removing /oem/config.ign, the last good config that this machine went back to by itself"
+  elif [ -e /oem/config.ign ] && cmp -s /oem/config.ign "$ROLLBACK/$(last_good 2)/config.ign"; then
+    say "removing /oem/config.ign, the last good config that this machine rolled back to by itself"
     rm -f /oem/config.ign
   fi
   [ -n "$OEM_CONFIG" ] || [ ! -e /oem/config.ign ] || refuse "/oem/config.ign shadows the pointer in the user data" \
@@ -56,14 +56,7 @@ check_os_update() {
   if [ -z "$new" ] || [ "$new" = 0.0.0 ]; then new="a version that it does not name"; fi # as after its own restart
   [ "${OS_UPDATE-}" != refuse ] || refuse "an update of the OS to $new waits for the reboot, and os_update is 'refuse'" \
     "reboot the machine, so that the update is done for itself, then run 'pulumi up' again; or set os_update: allow"
-  say "an update of the OS waits: the reboot also brings $new, and going back does not take it away"
-}
-
-can_write() { # a block's worth: an empty file fits on a full disk
-  local code=0
-  head -c 4096 /dev/zero 2>/dev/null >"$1" || code=1
-  rm -f "$1"
-  return "$code"
+  say "an update of the OS waits: the reboot also brings $new, and rolling back does not take it away"
 }
 
 check_tools() {
@@ -80,7 +73,7 @@ check_tools() {
   done
   local free good
   free=$(df --output=avail --block-size=1 /oem | tail -n 1)
-  good=$(stat --format=%s "$WAY_BACK/$(last_good 2)/config.ign" 2>/dev/null || echo 0) # going back needs a copy of it
+  good=$(stat --format=%s "$ROLLBACK/$(last_good 2)/config.ign" 2>/dev/null || echo 0) # rolling back needs a copy of it
   [ "$free" -gt $((2 * OBJECT_BYTES + 2 * ${#OEM_CONFIG} + good + 65536)) ] || refuse "/oem has $free bytes free: too few for the last good config" \
     "free some space on the OEM partition, or set rollback: false"
 }
@@ -124,12 +117,12 @@ check_pointer() {
     "look for a stale cache or a second writer of that object, then run 'pulumi up' again"
 }
 
-# What this machine could go back to, for the deployer: it may have to put that into the object.
+# What this machine could roll back to, for the deployer: it may have to put that into the object.
 tell_last_good() {
   local good folder sum known
-  good=$(last_good 1) folder=$WAY_BACK/$(last_good 2)
+  good=$(last_good 1) folder=$ROLLBACK/$(last_good 2)
   if [ -z "$good" ] || [ ! -s "$folder/config.ign" ]; then
-    say "there is no last good config on this machine yet: it could not go back"
+    say "there is no last good config on this machine yet: it could not roll back"
   elif [ "$good" != "$CONFIG_ID" ]; then
     echo "last_good=$good"
     if [ "$(stat --format=%s "$folder/config.ign")" -gt "${MOST_CONTENT-0}" ]; then
@@ -145,15 +138,15 @@ tell_last_good() {
 
 stage() {
   if [ "$WAY_BACK_WANTED" = yes ]; then
-    mkdir -p "$WAY_BACK"
-    printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/staged.keep"
-    rm -f "$WAY_BACK/went-back"
+    mkdir -p "$ROLLBACK"
+    printf '%s\n' "${KEEP[@]}" >"$ROLLBACK/staged.keep"
+    rm -f "$ROLLBACK/went-back"
     tell_last_good
   else
-    rm -rf "$WAY_BACK" # an older config must not come back by itself
+    rm -rf "$ROLLBACK" # an older config must not come back by itself
   fi
-  mkdir -p "$WAY_BACK"
-  echo "$CONFIG_ID $OBJECT_SHA512" >"$WAY_BACK/staged.object"
+  mkdir -p "$ROLLBACK"
+  echo "$CONFIG_ID $OBJECT_SHA512" >"$ROLLBACK/staged.object"
   note_owner
   note "${BY-push}" "$CONFIG_ID" staged
   install_own_config || refuse "/oem/config.ign could not be written" "look at the OEM partition"
@@ -183,8 +176,8 @@ main() {
   echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
   lock --wait 60 || refuse "something else has been re-provisioning this machine for a minute" \
     "look for another 'pulumi up', and at flatcar-rollback.service on the machine, then run 'pulumi up' again"
-  if [ -e "$GOING_BACK" ]; then
-    say "the machine is on its way back to its last good config"
+  if [ -e "$ROLLING_BACK" ]; then
+    say "the machine is rolling back to its last good config"
     exit 5
   fi
   check_owner

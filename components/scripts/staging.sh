@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What stage.sh, confirm.sh, resalt.sh and rollback.sh share: names and functions, put in front of each. Runs as root.
+# What the scripts that look at a machine or stage its re-run share: names and functions, put in front of each. Runs as root.
 # shellcheck disable=SC2034,SC2153 # the names are for the scripts that follow, or given by who puts this in front of them
 
 # What these scripts write is root's alone: contents may be secret, and who can read a file can lock it.
@@ -14,11 +14,11 @@ UNWIPED=/.flatcar-unwiped
 # On the OEM partition: every lifecycle leaves that alone, also one that formats ROOT. What lies there:
 #   last-good      two lines: the config id that was last proven, and the folder beside it that has its
 #                  config.ign, lifecycle and keep
-#   staged.keep    the paths that the re-run under way keeps: going back keeps them as well
+#   staged.keep    the paths that the re-run under way keeps: rolling back keeps them as well
 #   staged.object  the config id of the re-run under way, and the SHA-512 of its object, until it is confirmed
-#   went-back      the config id that the machine went back from, until the deployer has seen it
-WAY_BACK=/oem/.flatcar-reprovision
-GOING_BACK=/run/flatcar-going-back
+#   went-back      the config id that the machine rolled back from, until the deployer has seen it
+ROLLBACK=/oem/.flatcar-reprovision
+ROLLING_BACK=/run/flatcar-going-back
 LOCK=/run/flatcar-reprovision.lock
 # Where the SSH host keys wait while a reformat makes ROOT anew; flatcar-restore-host-keys.service brings them back.
 HELD_KEYS=/oem/.flatcar-host-keys
@@ -51,12 +51,21 @@ lock() { # flock's options
   flock "$@" 9
 }
 
+require_oem() { mountpoint --quiet /oem || { say "/oem is not mounted" && exit 1; }; }
+
+can_write() { # a file to try it with; a block's worth: an empty one fits on a full disk
+  local code=0
+  head -c 4096 /dev/zero 2>/dev/null >"$1" || code=1
+  rm -f "$1"
+  return "$code"
+}
+
 quietly() { # a command; what it prints is shown only when it fails
   local printed
   printed=$("$@" 2>&1) || { say "$printed" && return 1; }
 }
 
-last_good() { sed -n "$1p" "$WAY_BACK/last-good" 2>/dev/null || true; } # 1: config id, 2: folder
+last_good() { sed -n "$1p" "$ROLLBACK/last-good" 2>/dev/null || true; } # 1: config id, 2: folder
 
 refuse() {
   say "refused, nothing was staged: $1"
@@ -82,15 +91,15 @@ note_last_good() {
   local folder
   folder=$(printf '%s\n' "$CONTENT" "$LIFECYCLE" "${KEEP[@]}" | sha256sum | cut -c1-16)
   if [ "$(last_good 1)" = "$CONFIG_ID" ] && [ "$(last_good 2)" = "$folder" ]; then return 0; fi
-  rm -rf "${WAY_BACK:?}/$folder"
-  mkdir -p "$WAY_BACK/$folder"
-  base64 -d <<<"$CONTENT" >"$WAY_BACK/$folder/config.ign"
-  echo "$LIFECYCLE" >"$WAY_BACK/$folder/lifecycle"
-  printf '%s\n' "${KEEP[@]}" >"$WAY_BACK/$folder/keep"
-  printf '%s\n' "$CONFIG_ID" "$folder" >"$WAY_BACK/last-good.new"
+  rm -rf "${ROLLBACK:?}/$folder"
+  mkdir -p "$ROLLBACK/$folder"
+  base64 -d <<<"$CONTENT" >"$ROLLBACK/$folder/config.ign"
+  echo "$LIFECYCLE" >"$ROLLBACK/$folder/lifecycle"
+  printf '%s\n' "${KEEP[@]}" >"$ROLLBACK/$folder/keep"
+  printf '%s\n' "$CONFIG_ID" "$folder" >"$ROLLBACK/last-good.new"
   flush
-  mv "$WAY_BACK/last-good.new" "$WAY_BACK/last-good"
-  find "$WAY_BACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
+  mv "$ROLLBACK/last-good.new" "$ROLLBACK/last-good"
+  find "$ROLLBACK" -mindepth 1 -maxdepth 1 -type d ! -name "$folder" -exec rm -rf {} +
 }
 
 # Makes /oem/config.ign what OEM_CONFIG holds (base64; '' on machines with user data: nothing to do). A power cut leaves the

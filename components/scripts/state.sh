@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Prints what proves a machine's state, as NAME=VALUE lines on stdout; changes nothing. Runs as root (sudo bash -s).
-# Put in front of this text, quoted, by components/commands/reprovision.py:
+# Put in front of this text, quoted, by components/commands/reprovision/run.py:
 #   OLD_BOOT   the boot id to get away from ('' for none): while the machine still runs it, nothing more is asked
 #   CONFIG_ID  the wanted stamp; only a machine that has it is given time to finish booting
 #   SETTLE     that time, in seconds
-#   SOURCE     where Ignition fetches the object ('' where the config itself is on the OEM partition); then ran.sh
+#   SOURCE     where Ignition fetches the object ('' where the config itself is on the OEM partition); then staging.sh and ran.sh
 set -u
 
 main() {
@@ -16,9 +16,9 @@ main() {
     echo "complete=1"
     return
   fi
-  [ ! -e /.flatcar-unwiped ] || [ -e /boot/flatcar/first_boot ] || echo "unwiped=yes"
-  echo "last_good=$(sed -n 1p /oem/.flatcar-reprovision/last-good 2>/dev/null)"
-  echo "went_back_from=$(cat /oem/.flatcar-reprovision/went-back 2>/dev/null)"
+  [ ! -e "$UNWIPED" ] || [ -e "$FLAG" ] || echo "unwiped=yes"
+  echo "last_good=$(last_good 1)"
+  echo "rolled_back_from=$(cat "$ROLLBACK/went-back" 2>/dev/null)"
   echo "ignition_result=$(base64 -w0 /etc/.ignition-result.json 2>/dev/null)"
   echo "os_version=$(sed -n 's/^VERSION_ID=//p' /etc/os-release | tr -d '"')"
   echo "host_key=$(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null)"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
+from cl.transpiler.gourl import without_secrets
 from components.config.section import bounds_problem, choice_problem
 from components.settings.ssh import PUBLIC_KEY, without_comment
 
@@ -57,7 +58,7 @@ class PullSettings:
     def sensitive(self) -> tuple[str, ...]:
         """The settings whose address others should not read, as it has a login or a signature in it."""
         addresses = {"pull.lock": self.lock, "pull.report": self.report}
-        return tuple(name for name, address in addresses.items() if address != _without_secrets(address))
+        return tuple(name for name, address in addresses.items() if address != without_secrets(address))
 
     def shown(self) -> dict[str, object]:
         """For previews: without what an address may hold beside its host and path."""
@@ -65,8 +66,8 @@ class PullSettings:
             "interval": self.interval,
             "jitter": self.jitter,
             "windows": [f"{_moment(first)} - {_moment(end)}" for first, end in self.windows],
-            "lock": f"{_without_secrets(self.lock)} ({self.lock_group})" if self.lock else "",
-            "report": _without_secrets(self.report),
+            "lock": f"{without_secrets(self.lock)} ({self.lock_group})" if self.lock else "",
+            "report": without_secrets(self.report),
             "wait": self.wait,
             **({"signers": list(self.signers)} if self.signers else {}),
             **({"signedBy": self.signed_by} if self.signed_by else {}),
@@ -105,7 +106,7 @@ def pull_problems(pull: PullSettings) -> Iterator[tuple[str, str]]:
             break
     for name, address in (("lock.url", pull.lock), ("report", pull.report)):
         if address and not _is_address(address):
-            yield f"pull.{name}", f"has to be an http or https address, not {_without_secrets(address)!r}"
+            yield f"pull.{name}", f"has to be an http or https address, not {without_secrets(address)!r}"
     if not _GROUP.fullmatch(pull.lock_group):
         yield "pull.lock.group", f"{pull.lock_group!r} is not a FleetLock group: letters, digits, '.' and '-'"
     if pull.lock_group != PullSettings().lock_group and not pull.lock:
@@ -130,14 +131,6 @@ def _is_address(text: str) -> bool:
         return False
     is_one_word = text.isprintable() and " " not in text
     return valid and address.scheme in ("http", "https") and bool(address.hostname) and is_one_word
-
-
-def _without_secrets(address: str) -> str:
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return "…"
-    return urlunsplit(parts._replace(query="…" if parts.query else "", netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _moment(minute: int) -> str:

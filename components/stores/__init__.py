@@ -46,7 +46,7 @@ class StoredObject:
     """What must be done before the machine is switched on or told to re-provision."""
 
     place: pulumi.Output[dict[str, str]] | None = None
-    """Fields of a `commands.object_place.ObjectPlace` where the deployer can write the object; else None."""
+    """Fields of a `commands.objects.folder.ObjectWriter` where the deployer can write the object; else None."""
 
 
 class Store(Protocol):

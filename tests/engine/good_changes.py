@@ -1,4 +1,4 @@
-"""Good changes with a random fault in the way of each: none of them may end with the machine going back.
+"""Good changes with a random fault in the way of each: none of them may end with the machine rolling back.
 
 Each change is published and started; at a random moment of it the deployer is killed, or the machine is cut off,
 switched off or restarted. Then the deployer runs again until the config is proven, as people run `pulumi up` again.
@@ -42,8 +42,8 @@ class Changing(Protocol):
         """The deployer."""
         ...
 
-    def times_it_went_back(self) -> int:
-        """How often the machine has gone back to its last good config so far."""
+    def times_it_rolled_back(self) -> int:
+        """How often the machine has rolled back to its last good config so far."""
         ...
 
     def check(self, name: str) -> None:
@@ -91,7 +91,7 @@ def change(machine: Changing, chance: random.Random, count: int, label: str) -> 
     machine.check(f"{label}-undisturbed")
     usual = time.monotonic() - began
     for number in range(count):
-        name, before = f"{label}-{number}", machine.times_it_went_back()
+        name, before = f"{label}-{number}", machine.times_it_rolled_back()
         fault, after = chance.choice(sorted(machine.faults)), chance.uniform(0, usual)
         wanted = machine.publish(name)
         process = machine.start(wanted)
@@ -105,7 +105,7 @@ def change(machine: Changing, chance: random.Random, count: int, label: str) -> 
             runs += 1
         assert code == 0, f"{name}: {fault} after {after:.2f} s; not proven after {runs} runs\n{said}"
         machine.check(name)
-        if machine.times_it_went_back() > before or "going back to the last good" in said:
+        if machine.times_it_rolled_back() > before or "rolling back to the last good" in said:
             tally.false_rollbacks.append(f"{name}: {fault} after {after:.2f} s\n{said}")
         tally.changes += 1
         tally.runs += runs
@@ -152,7 +152,7 @@ class LoopbackChanging:
         check = {"name": "it", "subject": "sleep 0.3; test -e /etc/flatcar/config-id", "seconds": 5}
         return self._lab.start(config_id, health=[check])
 
-    def times_it_went_back(self) -> int:
+    def times_it_rolled_back(self) -> int:
         return self._machine.text("/oem/.flatcar-history").count("going-back")
 
     def check(self, name: str) -> None:

@@ -228,7 +228,7 @@ def test_without_a_way_back_the_machine_stays_as_it_is(lab: Lab) -> None:
 
 
 def test_the_last_good_config_wanted_again_is_confirmed_without_a_reboot(lab: Lab) -> None:
-    lab.machine.path("/oem/config.ign").write_text(lab.contents[lab.good])  # it went back by itself
+    lab.machine.path("/oem/config.ign").write_text(lab.contents[lab.good])  # it rolled back by itself
     lab.object.write_text(lab.contents[lab.good])
     code, _, progress = lab.run(lab.good)
     assert code == 0, progress
@@ -420,9 +420,9 @@ def test_a_last_good_config_that_was_never_proven_from_here_is_not_put_back(lab:
     wanted = lab.publish("sick", "/etc/sick")
     code, _, progress = lab.run(wanted, health=[SICK])
     assert code == 1
-    assert "is not put back into the object: it was never proven from here" in progress
+    assert "is not rolled back to what the machine names: it was never proven from here" in progress
     assert lab.object.read_text() == lab.contents[wanted]
-    assert lab.machine.path("/etc/planted").exists(), "it goes back by itself all the same"
+    assert lab.machine.path("/etc/planted").exists(), "it rolls back by itself all the same"
 
 
 def test_without_a_record_the_object_is_left_as_it_is(lab: Lab) -> None:
@@ -430,6 +430,8 @@ def test_without_a_record_the_object_is_left_as_it_is(lab: Lab) -> None:
     wanted = lab.publish("sick", "/etc/sick")
     code, _, progress = lab.run(wanted, health=[SICK])
     assert code == 1
-    assert "is not put back into the object: there is no record yet of what was proven from here" in progress
+    assert (
+        "is not rolled back to what the machine names: there is no record yet of what was proven from here" in progress
+    )
     assert lab.object.read_text() == lab.contents[wanted]
     assert lab.machine.path("/etc/only-good").exists()

@@ -44,7 +44,7 @@ def test_a_machine_left_alone_by_its_deployer_goes_back_and_the_next_run_tries_a
     assert lab.machine.path("/oem/config.ign").exists()
     code, outputs, progress = lab.run(wanted)
     assert (code, outputs.get("config_id")) == (0, wanted), progress
-    assert "that this machine went back to by itself" in progress
+    assert "that this machine rolled back to by itself" in progress
     assert not lab.machine.path("/oem/config.ign").exists()
 
 
@@ -103,7 +103,7 @@ def test_a_deployer_that_is_killed_on_the_way_back_leaves_it_to_the_machine(lab:
     process = lab.start(lab.publish("bad", "/etc/sick"), health=[SICK])
     assert process.stderr is not None
     for line in process.stderr:
-        if "going back to the last good" in line:
+        if "rolling back to the last good" in line:
             process.kill()
             break
     process.communicate(timeout=60)
@@ -135,7 +135,7 @@ def test_a_machine_on_its_way_back_is_waited_for_and_then_staged(lab: Lab) -> No
     lab.machine.inside("systemctl --no-block start flatcar-rollback.service")
     code, outputs, progress = lab.run(wanted)
     assert (code, outputs.get("config_id")) == (0, wanted), progress
-    assert "the machine is on its way back to its last good config" in progress
+    assert "the machine is rolling back to its last good config" in progress
     assert lab.machine.boots == 4
 
 
@@ -174,7 +174,7 @@ def test_a_machine_that_restarts_before_the_first_look_at_it_is_proven(lab: Lab,
     stdout, progress = process.communicate(timeout=120)
     assert process.returncode == 0, progress
     assert json.loads(stdout)["config_id"] == wanted
-    assert "going back" not in progress
+    assert "rolling back" not in progress
     assert how == "power" or lab.machine.boots == 4
 
 

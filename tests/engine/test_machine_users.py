@@ -64,7 +64,7 @@ def modes_are_right(lab: Lab) -> set[str]:
 
 
 def test_what_the_scripts_leave_behind_is_roots_alone(lab: Lab) -> None:
-    """After a change, and after another one that was staged and went back by itself."""
+    """After a change, and after another one that was staged and rolled back by itself."""
     seen = modes_are_right(lab)
     lab.machine.hangs_on_shutdown = 2
     process = lab.start(lab.publish("sick", "/etc/sick"), health=[SICK])
@@ -93,7 +93,7 @@ def test_another_user_can_open_none_of_it(lab: Lab) -> None:
 
 
 def test_a_lock_that_an_older_version_left_open_to_all_stops_nothing(lab: Lab) -> None:
-    """A user holds it: neither an update nor the way back waits for that."""
+    """A user holds it: neither an update nor the rollback waits for that."""
     lock = lab.machine.path(LOCK)
     lock.chmod(0o644)
     with lock.open() as held:

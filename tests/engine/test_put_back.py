@@ -1,4 +1,4 @@
-"""The way back through a bucket: the real program of the Command against moto's S3 server and a loopback machine.
+"""The rollback through a bucket: the real program of the Command against moto's S3 server and a loopback machine.
 
 The machine (real SSH, stand-in system) reads the object as a cloud's would; the deployer writes it with the
 credentials of its environment.
@@ -107,7 +107,7 @@ def test_without_credentials_the_machine_goes_back_and_the_object_stays(lab: Buc
     code, _, progress = lab.run(wanted, health=[check])
     assert code == 1
     missing = "no AWS credentials in the environment" if lab.kind == "s3" else "SPACES_SECRET_ACCESS_KEY are not in"
-    assert "the object can't be put back from here, should this config fail: " in progress and missing in progress
-    assert "the object could not be put back: " in progress
+    assert "the object can't be rolled back from here, should this config fail: " in progress and missing in progress
+    assert "the object could not be rolled back: " in progress
     assert f"back on its last good config id {lab.good[:12]}; wanted was config id {wanted[:12]}" in progress
     assert lab.held() == (lab.contents[wanted], lab.pulumis)

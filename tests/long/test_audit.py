@@ -121,7 +121,7 @@ mkdir -p /oem/.flatcar-reprovision; echo before >/oem/.flatcar-reprovision/went-
 touch /boot/flatcar/first_boot /selective-os-reset
 """
 FOUND = {
-    "config id": ["the machine went back by itself from before"],
+    "config id": ["the machine rolled back by itself from before"],
     "/oem/config.ign": ["shadows the pointer in the user data"],
     "/boot/flatcar/first_boot": ["a re-run of Ignition is staged for the next boot"],
     "/selective-os-reset": ["a re-run of Ignition is staged for the next boot"],

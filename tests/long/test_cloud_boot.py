@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands.environment import PREVIOUS_OUTPUT
 from components.commands.qemu import state as qemu_state
-from components.commands.reprovision.record import PREVIOUS
 from components.payload.machine_config import MachineConfig, pointer
 from components.settings.keep import kept_paths
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, running_moto
@@ -69,7 +69,7 @@ class Cloud:
         done = subprocess.run(
             [sys.executable, "-m", "components.commands.reprovision"],
             input=request, capture_output=True, text=True, cwd=ROOT, check=False,
-            env={**os.environ, PREVIOUS: self._outputs},  # as the engine hands over what the last good run said
+            env={**os.environ, PREVIOUS_OUTPUT: self._outputs},  # as the engine hands over what the last good run said
         )  # fmt: skip
         print(done.stderr)
         self._outputs = done.stdout or self._outputs

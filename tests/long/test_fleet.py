@@ -51,7 +51,7 @@ SET_CLOCK = "test -e /tmp/set || { touch /tmp/set; sudo date --set '3 hours' >/d
 HEALTH = {
     "commands": [
         {"name": "the release is good", "command": "! grep -q sick /etc/release-name", "seconds": 2},
-        # neither a check's time nor the way back's deadline is over then
+        # neither a check's time nor the rollback's deadline is over then
         {"name": "the clock is set in every boot", "command": SET_CLOCK, "seconds": 60},
     ]
 }
@@ -131,7 +131,7 @@ def test_a_bad_config_ends_at_the_first_machine_which_goes_back_by_itself(tmp_pa
         ("a health check fails", "sick", "", "health checks failed: the release is good"),
         ("Ignition can't fetch", "unfetchable", NO_FETCH, "Ignition failed in the initramfs"),
         ("Ignition can't write a file", "unwritable", NO_FILES, "Ignition failed in the initramfs"),
-        ("sshd does not start", "unreachable", NO_SSHD, "went back by itself"),
+        ("sshd does not start", "unreachable", NO_SSHD, "rolled back by itself"),
     ):
         began = time.monotonic()
         failed = fleet.up(release, extra, code=None)

@@ -74,7 +74,7 @@ class VirtualChanging:
         process.stdin = None
         return process
 
-    def times_it_went_back(self) -> int:
+    def times_it_rolled_back(self) -> int:
         self._vm.wait_for_ssh()  # it may be on its way up again after the proof
         return int(self._vm.ssh("grep -c going-back /oem/.flatcar-history || true").strip() or 0)
 

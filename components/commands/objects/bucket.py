@@ -1,7 +1,7 @@
 """An object in a bucket of S3 or Spaces, written by the deployer behind Pulumi's back. Standard library only.
 
-A config that is put back becomes a new version, with a mark. Writing the wanted one again takes marked versions away
-instead of adding more: then the newest version is the one that Pulumi wrote, its state is right again, and neither
+A config that is rolled back to becomes a new version, with a mark. Writing the wanted one again takes marked versions
+away instead of adding more: then the newest version is the one that Pulumi wrote, its state is right again, and neither
 `refresh` nor the next `up` finds a change.
 """
 
@@ -52,7 +52,7 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BucketPlace:
+class BucketWriter:
     """`kind` is "s3" or "spaces". `profile` is the stack's `aws:profile`, "" for none; `acl` "" leaves the bucket's.
 
     Addresses are the provider's own: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and SPACES_ENDPOINT_URL are followed.
@@ -80,7 +80,7 @@ class BucketPlace:
                 raise OSError(str(error)) from None
         return True
 
-    def put_back(self, content: str) -> None:
+    def roll_back(self, content: str) -> None:
         credentials = self._credentials()
         if not self._holds(self._get(credentials), content):
             self._write(credentials, content, {MARK: "yes"})

@@ -1,8 +1,8 @@
-"""Where a machine's object is kept, as far as programs on the operator's computer can write there.
+"""Writing a machine's object, as far as programs on the operator's computer can. Standard library only.
 
-Standard library only. Pulumi writes the object; this is for what Pulumi can't do: putting the last good config back
-when an update has failed, and writing the wanted one again at the next try, although Pulumi's state says that it is
-there. `FolderPlace` is here, `BucketPlace` beside it.
+Pulumi writes the object; this is for what Pulumi can't do: rolling it back to the last good config when an update has
+failed, and writing the wanted one again at the next try, although Pulumi's state says that it is there. `FolderWriter`
+is here, `BucketWriter` beside it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ class NoAccessError(Exception):
     """This computer has no right to the object, as far as can be seen from here: the text says why."""
 
 
-class ObjectPlace(Protocol):
-    """One object. Both methods raise OSError when it can't be written, `NoAccessError` when this computer may not."""
+class ObjectWriter(Protocol):
+    """Writes one object. Both methods raise OSError when it can't be written, `NoAccessError` for missing rights."""
 
     def put(self, content: str) -> bool:
         """Make the object hold `content`; whether it held something else."""
         ...
 
-    def put_back(self, content: str) -> None:
+    def roll_back(self, content: str) -> None:
         """Write an older `content`, so that Pulumi's next run sees that it is not its own."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderPlace:
+class FolderWriter:
     """A file of a local folder store: `path`, and the time of Pulumi's last write, `written` (see `write_object`)."""
 
     path: str
@@ -45,7 +45,7 @@ class FolderPlace:
         write_object.write(path, content, written=self.written)
         return True
 
-    def put_back(self, content: str) -> None:
+    def roll_back(self, content: str) -> None:
         if not self._holds(Path(self.path), content):
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             write_object.write(Path(self.path), content, written=now)

@@ -31,12 +31,12 @@ _ADVICE = {
 
 def check_health(request: Request, progress: Progress) -> None:
     """Run all checks: those on the machine in one session, then those from here. Raises `NotProvenError`."""
-    inside = [check for check in request.health if check.vantage == "machine"]
+    inside = on_the_machine(request.health)
     outside = [check for check in request.health if check.vantage != "machine"]
     if not request.health:
         return
     progress.say("running the health checks: " + ", ".join(check.name for check in request.health))
-    failed = _on_the_machine(inside, request, progress) if inside else []
+    failed = _run_on_the_machine(inside, request, progress) if inside else []
     failed += [(check, why) for check in outside if (why := _from_here(check, request.target.host))]
     if failed:
         raise NotProvenError(
@@ -46,20 +46,29 @@ def check_health(request: Request, progress: Progress) -> None:
         )
 
 
-def _on_the_machine(
-    checks: Sequence[HealthCheck], request: Request, progress: Progress
-) -> list[tuple[HealthCheck, str]]:
-    values = {
+def on_the_machine(checks: Sequence[HealthCheck]) -> list[HealthCheck]:
+    """Those that the machine asks itself."""
+    return [check for check in checks if check.vantage == "machine"]
+
+
+def script_values(checks: Sequence[HealthCheck]) -> dict[str, list[str]]:
+    """What `scripts/health.sh` is given, by the deployer and by a machine's agent."""
+    return {
         "KINDS": [check.kind for check in checks],
         "SUBJECTS": [check.subject.replace("{address}", "127.0.0.1") for check in checks],
         "EXPECTED": [check.expected for check in checks],
         "SECONDS_EACH": [str(check.seconds) for check in checks],
     }
+
+
+def _run_on_the_machine(
+    checks: Sequence[HealthCheck], request: Request, progress: Progress
+) -> list[tuple[HealthCheck, str]]:
     allowed = sum(check.seconds for check in checks) * 2 + 30
     finished = run_again_and_again(
         request.target,
         "health.sh",
-        values,
+        script_values(checks),
         timeout=allowed,
         patience=CUT_SECONDS,
         root=False,

@@ -43,7 +43,7 @@ def pin(request: Request, proven: Iterable[str]) -> None:
         raise NotProvenError(
             f"host_key of {request.machine} in the stack's config is not the SSH host key that is pinned here",
             f"compare both with the machine's console; remove the wrong one, there or in {target.known_hosts}",
-            goes_back=False,
+            rolls_back=False,
         )
     if pinned:
         raise NotProvenError(
@@ -51,7 +51,7 @@ def pin(request: Request, proven: Iterable[str]) -> None:
             f"is not that of its last proof, {_fingerprints(keys)}",
             "compare both with the machine's console; name the right one as host_key of the machine in the stack's "
             f"config, and remove the wrong one from {target.known_hosts}",
-            goes_back=False,
+            rolls_back=False,
         )
     with Path(target.known_hosts).open("a", encoding="ascii") as file:
         file.writelines(f"{target.host_key_alias} {key}\n" for key in sorted(keys))
@@ -76,7 +76,7 @@ def pin_from_console(request: Request, progress: Progress) -> None:
         raise NotProvenError(
             f"the SSH host key at {target.host} port {target.port} is not the one that the machine's console names",
             "another server listens there; see which: the machine's port is in its state",
-            goes_back=False,
+            rolls_back=False,
         )
     with pins.open("a", encoding="ascii") as file:
         file.write(f"{target.host_key_alias} {key}\n")

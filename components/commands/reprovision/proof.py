@@ -21,7 +21,7 @@ MOST_NAMES, LONGEST_NAME = 20, 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineState:
-    """One look at a machine. `last_good` and `went_back_from` are config ids or "" (see `scripts/staging.sh`).
+    """One look at a machine. `last_good` and `rolled_back_from` are config ids or "" (see `scripts/staging.sh`).
 
     `system` is `systemctl is-system-running`'s word; "" where it was not asked. `pulls` says whether the machine has an
     agent, `pull_report` what that reported last in this boot. `unwiped`: Ignition ran, but not the reset before it.
@@ -33,7 +33,7 @@ class MachineState:
     boot_id: str
     stamp: str
     last_good: str
-    went_back_from: str
+    rolled_back_from: str
     provisioning_boot_id: str
     os_version: str
     host_key: str
@@ -72,7 +72,7 @@ def read_state(finished: Finished) -> MachineState | None:
         boot_id=untrusted.boot_id(finished.value("boot_id")),
         stamp=untrusted.config_id(finished.value("stamp")),
         last_good=untrusted.config_id(finished.value("last_good")),
-        went_back_from=untrusted.config_id(finished.value("went_back_from")),
+        rolled_back_from=untrusted.config_id(finished.value("rolled_back_from")),
         provisioning_boot_id=provisioning_boot_id(finished.value("ignition_result")),
         os_version=untrusted.version(finished.value("os_version")),
         host_key=untrusted.host_key(finished.value("host_key")),
@@ -101,9 +101,9 @@ def missing_proof(
     rebooted = before is not None
     ran_now = before is not None and _ran_since(state, before)
     if state.stamp != config_id:
-        if state.went_back_from == config_id:
+        if state.rolled_back_from == config_id:
             return MissingProof(
-                message=f"the machine was not confirmed on {short(config_id)} in time, and went back by itself",
+                message=f"the machine was not confirmed on {short(config_id)} in time, and rolled back by itself",
                 advice="it booted, but could not be reached or proven: look at its console, mend the config",
             )
         if rebooted and not ran_now:
@@ -147,7 +147,7 @@ def ran_object(state: MachineState, object_sha512: str) -> bool | None:
     """
     if object_sha512 in (state.fetched, *state.parsed):
         return True
-    of_this_boot = _bare(state.provisioning_boot_id) == _bare(state.boot_id)
+    of_this_boot = bare(state.provisioning_boot_id) == bare(state.boot_id)
     return False if state.fetched or (state.parsed and of_this_boot) else None
 
 
@@ -158,11 +158,12 @@ def short(config_id: str) -> str:
 
 def _ran_since(state: MachineState, before: MachineState) -> bool:
     """Whether Ignition last ran in another boot than the one `before`, and than the one it had run in until then."""
-    older = {"", _bare(before.boot_id), _bare(before.provisioning_boot_id)}
-    return _bare(state.provisioning_boot_id) not in older
+    older = {"", bare(before.boot_id), bare(before.provisioning_boot_id)}
+    return bare(state.provisioning_boot_id) not in older
 
 
-def _bare(boot_id: str) -> str:
+def bare(boot_id: str) -> str:
+    """A boot id without its dashes, as the journal and Ignition's result file write it."""
     return boot_id.replace("-", "")
 
 

@@ -32,8 +32,8 @@ LONGEST_FIELD = 400
 _FIELDS = ("state", "config_id", "running", "why", "boot_id", "os_version")
 _BAD_ENDS: Mapping[str, tuple[str, str]] = {
     "refused": ("the machine refused the object", "mend what it says, or look at who writes the object"),
-    "went-back": ("the machine went back to its last good config", "mend the config, or raise the generation"),
-    "not-proven": ("the machine could not prove the config", "mend the config; it goes back by itself where it can"),
+    "went-back": ("the machine rolled back to its last good config", "mend the config, or raise the generation"),
+    "not-proven": ("the machine could not prove the config", "mend the config; it rolls back by itself where it can"),
 }
 
 
@@ -137,7 +137,7 @@ def _look(report: Mapping[str, str], request: Request, *, is_old: bool) -> str:
     is_final = not is_old or state == "went-back"
     if is_final and state in _BAD_ENDS and config_id in (request.config_id, ""):
         message, advice = _BAD_ENDS[state]
-        raise NotProvenError(f"{message}: {why}" if why else message, advice, goes_back=False)
+        raise NotProvenError(f"{message}: {why}" if why else message, advice, rolls_back=False)
     return f"{state} {short(config_id)}" + (f": {why}" if why else "")
 
 
@@ -145,5 +145,5 @@ def _too_late(request: Request, seen: str) -> NotProvenError:
     return NotProvenError(
         f"the machine did not take {short(request.config_id)} within {request.timeout:.0f} s; last seen: {seen}",
         "it goes on by itself; raise timeout to wait for a window or a lock, or set pull.wait to no",
-        goes_back=False,
+        rolls_back=False,
     )

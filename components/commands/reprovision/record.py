@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from components.commands.environment import PREVIOUS_OUTPUT
 from components.commands.reprovision.request import Outputs
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from components.commands.reprovision.request import Request
 
-PREVIOUS = "PULUMI_COMMAND_STDOUT"
 MOST_OBJECTS = 4
 """How many proven objects are remembered: the machine may name an older one as its last good."""
 
@@ -40,7 +40,7 @@ class Record:
     @classmethod
     def previous(cls, environment: Mapping[str, str]) -> Record | None:
         """The record of the run before this one, if there is one; that of an older version has outputs alone."""
-        lines = environment.get(PREVIOUS, "").strip().splitlines()
+        lines = environment.get(PREVIOUS_OUTPUT, "").strip().splitlines()
         try:
             document = dict(json.loads(lines[-1])) if lines else {}
             record = document.pop("record", {})

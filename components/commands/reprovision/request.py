@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from components.commands.objects.bucket import BucketPlace
-from components.commands.objects.folder import FolderPlace
+from components.commands.objects.bucket import BucketWriter
+from components.commands.objects.folder import FolderWriter
 from components.commands.objects.packing import unpacked
 from components.commands.ssh_session import SshTarget
 from components.commands.untrusted import printable, shortened
@@ -18,7 +18,7 @@ from components.commands.untrusted import printable, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from components.commands.objects.folder import ObjectPlace
+    from components.commands.objects.folder import ObjectWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Request:
 
     `content` is the object, `version` what tells its writes apart (`stores.Stored`), `place` where it is kept as far as
     this computer can write there. `timeout` is in seconds, for the first answer and again for the way through the
-    reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine goes back to its last good config by
+    reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine rolls back to its last good config by
     itself. `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore` after
     the proof.
     `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
@@ -67,7 +67,7 @@ class Request:
     source: str
     content: str
     version: str = ""
-    place: ObjectPlace | None
+    place: ObjectWriter | None
     lifecycle: str
     keep: tuple[str, ...]
     target: SshTarget
@@ -129,10 +129,10 @@ class Request:
         return cls(**fields)
 
 
-def _place(fields: Mapping[str, str] | None) -> ObjectPlace | None:
+def _place(fields: Mapping[str, str] | None) -> ObjectWriter | None:
     if fields is None:
         return None
-    return BucketPlace(**fields) if "bucket" in fields else FolderPlace(**fields)
+    return BucketWriter(**fields) if "bucket" in fields else FolderWriter(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +156,13 @@ class Outputs:
 class NotProvenError(Exception):
     """The machine is not proven to run the wanted config: what is wrong, and what to do about it.
 
-    `goes_back` is False where the machine did not leave its old config: there is nothing to go back from.
+    `rolls_back` is False where the machine did not leave its old config: there is nothing to roll back from.
     """
 
-    def __init__(self, message: str, advice: str, *, goes_back: bool = True) -> None:
+    def __init__(self, message: str, advice: str, *, rolls_back: bool = True) -> None:
         super().__init__(message)
         self.advice = advice
-        self.goes_back = goes_back
+        self.rolls_back = rolls_back
 
 
 MOST_TOLD = 40_960

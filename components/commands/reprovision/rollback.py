@@ -1,7 +1,15 @@
-"""The way back to the last good config: noting it after a proof, and taking it after a failure. Standard library only.
+"""The rollback to the last good config: noting that after a proof, taking it after a failure. Standard library only.
 
-A machine that has booted goes back by `scripts/rollback.sh`, by itself after its deadline or told so from here; one
-that is stuck in the initramfs fetches the object again at its next try, and finds the last good config there.
+What happens after a failed proof, in order:
+1. `run.reprovision` catches the `NotProvenError`, prints the machine's last messages, and calls `roll_back` here.
+2. The object gets the last good config (`ObjectWriter.roll_back`): a machine that is stuck in the initramfs fetches it
+   at its next try.
+3. A machine that has booted and can be talked to is told to roll back now (`scripts/start-rollback.sh`). One that can't
+   be does so by itself, `rollback_after` seconds after its boot.
+4. Either way `scripts/rollback.sh` puts the last good config onto the OEM partition, stages its lifecycle
+   (`stage_lifecycle` in `scripts/staging.sh`), and reboots.
+5. `roll_back` waits for the machine there, proves that, and confirms it. `run.reprovision` restores its service, and
+   the run fails with both config ids.
 """
 
 from __future__ import annotations
@@ -26,17 +34,17 @@ if TYPE_CHECKING:
     from components.commands.reprovision.request import Progress, Request
 
 TOO_LATE = 4  # confirm.sh's exit code
-OEM_IS_READ_ONLY = 3  # go-back.sh's
+OEM_IS_READ_ONLY = 3  # start-rollback.sh's
 SESSION_SECONDS = 60
 MOST_CONTENT = 4_194_304
-"""Bytes of a last good config that may be put back: it lies in this program's memory while the machine is proven."""
+"""Bytes of a last good config that may be written: it lies in this program's memory while the machine is proven."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastGood:
     """A config that the machine says it has proven before.
 
-    `content` is its object; "" where that must not be put back, for the reason `unknown`.
+    `content` is its object; "" where that must not be written, for the reason `unknown`.
     """
 
     config_id: str
@@ -47,8 +55,9 @@ class LastGood:
 def last_good(finished: Finished, proven: Collection[str]) -> LastGood | None:
     """What stage.sh found on the machine, if anything.
 
-    A machine may name anything, and what is put back is served to it, and written with this computer's credentials: its
-    content counts only where its SHA-512 is one of `proven`, those of objects that were proven from here.
+    A machine may name anything, and what is rolled back to is served to it, and written with this computer's
+    credentials: its content counts only where its SHA-512 is one of `proven`, those of objects that were proven from
+    here.
     """
     good = config_id(finished.value("last_good"))
     if not good:
@@ -74,7 +83,7 @@ def confirm(request: Request, progress: Progress) -> None:
 
 
 def noted(request: Request) -> dict[str, str | Sequence[str]]:
-    """What the machine's scripts note of a last good config; CONTENT "" where there is no way back."""
+    """What the machine's scripts note of a last good config; CONTENT "" where there is no rollback."""
     return {
         # a machine that was always replaced may be changed in place later: a reset brings it back from there
         "LIFECYCLE": request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset",
@@ -83,15 +92,15 @@ def noted(request: Request) -> dict[str, str | Sequence[str]]:
     }
 
 
-def go_back(request: Request, progress: Progress, good: LastGood, failure: NotProvenError, *, old_boot: str) -> str:
+def roll_back(request: Request, progress: Progress, good: LastGood, failure: NotProvenError, *, old_boot: str) -> str:
     """Bring the machine back to `good`, wait for it there and prove that; the sentence to report.
 
     `old_boot` is the boot that the re-run was staged in, "" when nothing was staged. Raises `NotProvenError` that names
     both troubles when the machine does not get there.
     """
     progress.say(f"not proven: {failure}")
-    progress.say(f"going back to the last good {short(good.config_id)}")
-    object_text = _put_object_back(request, progress, good)
+    progress.say(f"rolling back to the last good {short(good.config_id)}")
+    object_text = _roll_object_back(request, progress, good)
     try:
         state = _await_last_good(request, progress, good, old_boot)
     except NotProvenError as second:
@@ -116,12 +125,13 @@ def _await_last_good(request: Request, progress: Progress, good: LastGood, old_b
         if state.stamp == good.config_id:
             return state
         # a boot that failed its proof, and can be talked to: no need to wait for its own deadline
-        told = run_script(request.target, "go-back.sh", {}, timeout=SESSION_SECONDS, on_error_line=progress.say)
+        scripts = ("staging.sh", "start-rollback.sh")
+        told = run_script(request.target, scripts, {}, timeout=SESSION_SECONDS, on_error_line=progress.say)
         if told.code == 0:
             old_boot = state.boot_id
         elif told.code == OEM_IS_READ_ONLY:
             raise NotProvenError(
-                "its /oem can't be written (read-only, full or not mounted), and going back begins there",
+                "its /oem can't be written (read-only, full or not mounted), and rolling back begins there",
                 "make /oem writable on the machine: it tries again by itself, every 15 s",
             )
         elif told.code != UNREACHABLE:
@@ -144,34 +154,34 @@ def _confirm(request: Request, progress: Progress, proven: str, what: dict[str, 
         return
     if finished.code == TOO_LATE:
         raise NotProvenError(
-            f"the proof of {short(proven)} came too late, the machine was going back by itself",
+            f"the proof of {short(proven)} came too late, the machine was rolling back by itself",
             "raise rollback_after, or look for what makes the machine slow",
         )
     if finished.code == UNREACHABLE:
         raise NotProvenError(
             f"the machine runs {short(proven)}, but could not be told so: no connection for {CUT_SECONDS:.0f} s",
-            "see why it can't be reached; it goes back by itself, and the next 'pulumi up' tries again",
+            "see why it can't be reached; it rolls back by itself, and the next 'pulumi up' tries again",
         )
     raise NotProvenError(
         f"the machine could not note {short(proven)} as its last good one (exit code {finished.code})",
-        "see that /oem can be written and has space; without the note the machine goes back by itself",
+        "see that /oem can be written and has space; without the note the machine rolls back by itself",
     )
 
 
-def _put_object_back(request: Request, progress: Progress, good: LastGood) -> str:
+def _roll_object_back(request: Request, progress: Progress, good: LastGood) -> str:
     if not good.content:
         progress.say(
-            f"the last good config that the machine names is not put back into the object: {good.unknown}; a machine "
-            "that has booted goes back by itself all the same"
+            f"the object is not rolled back to what the machine names: {good.unknown}; a machine "
+            "that has booted rolls back by itself all the same"
         )
         return "its object still holds the config that failed"
     if request.place is None:
-        progress.say("the object can't be put back from here; it still holds the config that failed")
+        progress.say("the object can't be rolled back from here; it still holds the config that failed")
         return "its object still holds the config that failed"
     try:
-        request.place.put_back(good.content)
+        request.place.roll_back(good.content)
     except (OSError, NoAccessError) as error:
-        progress.say(f"the object could not be put back: {error}")
+        progress.say(f"the object could not be rolled back: {error}")
         return "its object still holds the config that failed"
     progress.say("the object holds the last good config again")
     return "its object holds the last good config"

@@ -8,14 +8,14 @@ that the record of the last run answers already touches nothing.
 `scripts/stage.sh`: it does nothing when the stamp is the wanted one (so creation boots once), refuses when the machine
 could not fetch the wanted config, else stages and reboots. 3. Wait for the new boot and its proofs (`proof`).
 4. Run the health checks. 5. Confirm: the config is the machine's last good one now. Restore its service.
-When 3 or 4 fail on a machine that has a last good config, it is brought back to that (`way_back`), and the run fails.
+When 3 or 4 fail on a machine that has a last good config, it is rolled back to that (`rollback`), and the run fails.
 A machine that pulls does all of it by itself: it is left alone, or waited for (`pulling`).
 One that runs the wanted config from before that was salted gets its new id first, and then runs it (`salting`).
 
 Killed at any point, the next `pulumi up` runs it again from the start and converges:
 - before or while staging: nothing has happened, or the same staging is set once more;
 - staged, not yet rebooted: staged again, or unstaged when the wanted config has become the running one;
-- during the reboot and the wait: it waits for the machine, which has the stamp then, or is staged, or went back;
+- during the reboot and the wait: it waits for the machine, which has the stamp then, or is staged, or rolled back;
 - after the proof: the stamp is found, the proofs are checked again, nothing reboots.
 """
 
@@ -26,14 +26,13 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import sign
 from components.commands.objects.folder import NoAccessError
-from components.commands.reprovision import pulling, service
-from components.commands.reprovision import rollback as way_back
+from components.commands.reprovision import pulling, rollback, service
 from components.commands.reprovision.health import check_health
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
@@ -45,12 +44,12 @@ from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE
 from components.commands.untrusted import printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from components.commands.reprovision.rollback import LastGood
     from components.commands.ssh_session import Finished
 
-REFUSED, GOING_BACK = 3, 5  # stage.sh's exit codes
+REFUSED, ROLLING_BACK = 3, 5  # stage.sh's exit codes
 MOST_DIAGNOSED = 10_240  # bytes of a journal or a console: see `request.MOST_TOLD`
 RESTARTS = 3  # of a machine, while it is proven
 MOST_LINES, LONGEST_LINE = 12, 250  # of the preview, in the outputs
@@ -68,25 +67,26 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
     if request.pull == "report":
         return pulling.await_report(request, progress)
     if request.pull == "ssh" and (pulled := pulling.await_stamp(request, progress)) is not None:
-        return _prove(request, progress, pulled, rebooted=False, may_go_back=False)
+        return _prove(request, progress, pulled, rebooted=False, can_roll_back=False)
     if request.lifecycle in STAYS:
         state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         state = with_salted_id(request, progress, state)
         if state.stamp != request.config_id:
-            return _pending(request, progress, state)
+            return _stays(request, progress, state)
     _check_signature(request)
     _write_object_again(request, progress)
-    state, rebooted, good, lost = _stage_when_reached(request, progress, proven)
+    staged = _stage(request, progress, proven)
+    state, rebooted, good = staged.state, staged.reboots, staged.last_good
     try:
-        outputs = _prove(request, progress, state, rebooted=rebooted, may_go_back=good is not None)
-        way_back.confirm(request, progress)
+        outputs = _prove(request, progress, state, rebooted=rebooted, can_roll_back=good is not None)
+        rollback.confirm(request, progress)
     except NotProvenError as failure:
-        if good is None or not failure.goes_back:
+        if good is None or not failure.rolls_back:
             raise
         diagnose(request)
-        back = way_back.go_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
+        result = rollback.roll_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
         service.restore(request, progress)
-        raise NotProvenError(f"{failure}; {back}", failure.advice, goes_back=False) from None
+        raise NotProvenError(f"{failure}; {result}", failure.advice, rolls_back=False) from None
     service.restore(request, progress)
     progress.say(
         f"proven: {request.config_id[:12]} on {outputs.os_version}"
@@ -97,10 +97,12 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
         )
         + (f", down for {outputs.downtime_seconds} s" if rebooted else "")
     )
-    return replace(outputs, lost=lost)
+    return replace(outputs, lost=staged.lost)
 
 
-def _prove(request: Request, progress: Progress, state: MachineState, *, rebooted: bool, may_go_back: bool) -> Outputs:
+def _prove(
+    request: Request, progress: Progress, state: MachineState, *, rebooted: bool, can_roll_back: bool
+) -> Outputs:
     """The proofs and the health checks, in the new boot when there is one to come."""
     left_at = time.monotonic()
     before = state if rebooted else None
@@ -111,8 +113,8 @@ def _prove(request: Request, progress: Progress, state: MachineState, *, reboote
             old_boot=state.boot_id,
             config_id=request.config_id,
             seconds=request.timeout,
-            # without a way back, the machine's own next try is all there is to wait for
-            console=Console(request.console_log) if may_go_back else None,
+            # without a rollback, the machine's own next try is all there is to wait for
+            console=Console(request.console_log) if can_roll_back else None,
         )
     else:
         progress.say("runs the wanted config already, no reboot")
@@ -170,7 +172,7 @@ def _outputs(state: MachineState, downtime: float) -> Outputs:
     )
 
 
-def _pending(request: Request, progress: Progress, state: MachineState) -> Outputs:
+def _stays(request: Request, progress: Progress, state: MachineState) -> Outputs:
     """A machine that stays on another config: fine for `ignore`; `replace` never changes a machine in place."""
     runs = state.stamp[:12] or "(none)"
     if request.lifecycle == "ignore":
@@ -179,7 +181,7 @@ def _pending(request: Request, progress: Progress, state: MachineState) -> Outpu
     raise NotProvenError(
         f"the machine is on config id {runs}, not on {request.config_id[:12]}, and 'replace' changes none in place",
         "replace it by name (pulumi up --replace URN; pulumi stack --show-urns), or choose the lifecycle 'reset'",
-        goes_back=False,
+        rolls_back=False,
     )
 
 
@@ -198,33 +200,82 @@ def _check_signature(request: Request) -> None:
                 f"the object is none to stage: {why}",
                 f"nothing was staged; see who else writes this stack's state, and run "
                 f"'pulumi up --replace' for {request.machine}-signature",
-                goes_back=False,
+                rolls_back=False,
             )
 
 
 def _write_object_again(request: Request, progress: Progress) -> None:
-    """An earlier failure put the last good config back behind Pulumi's back: a new try needs the wanted one there."""
+    """An earlier rollback wrote the last good config behind Pulumi's back: a new try needs the wanted one there."""
     try:
         if request.place is not None and request.place.put(request.content):
             progress.say("the object held another config: wrote the wanted one again")
     except NoAccessError as error:
         # Pulumi wrote it, and the machine checks it: what is missing is the way to heal one that can't boot.
-        progress.say(f"the object can't be put back from here, should this config fail: {error}")
+        progress.say(f"the object can't be rolled back from here, should this config fail: {error}")
     except OSError as error:
         raise NotProvenError(
-            f"the object can't be written: {error}", "nothing was staged; run 'pulumi up' again", goes_back=False
+            f"the object can't be written: {error}", "nothing was staged; run 'pulumi up' again", rolls_back=False
         ) from None
 
 
-def _stage_when_reached(
-    request: Request, progress: Progress, proven: Collection[str]
-) -> tuple[MachineState, bool, LastGood | None, tuple[str, ...]]:
-    """Wait for the machine and run stage.sh.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Staged:
+    """A machine after stage.sh: its `state` before, whether it now `reboots`, and what it can be rolled back to.
 
-    Its state before, whether it now reboots, what it could go back to, and what it loses that no config declares.
+    `lost` are the preview's lines about what no config declares.
+    """
+
+    state: MachineState
+    reboots: bool
+    last_good: LastGood | None
+    lost: tuple[str, ...]
+
+
+def _stage(request: Request, progress: Progress, proven: Collection[str]) -> _Staged:
+    """Wait for the machine, drain it and run stage.sh. Raises `NotProvenError`.
+
     A connection that breaks on the way may have staged or not: look at the machine again, then stage again.
     """
-    values = {
+    drained, old_boot = False, ""
+    lost: tuple[str, ...] = ()
+    for _ in range(3):
+        state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
+        state = with_salted_id(request, progress, state)
+        if (state.stamp != request.config_id or state.unwiped) and not drained:
+            service.drain(request, progress)
+            drained = True
+        finished = run_script(
+            request.target,
+            ("staging.sh", "keep.sh", "preview.sh", "stage.sh"),
+            _staging_values(request, proven),
+            timeout=request.timeout,
+            most=rollback.MOST_CONTENT // 3 * 4 + MOST_BYTES,
+            on_error_line=progress.say,
+        )
+        lost = _lost(finished) or lost  # the connection may have broken right after the reboot was ordered
+        if finished.code == 0 and (reboots := finished.value("staged")):
+            last_good = rollback.last_good(finished, proven)
+            return _Staged(state=state, reboots=reboots == "yes", last_good=last_good, lost=lost)
+        if finished.code == ROLLING_BACK:
+            old_boot = state.boot_id
+            continue
+        if finished.code != UNREACHABLE:
+            break
+        progress.say("the connection broke while staging, looking again")
+    if drained and finished.code != UNREACHABLE:
+        service.restore(request, progress)
+    if finished.code == REFUSED:
+        raise NotProvenError("the re-run was refused, nothing was staged", "see the way out above", rolls_back=False)
+    raise NotProvenError(
+        f"staging failed (exit code {finished.code})",
+        "staging can be repeated: mend what its last line complains about and run 'pulumi up' again",
+        rolls_back=False,
+    )
+
+
+def _staging_values(request: Request, proven: Collection[str]) -> dict[str, str | Sequence[str]]:
+    """What stage.sh, and the scripts in front of it, are given."""
+    return {
         "CONFIG_ID": request.config_id,
         "LIFECYCLE": request.lifecycle,
         "SOURCE": request.fetched_from,
@@ -238,42 +289,8 @@ def _stage_when_reached(
         "OWNER": request.owner,
         "TAKE_OVER": "yes" if request.take_over else "no",
         "PROVEN": tuple(proven),
-        "MOST_CONTENT": str(way_back.MOST_CONTENT),
+        "MOST_CONTENT": str(rollback.MOST_CONTENT),
     }
-    drained, old_boot = False, ""
-    lost: tuple[str, ...] = ()
-    for _ in range(3):
-        state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
-        state = with_salted_id(request, progress, state)
-        if (state.stamp != request.config_id or state.unwiped) and not drained:
-            service.drain(request, progress)
-            drained = True
-        finished = run_script(
-            request.target,
-            ("staging.sh", "keep.sh", "preview.sh", "stage.sh"),
-            values,
-            timeout=request.timeout,
-            most=way_back.MOST_CONTENT // 3 * 4 + MOST_BYTES,
-            on_error_line=progress.say,
-        )
-        lost = _lost(finished) or lost  # the connection may have broken right after the reboot was ordered
-        if finished.code == 0 and (staged := finished.value("staged")):
-            return state, staged == "yes", way_back.last_good(finished, proven), lost
-        if finished.code == GOING_BACK:
-            old_boot = state.boot_id
-            continue
-        if finished.code != UNREACHABLE:
-            break
-        progress.say("the connection broke while staging, looking again")
-    if drained and finished.code != UNREACHABLE:
-        service.restore(request, progress)
-    if finished.code == REFUSED:
-        raise NotProvenError("the re-run was refused, nothing was staged", "see the way out above", goes_back=False)
-    raise NotProvenError(
-        f"staging failed (exit code {finished.code})",
-        "staging can be repeated: mend what its last line complains about and run 'pulumi up' again",
-        goes_back=False,
-    )
 
 
 def _lost(finished: Finished) -> tuple[str, ...]:
@@ -316,7 +333,7 @@ def main() -> int:
         with request.target.connection.share():
             outputs = reprovision(request, progress, before.objects if before is not None else ())
     except NotProvenError as failure:
-        if failure.goes_back:  # else there was nothing to look at, or that has been done
+        if failure.rolls_back:  # else there was nothing to look at, or that has been done
             diagnose(request)
         _fail(request, str(failure), failure.advice)
     except FileNotFoundError:

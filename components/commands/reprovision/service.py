@@ -29,7 +29,7 @@ def drain(request: Request, progress: Progress) -> None:
         raise NotProvenError(
             f"the drain command failed ({why}): the machine was left as it is",
             "mend what it complains about and run 'pulumi up' again",
-            goes_back=False,
+            rolls_back=False,
         )
 
 
@@ -39,7 +39,7 @@ def restore(request: Request, progress: Progress) -> None:
         raise NotProvenError(
             f"the machine is fine, but the restore command failed ({why}): it may still be out of service",
             "mend what it complains about and run 'pulumi up' again; nothing reboots",
-            goes_back=False,
+            rolls_back=False,
         )
 
 

@@ -146,94 +146,133 @@ def await_boot(
 
     With the stamp `config_id` it also has to have settled; without it there is nothing to wait for, and a machine whose
     start-up hangs must still be open for a better config. With a `console`, an emergency on it ends the waiting.
-    `is_patient`: a machine that lets nobody in is waited for as well, as it goes back by itself.
+    `is_patient`: a machine that lets nobody in is waited for as well, as it rolls back by itself.
     A reserved address may lead to the machine that this one replaces for a while: that one's key is not pinned anew.
     Raises `NotProvenError` after `seconds`.
     """
+    wait = _Wait(request, progress, old_boot=old_boot, config_id=config_id, is_patient=is_patient)
     deadline = time.monotonic() + seconds
-    refused_since: float | None = None
-    seen = "it never answered"
-    going_down = False
-    # a local machine's address is its own
-    moves_until = 0.0 if request.console_log or is_pinned(request) else time.monotonic() + MOVES_SECONDS
     boots, booted = Console(request.console_log), 0
     with Doorbell(request.target) as door:
         while (remaining := deadline - time.monotonic()) > 0:
             if (count := boots.times_ssh_came_up()) > booted:
                 booted = count
                 door.start_over()  # attempts from before may hang where they are
-            if not door.answered(POLL_SECONDS):
-                if console is not None and console.shows_emergency():
-                    raise NotProvenError(
-                        "Ignition failed in the initramfs: its last lines are on the console",
-                        "mend the config; the console's lines above say what Ignition could not do",
-                    )
-                seen = "no answer" if not old_boot else "rebooting, no answer"
-                going_down = False
-                progress.say(seen)
-                seen += f" ({door.trouble})" if door.trouble else ""
-                continue
-            pin_from_console(request, progress)
-            is_first = not is_pinned(request)
-            request.target.connection.renew()  # the one before may lead to a boot that is gone
-            finished = run_script(
-                request.target,
-                ("ran.sh", "state.sh"),
-                {
-                    "OLD_BOOT": old_boot,
-                    "CONFIG_ID": config_id,
-                    "SETTLE": str(max(1, int(min(remaining, 120)))),
-                    "SOURCE": request.fetched_from,
-                },
-                timeout=min(remaining, 150),
-            )
-            state = read_state(finished)
-            if state is None:
-                try:
-                    refused_since = look_at_refusal(finished, request, refused_since)
-                    seen = _without_session(finished, request)
-                except NotProvenError as refusal:
-                    if not is_patient:
-                        raise
-                    seen = str(refusal)
-            elif time.monotonic() < moves_until and unpin_machine_before(request):
-                seen = "the address still leads to the machine before"
-                is_first = False
-            elif state.boot_id == old_boot:
-                seen = "still in the old boot, shutting down"
-                going_down = True
-            elif state.system == "stopping":
-                seen = "shutting down"
-            elif state.stamp == config_id and not state.is_settled:
-                seen = f"up, {state.system or 'starting'}" + (
-                    f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
+            if door.answered(POLL_SECONDS):
+                if (state := wait.look(remaining)) is not None:
+                    return state
+                time.sleep(POLL_SECONDS)
+            elif console is not None and console.shows_emergency():
+                raise NotProvenError(
+                    "Ignition failed in the initramfs: its last lines are on the console",
+                    "mend the config; the console's lines above say what Ignition could not do",
                 )
             else:
-                if is_first:
-                    say_first_contact(request, progress)
-                progress.say(f"up on {short(state.stamp)}, {state.system}")
-                return state
-            if is_first:
-                say_first_contact(request, progress)
-            progress.say(seen)
-            time.sleep(POLL_SECONDS)
-    if moves_until:
-        unpin_machine_before(request)
-    if going_down:
-        raise NotProvenError(
-            f"the machine was still going down after {seconds:.0f} s",
-            "see what hangs with 'systemctl list-jobs' there; it reboots in the end, into what its object holds",
+                wait.note_silence(door.trouble)
+    raise wait.too_late(seconds)
+
+
+class _Wait:
+    """What has been seen of a machine that is waited for. For the arguments see `await_boot`."""
+
+    def __init__(
+        self, request: Request, progress: Progress, *, old_boot: str, config_id: str, is_patient: bool
+    ) -> None:
+        self._request = request
+        self._progress = progress
+        self._old_boot = old_boot
+        self._config_id = config_id
+        self._is_patient = is_patient
+        self._seen = "it never answered"
+        self._is_going_down = False
+        self._refused_since: float | None = None
+        # a local machine's address is its own
+        may_move = not request.console_log and not is_pinned(request)
+        self._moves_until = time.monotonic() + MOVES_SECONDS if may_move else 0.0
+
+    def note_silence(self, trouble: str) -> None:
+        """Nobody answers, for the reason `trouble`, if that is known."""
+        self._seen = "rebooting, no answer" if self._old_boot else "no answer"
+        self._is_going_down = False
+        self._progress.say(self._seen)
+        self._seen += f" ({trouble})" if trouble else ""
+
+    def look(self, remaining: float) -> MachineState | None:
+        """The state of the machine, which answers, if it is there; within `remaining` seconds.
+
+        Raises `NotProvenError` for a refusal that waiting won't change.
+        """
+        pin_from_console(self._request, self._progress)
+        is_first = not is_pinned(self._request)
+        state = self._state(remaining)
+        if state is not None:
+            if time.monotonic() < self._moves_until and unpin_machine_before(self._request):
+                state, is_first, self._seen = None, False, "the address still leads to the machine before"
+            elif on_the_way := self._on_the_way(state):
+                state, self._seen = None, on_the_way
+        if is_first:
+            say_first_contact(self._request, self._progress)
+        self._progress.say(self._seen if state is None else f"up on {short(state.stamp)}, {state.system}")
+        return state
+
+    def _state(self, remaining: float) -> MachineState | None:
+        """What the machine says of itself; None where it gives no session."""
+        request = self._request
+        request.target.connection.renew()  # the one before may lead to a boot that is gone
+        finished = run_script(
+            request.target,
+            ("staging.sh", "ran.sh", "state.sh"),
+            {
+                "OLD_BOOT": self._old_boot,
+                "CONFIG_ID": self._config_id,
+                "SETTLE": str(max(1, int(min(remaining, 120)))),
+                "SOURCE": request.fetched_from,
+            },
+            timeout=min(remaining, 150),
         )
-    if seen.startswith("up, "):
-        raise NotProvenError(
-            f"the machine did not finish its start within {seconds:.0f} s; last seen: {seen}",
-            "look at those units with 'systemctl list-jobs' and 'systemctl status' there; mend them in the config",
+        if (state := read_state(finished)) is not None:
+            return state
+        try:
+            self._refused_since = look_at_refusal(finished, request, self._refused_since)
+            self._seen = _without_session(finished, request)
+        except NotProvenError as refusal:
+            if not self._is_patient:
+                raise
+            self._seen = str(refusal)
+        return None
+
+    def _on_the_way(self, state: MachineState) -> str:
+        """How far the machine is from the boot that is waited for; "" when it is there."""
+        if state.boot_id == self._old_boot:
+            self._is_going_down = True
+            return "still in the old boot, shutting down"
+        if state.system == "stopping":
+            return "shutting down"
+        if state.stamp == self._config_id and not state.is_settled:
+            jobs = f" ({', '.join(state.running_jobs[:3])})" if state.running_jobs else ""
+            return f"up, {state.system or 'starting'}{jobs}"
+        return ""
+
+    def too_late(self, seconds: float) -> NotProvenError:
+        """The error for a machine that did not get there within `seconds`, by what was seen of it last."""
+        if self._moves_until:
+            unpin_machine_before(self._request)
+        if self._is_going_down:
+            return NotProvenError(
+                f"the machine was still going down after {seconds:.0f} s",
+                "see what hangs with 'systemctl list-jobs' there; it reboots in the end, into what its object holds",
+            )
+        if self._seen.startswith("up, "):
+            return NotProvenError(
+                f"the machine did not finish its start within {seconds:.0f} s; last seen: {self._seen}",
+                "look at those units with 'systemctl list-jobs' and 'systemctl status' there; mend them in the config",
+            )
+        silent = "was not back" if self._old_boot else "did not answer"
+        return NotProvenError(
+            f"the machine {silent} within {seconds:.0f} s; last seen: {self._seen}",
+            "see that it is on and that its SSH port can be reached from here, then run 'pulumi up' again; one that "
+            "can't fetch or parse its config tries again by itself, and a mended config heals it",
         )
-    raise NotProvenError(
-        f"the machine {'was not back' if old_boot else 'did not answer'} within {seconds:.0f} s; last seen: {seen}",
-        "see that it is on and that its SSH port can be reached from here, then run 'pulumi up' again; one that can't "
-        "fetch or parse its config tries again by itself, and a mended config heals it",
-    )
 
 
 def _without_session(finished: Finished, request: Request) -> str:

@@ -56,7 +56,7 @@ SEEN = Seen(
     config_urls=(),
     staged=(),
     is_unwiped=False,
-    went_back_from="",
+    rolled_back_from="",
     pull_source_sha512="",
     pull_report="",
     history=(),
@@ -102,6 +102,36 @@ def test_what_is_as_declared_gives_no_finding() -> None:
 )
 def test_each_way_in_which_a_file_can_differ(found: SeenPath, problem: str) -> None:
     assert findings(FILE, replace(SEEN, paths=(found,))) == [("file", "/etc/a", problem)]
+
+
+@pytest.mark.parametrize(
+    ("declared", "found", "problem"),
+    [
+        (0o644, 0o4644, "has mode 4644, declared is 0644"),
+        (0o755, 0o2755, "has mode 2755, declared is 0755"),
+        (0o777, 0o1777, "has mode 1777, declared is 0777"),
+        # Ignition may leave special bits out that are declared, in the specs that the program writes
+        *((0o755 | special, 0o755 | seen, None) for special in (0o4000, 0o2000, 0o1000) for seen in (0, special)),
+        (0o4755, 0o4711, "has mode 4711, declared is 4755"),
+    ],
+)
+def test_special_bits_of_a_mode_are_drift_unless_they_are_declared(
+    declared: int, found: int, problem: str | None
+) -> None:
+    file = {**FILE["storage"]["files"][0], "mode": declared}
+    drift = findings({"storage": {"files": [file]}}, replace(SEEN, paths=(of_file(mode=found),)))
+    assert [what for _, _, what in drift] == ([problem] if problem else [])
+
+
+def test_special_bits_are_read_as_stat_prints_them() -> None:
+    lines = (
+        "path=0|regular file|4755|root|0|root|0|1:2|sum|",
+        "path=1|directory|1777|root|0|root|0|1:3||",
+        "complete=1",
+    )
+    seen = read_seen(Finished(code=0, lines=lines, stderr=""))
+    assert seen is not None
+    assert [(path.kind, path.mode) for path in seen.paths] == [("file", 0o4755), ("directory", 0o1777)]
 
 
 def test_what_ignition_leaves_as_it_finds_it_is_not_compared() -> None:
@@ -218,7 +248,7 @@ def test_a_plain_restart_is_a_note_and_a_strange_run_of_ignition_is_drift() -> N
     ("change", "kind"),
     [
         ({"stamp": ""}, "stamp"),
-        ({"went_back_from": "c" * 128}, "stamp"),
+        ({"rolled_back_from": "c" * 128}, "stamp"),
         ({"oem_config": "other"}, "pointer"),
         ({"oem_config": "last-good"}, "pointer"),
         ({"config_urls": (("/proc/cmdline", "ignition.config.url="),)}, "pointer"),

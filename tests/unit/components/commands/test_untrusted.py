@@ -21,8 +21,7 @@ import pytest
 
 from components.audit.seen import read_seen
 from components.commands.objects.packing import packed
-from components.commands.reprovision import health, waiting
-from components.commands.reprovision import rollback as way_back
+from components.commands.reprovision import health, rollback, waiting
 from components.commands.reprovision.proof import missing_proof, read_state
 from components.commands.reprovision.pulling import read_report
 from components.commands.reprovision.request import HealthCheck, NotProvenError, Progress, Request
@@ -193,7 +192,7 @@ HOSTILE_VALUES = (
     *(base64.b64encode(b).decode() for b in (b"[" * 60_000, b'{"provisioningBootID": [1]}', b"\xff\xfe", b"a\tb\0")),
 )
 NAMES = """
-    boot_id stamp complete last_good went_back_from ignition_result os_version host_key pulls pull_report system
+    boot_id stamp complete last_good rolled_back_from ignition_result os_version host_key pulls pull_report system
     failed_unit running_job staged last_good_content passed failed why path etc unit unit_file password keys passwd
     group up_seconds history config_url unwiped
 """
@@ -220,7 +219,7 @@ def test_hostile_values_end_in_no_traceback() -> None:
             missing_proof(state, WANTED, object_sha512="0" * 128, before=state, allow_degraded=True)
             assert all(len(text) <= 256 for text in (state.boot_id, state.stamp, state.os_version, state.system))
             read_report(state.pull_report)
-        way_back.last_good(finished, ["a"])
+        rollback.last_good(finished, ["a"])
         failed = health._failed(checks, finished)
         passed = {value for value in finished.values("passed") if value in ("0", "1", "2")}
         assert len(failed) >= len(checks) - len(passed), "what is not told to have passed has failed"
@@ -295,11 +294,11 @@ def test_only_what_was_proven_from_here_may_be_put_back() -> None:
     sha512 = hashlib.sha512(content.encode()).hexdigest()
     told = ("last_good=" + WANTED, "last_good_content=" + base64.b64encode(content.encode()).decode())
     finished = Finished(code=0, lines=told, stderr="")
-    known = way_back.last_good(finished, [sha512])
+    known = rollback.last_good(finished, [sha512])
     assert known is not None and known.content == content
-    unknown = way_back.last_good(finished, ["0" * 128])
+    unknown = rollback.last_good(finished, ["0" * 128])
     assert unknown is not None and (unknown.content, unknown.unknown) == ("", "it was never proven from here")
-    first = way_back.last_good(finished, [])
+    first = rollback.last_good(finished, [])
     assert first is not None and not first.content and "no record" in first.unknown
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from components.commands.objects import bucket as bucket_place
 from components.commands.objects.aws_signature import Credentials, signed_headers
-from components.commands.objects.bucket import MARK, BucketPlace
+from components.commands.objects.bucket import MARK, BucketWriter
 from components.commands.objects.credentials import aws_credentials, spaces_credentials
 from components.commands.objects.folder import NoAccessError
 
@@ -168,7 +168,7 @@ def test_the_address_is_the_providers(
 ) -> None:
     give(monkeypatch, variables)
     fields = {"kind": "s3", "bucket": "configs", "key": "machines/web.ign", "region": "eu-central-1", **place}
-    assert BucketPlace(**fields)._url() == url
+    assert BucketWriter(**fields)._url() == url
 
 
 Asked = list[tuple[str, dict[str, str]]]
@@ -177,7 +177,7 @@ Asked = list[tuple[str, dict[str, str]]]
 @contextlib.contextmanager
 def bucket(
     monkeypatch: pytest.MonkeyPatch, *answers: tuple[int, dict[str, str], bytes]
-) -> Iterator[tuple[BucketPlace, Asked]]:
+) -> Iterator[tuple[BucketWriter, Asked]]:
     """A place in a bucket that gives these answers, the last one again and again; and what it was asked."""
     asked: Asked = []
 
@@ -210,7 +210,7 @@ def bucket(
     monkeypatch.setattr(bucket_place, "PAUSES_S", (0.0, 0.0))
     give(monkeypatch, STATIC | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"})
     try:
-        yield BucketPlace(kind="s3", bucket="configs", key="web.ign", region="eu-central-1"), asked
+        yield BucketWriter(kind="s3", bucket="configs", key="web.ign", region="eu-central-1"), asked
     finally:
         server.shutdown()
         server.server_close()
@@ -223,7 +223,7 @@ DENIED: tuple[int, dict[str, str], bytes] = (403, {}, b"<Error><Code>AccessDenie
 def test_what_is_there_already_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     with bucket(monkeypatch, (200, {}, b"new")) as (place, asked):
         assert place.put("new") is False
-        place.put_back("new")
+        place.roll_back("new")
     assert [request for request, _ in asked] == ["GET /configs/web.ign"] * 2
 
 
@@ -247,7 +247,7 @@ def test_a_marked_version_is_taken_away_and_no_other(monkeypatch: pytest.MonkeyP
 
 def test_what_is_put_back_has_the_mark_and_the_objects_rights(monkeypatch: pytest.MonkeyPatch) -> None:
     with bucket(monkeypatch, (404, {}, b""), (200, {}, b"")) as (place, asked):
-        place.put_back("old")
+        place.roll_back("old")
     headers = {name.lower(): value for name, value in asked[-1][1].items()}
     assert headers[MARK] == "yes" and headers["content-type"] == bucket_place.CONTENT_TYPE
     assert "x-amz-acl" not in headers

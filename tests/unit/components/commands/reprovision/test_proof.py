@@ -17,7 +17,7 @@ GOOD = MachineState(
     boot_id="b-2",
     stamp=WANTED,
     last_good="",
-    went_back_from="",
+    rolled_back_from="",
     provisioning_boot_id="b-2",
     os_version="1",
     host_key="ssh-ed25519 AAAA",
@@ -54,7 +54,7 @@ def test_all_proofs_hold() -> None:
         (replace(GOOD, fetched=""), f"Ignition ran another object: SHA-512 {'p' * 128}, wanted {OBJECT}"),
         (replace(GOOD, fetched=OTHER, boot_id="b-3"), "Ignition ran another object"),
         (replace(GOOD, unwiped=True), "applied over the old files"),
-        (replace(GOOD, stamp="other", went_back_from=WANTED), "was not confirmed on config id cccccccccccc in time"),
+        (replace(GOOD, stamp="other", rolled_back_from=WANTED), "was not confirmed on config id cccccccccccc in time"),
         (replace(GOOD, system="degraded", failed_units=("a.service",)), "units failed: a.service"),
     ],
 )
@@ -172,9 +172,9 @@ NOT_RUN = "look at /etc/.ignition-result.json; it should name a newer boot's id 
             ),
         ),
         (
-            replace(GOOD, stamp="other", went_back_from=WANTED),
+            replace(GOOD, stamp="other", rolled_back_from=WANTED),
             (
-                "the machine was not confirmed on config id cccccccccccc in time, and went back by itself; "
+                "the machine was not confirmed on config id cccccccccccc in time, and rolled back by itself; "
                 "it booted, but could not be reached or proven: look at its console, mend the config"
             ),
         ),
@@ -202,14 +202,14 @@ def test_reading_what_a_machine_says_beside_its_config() -> None:
     lines: tuple[str, ...] = (
         "boot_id=b-2",
         f"last_good={WANTED}",
-        f"went_back_from={OTHER}",
+        f"rolled_back_from={OTHER}",
         "running_job=a.service",
         "pulls=yes",
     )
     lines += ("pull_report=state=waiting", "unwiped=yes", f"staged_object={OBJECT}", "complete=1")
     state = read_state(Finished(code=0, lines=lines, stderr=""))
     assert state is not None
-    assert (state.last_good, state.went_back_from, state.running_jobs) == (WANTED, OTHER, ("a.service",))
+    assert (state.last_good, state.rolled_back_from, state.running_jobs) == (WANTED, OTHER, ("a.service",))
     assert (state.pulls, state.pull_report, state.unwiped, state.staged_object) == (True, "state=waiting", True, OBJECT)
     state = read_state(Finished(code=0, lines=("boot_id=b-2", "pulls=no", "unwiped=no", "complete=1"), stderr=""))
     assert state is not None

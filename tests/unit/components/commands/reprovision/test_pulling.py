@@ -103,7 +103,7 @@ def test_a_refusal_where_no_report_was_before_is_a_new_one() -> None:
 
 
 def test_a_config_that_the_machine_went_back_from_is_not_waited_for() -> None:
-    with pytest.raises(NotProvenError, match="went back to its last good config"):
+    with pytest.raises(NotProvenError, match="rolled back to its last good config"):
         waited(report("went-back"))
 
 

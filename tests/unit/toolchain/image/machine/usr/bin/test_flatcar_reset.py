@@ -17,6 +17,8 @@ from components.settings.keep import composed
 from tests.conftest import missing
 
 SCRIPTS = Path(__file__).resolve().parents[7] / "toolchain" / "image" / "machine" / "usr"
+LOOPBACK = SCRIPTS.parents[3] / "loopback/parts/bin/flatcar-reset"
+KEEP = SCRIPTS.parents[3] / "components/scripts/keep.sh"
 PROGRAMS = (
     "basename", "bash", "cat", "chroot", "cp", "find", "getopt", "id", "mkdir", "mktemp", "mountpoint", "rm", "rmdir",
     "sed", "sh", "touch", "tr", "umount", "unshare", "wc",
@@ -93,6 +95,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copy(library)
     for script in ("bin/flatcar-reset", "sbin/selective-reset"):
         shutil.copy(SCRIPTS / script, usr / script)
+    shutil.copy(LOOPBACK, usr / "bin/loopback-flatcar-reset")
+    shutil.copy(KEEP, usr / "bin/keep.sh")
     return usr
 
 
@@ -135,13 +139,22 @@ def wipe(sandbox: Sandbox) -> Sandbox:
         (["/it's here"], "/it's here/.*|/it's here|"),
     ],
 )
-def test_stages_one_expression_of_all_entries(root: Path, reset: Sandbox, entries: list[str], regex: str) -> None:
-    done = reset(*(["--keep-paths", *entries] if entries else []))
+def test_stages_one_expression_of_all_entries(
+    root: Path, reset: Sandbox, sandbox: Sandbox, entries: list[str], regex: str
+) -> None:
+    options = ["--keep-paths", *entries] if entries else []
+    done = reset(*options)
     assert done.returncode == 0, done.stderr
-    expected = f"({regex}/flatcar-backup|/flatcar-backup/.*|/selective-os-reset)\n"
-    assert (root / "selective-os-reset").read_text() == expected == composed(entries) + "\n"
+    expected = f"({regex}/flatcar-backup|/flatcar-backup/.*|/selective-os-reset)"
+    assert (root / "selective-os-reset").read_text() == expected + "\n"
+    assert composed(entries) == expected, "settings/keep.py"
+    keep = sandbox("machine", "/usr/bin/bash", "-c", '. /usr/bin/keep.sh; KEEP=("$@"); all_kept', "bash", *entries)
+    assert keep.stdout == expected, "scripts/keep.sh"
     assert (root / "boot/flatcar/first_boot").exists()
     assert "Staged OS reset, you can reboot now" in done.stdout
+    (root / "selective-os-reset").unlink()
+    assert sandbox("machine", "/usr/bin/loopback-flatcar-reset", *options).returncode == 0
+    assert (root / "selective-os-reset").read_text() == expected + "\n", "the machine on loopback"
 
 
 @pytest.mark.parametrize(
