@@ -54,10 +54,10 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
     wanted = record.request.config_id
     if seen.stamp != wanted:
         runs = f"runs {seen.stamp[:12]}" if seen.stamp else "has no stamp"
-        pending = " (lifecycle 'ignore' leaves it there)" if record.request.lifecycle == "ignore" else ""
+        why = " (lifecycle 'ignore' leaves it there)" if record.request.lifecycle == "ignore" else ""
         if report := read_report(seen.pull_report) if record.request.pull else {}:
-            pending += f" (its agent: {report['state']}{': ' if report['why'] else ''}{report['why']})"
-        yield Finding(kind="stamp", subject="config id", problem=f"{runs}, declared is {wanted[:12]}{pending}")
+            why += f" (its agent: {report['state']}{': ' if report['why'] else ''}{report['why']})"
+        yield Finding(kind="stamp", subject="config id", problem=f"{runs}, declared is {wanted[:12]}{why}")
     if seen.rolled_back_from:
         yield Finding(
             kind="stamp",
@@ -94,10 +94,10 @@ def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
         yield Finding(kind="pointer", subject="/oem/config.ign", problem="shadows the pointer in the user data")
     if record.request.pull and seen.pull_source_sha512 not in ("", sha512(record.request.source.encode())):
         yield Finding(kind="pointer", subject=f"{FOLDER}/object", problem="leads the agent to another object")
-    for place, parameter in seen.config_urls:
-        yield Finding(kind="pointer", subject=place, problem=f"{parameter} shadows the pointer in the user data")
-    for place in seen.staged:
-        yield Finding(kind="staged", subject=place, problem="a re-run of Ignition is staged for the next boot")
+    for file, parameter in seen.config_urls:
+        yield Finding(kind="pointer", subject=file, problem=f"{parameter} shadows the pointer in the user data")
+    for file in seen.staged:
+        yield Finding(kind="staged", subject=file, problem="a re-run of Ignition is staged for the next boot")
 
 
 def _paths(declared: Declared, seen: Seen, renewed: Sequence[str]) -> Iterator[Finding]:

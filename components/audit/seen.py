@@ -101,9 +101,7 @@ def read_seen(finished: Finished) -> Seen | None:
         provisioning_boot_id=provisioning_boot_id(finished.value("ignition_result")),
         oem_config=finished.value("oem_config"),
         oem_config_sha512=finished.value("oem_config_sha512"),
-        config_urls=tuple(
-            (place, name) for place, _, name in (v.partition("|") for v in finished.values("config_url"))
-        ),
+        config_urls=tuple((file, name) for file, _, name in (v.partition("|") for v in finished.values("config_url"))),
         staged=finished.values("staged"),
         is_unwiped=bool(finished.value("unwiped")),
         rolled_back_from=finished.value("rolled_back_from"),

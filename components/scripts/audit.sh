@@ -67,7 +67,7 @@ show_users() {
 }
 
 main() {
-  local place url
+  local file url
   echo "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
   echo "up_seconds=$(cut -d. -f1 /proc/uptime)"
   echo "stamp=$(head -c 200 /etc/flatcar/config-id 2>/dev/null)"
@@ -77,12 +77,12 @@ main() {
     echo "oem_config_sha512=$(sha512sum </oem/config.ign | cut -d' ' -f1)"
     if cmp -s /oem/config.ign "$ROLLBACK/$(last_good 2)/config.ign"; then echo "oem_config=last-good"; else echo "oem_config=other"; fi
   fi
-  for place in /proc/cmdline /oem/grub.cfg; do
-    url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' "$place" | head -n 1) # and its older names
-    [ -z "$url" ] || echo "config_url=$place|$url"
+  for file in /proc/cmdline /oem/grub.cfg; do
+    url=$(grep -Eohs '(ignition|flatcar|coreos)\.config\.url=' "$file" | head -n 1) # and its older names
+    [ -z "$url" ] || echo "config_url=$file|$url"
   done
-  for place in "$FLAG" "$RESET"; do
-    [ ! -e "$place" ] || echo "staged=$place"
+  for file in "$FLAG" "$RESET"; do
+    [ ! -e "$file" ] || echo "staged=$file"
   done
   [ ! -e "$UNWIPED" ] || [ -e "$FLAG" ] || echo "unwiped=yes"
   echo "rolled_back_from=$(cat "$ROLLBACK/went-back" 2>/dev/null)"

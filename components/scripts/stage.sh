@@ -66,9 +66,9 @@ check_tools() {
     "mount the EFI system partition at /boot"
   mountpoint --quiet /oem || refuse "/oem is not mounted: what has to outlast the wipe would go with it" \
     "mount the OEM partition at /oem; 'systemctl status oem.mount' there says why it is not"
-  local place
-  for place in / /boot /oem; do
-    can_write "${place%/}/.flatcar-write-check" || refuse "$place can't be written (read-only or full)" \
+  local folder
+  for folder in / /boot /oem; do
+    can_write "${folder%/}/.flatcar-write-check" || refuse "$folder can't be written (read-only or full)" \
       "remount it read-write, or free some space on it"
   done
   local free good
