@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from components.commands.sign import KEY_VARIABLE
 from loopback import sshd as ssh_server
@@ -17,6 +18,8 @@ from toolchain import needs, places
 TESTS = Path(__file__).parent
 PROJECT = "name: test\nruntime: python\n"
 Project = Callable[..., Pulumi]
+settings.register_profile("untimed", deadline=None)  # how long an example takes is no law: computers are busy
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

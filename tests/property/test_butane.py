@@ -37,14 +37,14 @@ def test_no_mutated_text_makes_a_traceback() -> None:
             raise AssertionError(f"SEED={seed} GENERATED=1: {text}") from error
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 10**9))
 def test_same_input_same_bytes(seed: int) -> None:
     text = butane_config(seed)
     assert transpile(text) == transpile(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 10**9))
 def test_a_config_is_read_back_from_its_json(seed: int) -> None:
     text = transpile(butane_config(seed)).json
@@ -54,7 +54,7 @@ def test_a_config_is_read_back_from_its_json(seed: int) -> None:
         assert encode(read(parse(text), spec), spec) == json.loads(text)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 10**9))
 def test_merging_over_nothing_or_over_itself_changes_nothing_but_joined_lists(seed: int) -> None:
     text = transpile(butane_config(seed)).json
@@ -68,7 +68,7 @@ def test_merging_over_nothing_or_over_itself_changes_nothing_but_joined_lists(se
     assert encode(merge(config, v3.Config(), spec), spec) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 10**9))
 def test_a_config_in_python_is_what_it_is_in_yaml(seed: int) -> None:
     text, unread = butane_config(seed), Findings()
@@ -97,7 +97,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(document=JSON)
 def test_any_json_may_stand_inline(document: Any) -> None:
     text = json.dumps(document)
