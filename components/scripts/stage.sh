@@ -61,11 +61,11 @@ check_os_update() {
 
 check_tools() {
   command -v flatcar-reset >/dev/null || refuse "there is no flatcar-reset on this machine" \
-    "update it to Flatcar 3602.2.0 or later, or choose the lifecycle 'replace'"
+    "update it to Flatcar 3760.2.0 or later, or choose the lifecycle 'replace'"
   [ -d /boot/flatcar ] || refuse "/boot/flatcar is missing: GRUB would not see the first_boot flag" \
     "mount the EFI system partition at /boot"
   mountpoint --quiet /oem || refuse "/oem is not mounted: what has to outlast the wipe would go with it" \
-    "mount the OEM partition at /oem; 'systemctl status oem.mount' there says why it is not"
+    "mount the OEM partition at /oem; 'systemctl status oem.mount' there says why it is not (Flatcar before 3760.2.0 has it elsewhere: update)"
   local folder
   for folder in / /boot /oem; do
     can_write "${folder%/}/.flatcar-write-check" || refuse "$folder can't be written (read-only or full)" \

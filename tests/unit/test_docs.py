@@ -67,3 +67,15 @@ def test_what_a_document_links_to_is_there(document: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
     files = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert [link for link in files if not (document.parent / link).exists()] == []
+
+
+def test_the_files_that_documents_name_are_there() -> None:
+    named = {
+        (document.name, path)
+        for document in DOCUMENTS
+        for path in re.findall(
+            r"`((?:cl|components|toolchain|tests|bench|loopback|docs|stacks)/[\w./-]+)`", document.read_text()
+        )
+    }
+    assert len(named) > 60
+    assert {(name, path) for name, path in named if not (ROOT / path).exists()} == set()
