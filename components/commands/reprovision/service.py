@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from components.commands.environment import for_child
-from components.commands.reprovision.request import NotProvenError
+from components.commands.reprovision.request import NotProvenError, within
 
 if TYPE_CHECKING:
     from components.commands.reprovision.request import Progress, Request
+
+MOST_SHOWN = 8_192  # bytes of one command's output: see `request.MOST_TOLD`
+LONGEST_READ = 65_536
+LAST_WORDS_SECONDS = 2
 
 
 def drain(request: Request, progress: Progress) -> None:
@@ -52,15 +57,33 @@ def _run(command: str, request: Request, progress: Progress, title: str) -> str:
         "ADDRESS": request.target.host,
         "CONFIG_ID": request.config_id,
     }
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+    )
+    # a thread: what the command has started may hold its output open for longer than it runs itself
+    pump = threading.Thread(target=_show, args=(process.stdout,), daemon=True)
+    pump.start()
     try:
-        done = subprocess.run(
-            ["/bin/sh", "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
-            env=environment,
-            timeout=request.timeout,
-            check=False,
-        )
+        code = process.wait(timeout=request.timeout)
     except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
         return f"no end within {request.timeout:.0f} s"
-    return f"exit code {done.returncode}" if done.returncode else ""
+    finally:
+        pump.join(LAST_WORDS_SECONDS)
+    return f"exit code {code}" if code else ""
+
+
+def _show(output: IO[bytes]) -> None:
+    """Its lines on stderr, cut and in UTF-8: Pulumi's command plugin stands still at 64 KiB without a newline, fails at
+    other bytes after the machine has changed, and keeps all that it gets. Read to the end, also what is not shown."""
+    lines = (line.decode("utf-8", "replace").rstrip("\n") for line in iter(lambda: output.readline(LONGEST_READ), b""))
+    with output:
+        for line in within(lines, MOST_SHOWN):
+            print(line, file=sys.stderr, flush=True)
+        for _ in lines:
+            pass

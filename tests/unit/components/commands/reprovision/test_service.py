@@ -1,0 +1,69 @@
+"""What the operator's own commands say, and how they end."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from components.commands.reprovision import service
+from components.commands.reprovision.request import LEFT_OUT, NotProvenError, Progress
+
+
+@dataclass
+class Target:
+    host: str = "192.0.2.1"
+
+
+@dataclass
+class Asked:
+    """What `service` looks at in a request."""
+
+    drain: str
+    restore: str = ""
+    machine: str = "web"
+    config_id: str = "id"
+    pause: float = 0
+    timeout: float = 20
+    target: Target = field(default_factory=Target)
+
+
+def drained(capfd: pytest.CaptureFixture[str], command: str, **others: Any) -> list[str]:
+    service.drain(Asked(drain=command, **others), Progress("web"))  # type: ignore[arg-type]
+    return capfd.readouterr().err.splitlines()[1:]
+
+
+def test_its_lines_are_shown_and_know_the_machine(capfd: pytest.CaptureFixture[str]) -> None:
+    assert drained(capfd, 'echo "$MACHINE $ADDRESS $CONFIG_ID"; echo wrong >&2') == ["web 192.0.2.1 id", "wrong"]
+
+
+def test_a_line_without_end_is_cut(capfd: pytest.CaptureFixture[str]) -> None:
+    (first, *_, last) = drained(capfd, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end")
+    assert first.startswith("xxx") and len(first) <= 1000
+    assert last == "end"
+
+
+def test_bytes_that_are_no_text_are_shown_as_such(capfd: pytest.CaptureFixture[str]) -> None:
+    assert drained(capfd, "printf '\\377\\033[31mred\\n'") == ["\ufffd[31mred"]
+
+
+def test_what_is_shown_has_an_end_and_the_command_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = drained(capfd, "seq 100000; exit 0")
+    assert lines[0] == "1" and lines[-1] == LEFT_OUT
+    assert len("\n".join(lines)) < service.MOST_SHOWN + 100
+
+
+def test_a_command_that_takes_too_long_is_ended(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(NotProvenError, match="no end within 1 s"):
+        drained(capfd, "echo begun; exec sleep 600", timeout=1)
+    assert "begun" in capfd.readouterr().err
+
+
+def test_what_it_leaves_running_is_not_waited_for(capfd: pytest.CaptureFixture[str]) -> None:
+    began = time.monotonic()
+    lines = drained(capfd, "sleep 300 & echo $!")
+    assert time.monotonic() - began < 60
+    subprocess.run(["kill", *lines], check=True)
