@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
 SALT = "/etc/flatcar/config-salt"
+OUR_UNITS = r"flatcar-(rollback\.(service|timer)|pull\.(service|timer)|pull-proof\.service|restore-host-keys\.service)"
 POINTER_SPEC = "3.3.0"
 _FILE_NAME = re.compile(r".*\.(ya?ml|bu|butane|json|ign)")
 
@@ -319,6 +320,10 @@ def _refuse_reserved(ignition: IgnitionConfig, name: str) -> None:
             for ours in (STAMP, GENERATION, SALT, SCRIPT, FOLDER):  # told by our name: the config's may hold secrets
                 if node["path"] == ours or (ours == FOLDER and node["path"].startswith(f"{FOLDER}/")):
                     raise pulumi.RunError(f"{name}: {ours} is written by the program itself; take it out of the config")
+    for unit in ignition.get("systemd", {}).get("units", []):
+        # drop-ins for it may be: an environment for a proxy, say
+        if re.fullmatch(OUR_UNITS, unit["name"]) and not {"contents", "enabled", "mask"}.isdisjoint(unit):
+            raise pulumi.RunError(f"{name}: the unit {unit['name']} is the program's; write a drop-in at the most")
 
 
 def _digest(ignition: IgnitionConfig) -> str:

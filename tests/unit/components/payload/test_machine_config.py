@@ -188,3 +188,24 @@ def test_a_config_in_python_and_files_mix(tmp_path: Path) -> None:
     wrong = Butane(storage=Storage(files=[File(path="etc")]))
     with pytest.raises(pulumi.RunError, match=r"the config in Python is not a usable(?s:.*)storage\.files\[0\]\.path"):
         made_config(wrong, **{**arguments, "own": {}})
+
+
+OURS = (
+    "flatcar-rollback.timer", "flatcar-rollback.service", "flatcar-pull.timer", "flatcar-pull.service",
+    "flatcar-pull-proof.service", "flatcar-restore-host-keys.service",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", ["mask: true", "enabled: false", "contents: '[Unit]'"])
+@pytest.mark.parametrize("unit", OURS)
+def test_the_programs_own_units_are_not_switched_off(tmp_path: Path, unit: str, setting: str) -> None:
+    config = f"variant: flatcar\nversion: 1.0.0\nsystemd: {{units: [{{name: {unit}, {setting}}}]}}\n"
+    with pytest.raises(pulumi.RunError) as refused:
+        made(tmp_path, config=config, own={})
+    assert str(refused.value) == (f"{tmp_path}/a.yaml: the unit {unit} is the program's; write a drop-in at the most")
+
+
+def test_a_drop_in_for_one_of_them_is_the_users(tmp_path: Path) -> None:
+    drop_in = "{name: flatcar-pull.service, dropins: [{name: proxy.conf, contents: '[Service]'}]}"
+    config = f"variant: flatcar\nversion: 1.0.0\nsystemd: {{units: [{drop_in}]}}\n"
+    assert "proxy.conf" in made(tmp_path, config=config, own={}).text
