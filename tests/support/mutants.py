@@ -48,6 +48,12 @@ TARGETS = (
         file="components/commands/reprovision/proof.py",
         tests=("components/commands/reprovision/test_proof.py",),
     ),
+    Target(file="components/payload/summary.py", tests=("components/payload/test_summary.py",)),
+    Target(
+        file="components/settings/problems.py",
+        tests=("components/settings/test_problems.py",),
+    ),
+    Target(file="cl/transpiler/lint.py", tests=("cl/transpiler/test_lint.py",)),
 )
 LEFT_OUT = (
     mutators.operator_assignment,

@@ -129,3 +129,41 @@ def test_units_links_and_users_read_by_name() -> None:
         "users": {"core": {"sshAuthorizedKeys": ["k"]}},
         "groups": {"g": {}},
     }
+
+
+def test_links_units_and_kernel_arguments_are_shown_whole() -> None:
+    links = [{"path": "/a", "target": "/b"}, {"path": "/c", "target": "/d", "hard": True}]
+    units = [
+        {
+            "name": "x.service",
+            "enabled": True,
+            "dropins": [{"name": "10.conf", "contents": "[Unit]"}, {"name": "20.conf"}],
+        }
+    ]
+    arguments = {"shouldExist": ["quiet"]}
+    config = {"storage": {"links": links}, "systemd": {"units": units}, "kernelArguments": arguments}
+    assert summarize(config, {}) == {
+        "links": {"/a": "/b", "/c": "hard link to /d"},
+        "units": {
+            "x.service": {"enabled": True, "dropins": {"10.conf": "[Unit]", "20.conf": ""}},
+            "y.service": {"mask": True},
+        },
+        "kernelArguments": arguments,
+    }
+
+
+def test_what_is_appended_is_shown_in_one_and_an_empty_file_has_no_contents() -> None:
+    parts = [{"source": "data:,a"}, {"source": "data:,b"}, {}]
+    summary = summarize({"storage": {"files": [{"path": "/x", "append": parts}, {"path": "/y"}]}}, {})["files"]
+    assert summary == {"/x": {"mode": "default", "append": "ab"}, "/y": {"mode": "default"}}
+
+
+@pytest.mark.parametrize(("size", "is_shown"), [(65536, True), (65537, False)])
+def test_texts_are_shown_up_to_64_kib(size: int, is_shown: bool) -> None:
+    shown = contents(file("/x", "data:," + "a" * size))
+    assert (shown == "a" * size) is is_shown
+    assert is_shown or shown.startswith(f"{size} bytes, SHA-256 ")
+
+
+def test_a_text_with_a_null_byte_is_named_by_its_hash() -> None:
+    assert contents(file("/x", "data:,a%00b")).startswith("3 bytes, SHA-256 ")

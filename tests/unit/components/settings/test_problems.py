@@ -15,6 +15,7 @@ from components.commands.reprovision.request import HealthCheck
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
+from components.settings.machine import MachineSettings
 from components.settings.problems import machine_problems
 from components.settings.pull import PullSettings
 from components.settings.ssh import SshSettings
@@ -398,3 +399,51 @@ def test_what_nobody_wrote_is_the_default_and_excludes_nothing() -> None:
 def test_what_is_harmless_is_documented() -> None:
     (table,) = re.findall(r"## Settings that exclude each other\n(.*?)\n## ", CONFIGS.read_text(), re.DOTALL)
     assert len(re.findall(r"^\| .* \| (?:refused|harmless): .* \|$", table, re.MULTILINE)) >= 25
+
+
+def told(**settings: Any) -> list[tuple[str, str]]:
+    return list(machine_problems("web", MachineSettings(config="a: b", **settings), None))
+
+
+def test_what_is_lost_and_what_never_runs_is_told_to_the_end() -> None:
+    assert told(lifecycle=Lifecycle.REFORMAT, keep=["logs"]) == [
+        ("keep", "is lost: 'reformat' makes the root file system anew; use reset, or take keep out")
+    ]
+    assert told(lifecycle=Lifecycle.REPLACE, drain="x") == [
+        (
+            "drain",
+            (
+                "runs when the deployer stages a re-run, and 'replace' stages none; use the ExecStop of a unit, or an "
+                "in-place lifecycle"
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", ["ssh_public_key", "machine_name"])
+def test_names_of_the_program_are_no_variables(name: str) -> None:
+    assert told(variables={name: "x"}) == [(f"variables.{name}", "is set by the program itself")]
+
+
+def test_a_device_is_a_path_below_dev() -> None:
+    assert told(allow=[OneDevice(Rule.WIPE, "/dev/vdb")]) == []
+    assert told(allow=[OneDevice(Rule.WIPE, "XX/dev/XXvdb")]) == [
+        ("allow", "'wipe:XX/dev/XXvdb' names no device; write wipe:/dev/…, as the finding does")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("checks", "seconds", "problem"),
+    [
+        (100, 130, None),
+        (100, 129, "has to be at least 130: the health checks may take so long"),
+        (86_400, 86_700, None),
+        (86_400, 86_701, "has to be 30 to 86700"),
+        (0, 86_400, None),
+        (0, 86_401, "has to be 30 to 86400"),
+    ],
+)
+def test_a_rollback_comes_after_the_checks_and_within_a_day(checks: int, seconds: int, problem: str | None) -> None:
+    health = [HealthCheck(name="it", subject="true", seconds=checks)] if checks else []
+    found = [text for setting, text in told(health=health, rollback_after=seconds) if setting == "rollback_after"]
+    assert found == ([problem] if problem else [])
