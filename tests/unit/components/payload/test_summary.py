@@ -133,12 +133,10 @@ def test_units_links_and_users_read_by_name() -> None:
 
 def test_links_units_and_kernel_arguments_are_shown_whole() -> None:
     links = [{"path": "/a", "target": "/b"}, {"path": "/c", "target": "/d", "hard": True}]
-    units = [
-        {
-            "name": "x.service",
-            "enabled": True,
-            "dropins": [{"name": "10.conf", "contents": "[Unit]"}, {"name": "20.conf"}],
-        }
+    dropins = [{"name": "10.conf", "contents": "[Unit]"}, {"name": "20.conf"}]
+    units: list[dict[str, Any]] = [
+        {"name": "x.service", "enabled": True, "dropins": dropins},
+        {"name": "y.service", "mask": True, "dropins": []},
     ]
     arguments = {"shouldExist": ["quiet"]}
     config = {"storage": {"links": links}, "systemd": {"units": units}, "kernelArguments": arguments}
