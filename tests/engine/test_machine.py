@@ -261,7 +261,7 @@ def test_an_upgrade_that_salts_the_config_reboots_nothing(lab: Lab) -> None:
     text = program.read_text()
     old = "import components.flatcar_machine as now; old = now.wanted_config\n"
     old += "now.wanted_config = lambda make, variables, salted: old(make, variables, None)\n"
-    program.write_text(old + text)
+    program.write_text(text.replace("import dataclasses", f"{old}import dataclasses", 1))
     lab.stack.up()
     assert not lab.machine.path("/etc/flatcar/config-salt").exists()
     before = lab.stack.outputs()["configId"]

@@ -259,8 +259,8 @@ def test_the_deployer_stages_what_was_signed_alone(home: Path, tmp_path: Path) -
 # ---- under the real engine
 
 SIGNED_PROGRAM = PROGRAM.replace(
-    "pause=place.pause,",
-    "pause=place.pause, pull=PullSettings(jitter=0, signers=tuple(fleet['signers'])),",
+    "pause=step.pause,",
+    "pause=step.pause, pull=PullSettings(jitter=0, signers=tuple(fleet['signers'])),",
 ).replace(
     "from components.settings.ssh import",
     "from components.settings.pull import PullSettings\nfrom components.settings.ssh import",
