@@ -682,3 +682,31 @@ def test_the_experimental_version_of_butane_is_told() -> None:
         "$.ignition.version",
         "take a stable version: flatcar 1.1.0 for Butane; if it is meant so: allow: [spec]",
     )
+
+
+@pytest.mark.parametrize(
+    ("version", "hint"),
+    [
+        ("3.6.0", "write what 3.5.0 can say, or see that the machine's OS is new enough"),
+        ("3.7.0-experimental", "take a stable version: flatcar 1.1.0 for Butane"),
+    ],
+)
+def test_a_spec_is_told_where_it_stands(version: str, hint: str) -> None:
+    text = f'{{"ignition": {{"version": "{version}"}}}}'
+    (entry,) = lint(json.loads(text), Situation(), sources=[("a.ign", text)])
+    assert (entry.path, entry.line, entry.column) == ("$.ignition.version", 1, 26)
+    assert entry.hint == f"{hint}; if it is meant so: allow: [spec]"
+
+
+def test_what_is_appended_below_the_old_place_of_oem_grows() -> None:
+    file = {"path": "/usr/share/oem/grub.cfg", "append": [{"source": "data:,a"}]}
+    (entry,) = lint({"ignition": {"version": "3.3.0"}, "storage": {"files": [file]}}, Situation())
+    assert entry.message.startswith("/usr/share/oem/grub.cfg survives the next run, and each run appends to it once")
+
+
+@pytest.mark.parametrize("query", ["", "?a=1?b=2"])
+def test_where_a_fetched_file_comes_from_is_shown_without_its_query(query: str) -> None:
+    file = {"path": "/x", "contents": {"source": f"https://user:pw@host/f{query}"}}
+    config = {"ignition": {"version": "3.3.0"}, "storage": {"files": [file]}}
+    (entry,) = lint(config, Situation(), allow={Rule.REBOOT})
+    assert entry.message == "https://host/f is fetched after the wipe: if it can't be, the machine stays down"
