@@ -201,6 +201,7 @@ def test_a_machine_that_does_not_run_it_again_has_nothing_to_lose(
     run: Any, warnings: list[str], lifecycle: str
 ) -> None:
     assert run(HEAD + LOGIN + OFF + LOG, lifecycle).config_id
+    assert run(HEAD + LOGIN + OFF + LOG.replace("/var/log", "/oem"), lifecycle).config_id
     assert run(HEAD + LOGIN + OFF + DISK, lifecycle).config_id
     assert run(HEAD + LOGIN + OFF + PARTITION, lifecycle).config_id
     assert run(HEAD + LOGIN + OFF + REMOTE, lifecycle).config_id
