@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -347,7 +348,7 @@ def _storage(storage: v3.Storage, path: Path, findings: Findings, spec: int) -> 
     for index, link in enumerate(storage.links):
         links.setdefault(link.path, []).append(index)
     kinds = (("directories", storage.directories), ("files", storage.files), ("links", storage.links))
-    directories = {directory.path for directory in storage.directories}
+    directories = Counter(directory.path for directory in storage.directories)
     for name, nodes in kinds:
         for index, node in enumerate(nodes):
             _below_links(node.path, links, (*path, name, index), findings)
@@ -372,7 +373,7 @@ def _below_links(node: str, links: dict[str, list[int]], path: Path, findings: F
             findings.error(path, f"the path leads through the link {link!r} of this config")
 
 
-def _link(link: v3.Link, directories: set[str], path: Path, findings: Findings, spec: int) -> None:
+def _link(link: v3.Link, directories: Counter[str], path: Path, findings: Findings, spec: int) -> None:
     if not link.target and spec > 2:
         findings.error((*path, "target"), "a link needs a target")
         return
@@ -382,7 +383,7 @@ def _link(link: v3.Link, directories: set[str], path: Path, findings: Findings, 
     if not target.startswith("/"):
         joined = "/".join(filter(None, (link.path, link.target)))
         target = values.clean(joined) if joined else ""
-    if target in directories:
+    for _ in range(directories[target]):  # butane says it for each of one path
         findings.error(path, "a hard link can't lead to a directory")
     owners: tuple[tuple[str, v3.NodeUser | v3.NodeGroup], ...] = (("user", link.user), ("group", link.group))
     for name, owner in owners:

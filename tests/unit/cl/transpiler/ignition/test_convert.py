@@ -10,7 +10,7 @@ import pytest
 
 from cl.transpiler import transpile
 from cl.transpiler.ignition import convert, v2
-from cl.transpiler.report import Findings
+from cl.transpiler.report import Findings, Path
 
 pytestmark = pytest.mark.covering
 
@@ -236,3 +236,47 @@ def test_the_time_grows_as_the_number_of_links() -> None:
 
     seconds(500)
     assert seconds(8000) < 40 * seconds(500)
+
+
+BOTH = v2.Config(
+    systemd=v2.Systemd(units=(v2.Unit(name="a.service"), v2.Unit(name="b.service"), v2.Unit(name="a.service"))),
+    storage=v2.Storage(
+        files=(v2.File(filesystem="root", path="/a"),),
+        filesystems=(v2.Filesystem(name="root"), v2.Filesystem(name="data", mount=v2.Mount(device="/dev/vdb"))),
+    ),
+    networkd=v2.Networkd(
+        units=(v2.NetworkdUnit(name="empty.network"), v2.NetworkdUnit(name="a.network", contents="[Match]"))
+    ),
+)
+"""With what has another index in spec 3."""
+
+
+@pytest.mark.parametrize(
+    ("in_v3", "in_v2"),
+    [
+        (("storage", "filesystems", 0, "format"), ("storage", "filesystems", 1, "mount", "format")),
+        (("storage", "filesystems", 0, "path"), ("storage", "filesystems", 1, "path")),
+        (("storage", "files", 0, "append", 0, "source"), ("storage", "files", 0, "contents", "source")),
+        (("storage", "files", 1, "path"), ("networkd", "units", 1)),
+        (("systemd", "units", 1, "name"), ("systemd", "units", 1, "name")),
+        (("ignition", "config", "merge", 0, "source"), ("ignition", "config", "append", 0, "source")),
+        (("ignition", "timeouts", "http_total"), ("ignition", "timeouts", "httpTotal")),
+    ],
+)
+def test_a_finding_is_told_where_it_stood_in_spec_2(in_v3: Path, in_v2: Path) -> None:
+    assert convert._path_in_v2(in_v3, BOTH) == in_v2
+
+
+@pytest.mark.parametrize(
+    ("in_v2", "in_v3"),
+    [
+        (("systemd", "units", 2, "name"), ("systemd", "units", 0, "name")),
+        (("storage", "filesystems", 1, "mount", "create", "force"), ("storage", "filesystems", 0, "force")),
+        (("storage", "filesystems", 0, "name"), ("storage", "filesystems", 0, "name")),
+        (("networkd", "units", 1), ("storage", "files", 1)),
+        (("networkd", "units", 0), ()),
+        (("passwd", "users", 0), ("passwd", "users", 0)),
+    ],
+)
+def test_an_entry_is_found_in_spec_3(in_v2: Path, in_v3: Path) -> None:
+    assert convert.path_in_v3(in_v2, BOTH) == in_v3
