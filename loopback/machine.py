@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cl.transpiler.ignition.checks import decode_data_url
+from loopback.serving import serving_thread
 from loopback.sshd import free_port
 
 if TYPE_CHECKING:
@@ -396,14 +397,8 @@ class ObjectServer:
                 """A machine that lost patience, or its power, is no error of the server's."""
 
         server = Server(("127.0.0.1", 0), functools.partial(Handler, directory=str(self.folder)))
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving_thread(server) as port:
+            yield f"http://127.0.0.1:{port}"
 
 
 def wait_until(condition: Any, seconds: float = 30) -> None:

@@ -11,7 +11,6 @@ import json
 import shutil
 import ssl
 import subprocess
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,6 +24,7 @@ from components.payload.agent import Agent, text_at
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from loopback.machine import LoopbackMachine
+from loopback.serving import serving_thread
 from tests.conftest import missing
 from tests.support.machine_configs import made_config
 
@@ -111,14 +111,8 @@ def serving(handler: type[Aws], certificate: Path | None = None) -> Iterator[int
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield int(server.server_address[1])
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving_thread(server) as port:
+        yield port
 
 
 def own_certificate(folder: Path) -> Path:

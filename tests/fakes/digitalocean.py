@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from loopback.serving import serving_thread
+
 Json = dict[str, Any]
 NOW = "2026-01-01T00:00:00Z"
 REGIONS = ("fra1", "nyc3")
@@ -76,14 +78,8 @@ class DigitalOceanApi:
     def running(self) -> Iterator[str]:
         """Serve it; yields what DIGITALOCEAN_API_URL should be."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving_thread(server) as port:
+            yield f"http://127.0.0.1:{port}"
 
     def answer(self, method: str, path: str, body: Json) -> tuple[int, Json]:
         """The status and the body of the answer to a request."""

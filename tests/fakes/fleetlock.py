@@ -13,6 +13,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from loopback.serving import serving_thread
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -55,14 +57,8 @@ class FleetLock:
                 pass
 
         server = http.server.ThreadingHTTPServer((address, 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://{address}:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving_thread(server) as port:
+            yield f"http://{address}:{port}"
 
     def answer(self, path: str, header: str, body: bytes) -> tuple[int, dict[str, str]]:
         """Status and body for one request."""

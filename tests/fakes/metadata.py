@@ -13,9 +13,10 @@ import os
 import secrets
 import shutil
 import sys
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from loopback.serving import serving_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,14 +81,8 @@ class Metadata:
     def running(self) -> Iterator[int]:
         """Serve it; yields the port on 127.0.0.1."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving_thread(server) as port:
+            yield port
 
 
 def cloud_network(folder: Path, port: int) -> str:

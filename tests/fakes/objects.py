@@ -7,10 +7,11 @@ import hashlib
 import http.server
 import json
 import socket
-import threading
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
+
+from loopback.serving import serving_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,11 +82,5 @@ class ObjectAndReports:
                 """A machine that lost its power is no error of the server's."""
 
         server = Server((address, 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://{f'[{address}]' if ':' in address else address}:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with serving_thread(server) as port:
+            yield f"http://{f'[{address}]' if ':' in address else address}:{port}"
