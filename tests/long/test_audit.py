@@ -9,7 +9,6 @@ from pathlib import Path
 from components.audit.__main__ import Report, look, table
 from components.audit.records import Record
 from components.commands.reprovision.request import Request
-from components.commands.ssh_session import SshTarget
 from components.payload.machine_config import MachineConfig
 from components.settings.keep import kept_paths
 from tests.support.machine_configs import made_config
@@ -175,32 +174,8 @@ pytestmark = needs_image
 
 
 def record(vm: VM, config: MachineConfig, boot_id: str) -> Record:
-    request = Request(
-        machine="web",
-        config_id=config.config_id,
-        source="",
-        content=config.text,
-        place=None,
-        lifecycle="reset",
-        keep=KEEP,
-        target=SshTarget(
-            host="127.0.0.1",
-            port=vm.port,
-            user="core",
-            known_hosts=str(vm.known_hosts),
-            host_key_alias="[127.0.0.1]:" + str(vm.port),
-            identity_file=str(vm.key),
-        ),
-        health=(),
-        allow_degraded=False,
-        timeout=600,
-        rollback_after=0,
-        pause=0,
-        drain="",
-        restore="",
-        console_log="",
-        console_hint="",
-    )
+    text = vm.request(config.config_id, config.text, source="", keep=KEEP, timeout=600, rollback_after=0)
+    request = Request.from_json(json.loads(text))
     return Record(request=request, proven_boot_id=boot_id, proven_os_version="")
 
 

@@ -23,27 +23,10 @@ from components.audit.seen import Account, Seen, SeenPath, read_seen
 from components.commands.objects.packing import packed
 from components.commands.reprovision.request import Request
 from components.commands.ssh_session import Finished, SshTarget
+from tests.support.requests import made_request
 
 ID = "a" * 128
-REQUEST = Request(
-    machine="web",
-    config_id=ID,
-    source="",
-    content="{}",
-    place=None,
-    lifecycle="reset",
-    keep=("/etc/kept",),
-    target=SshTarget(host="127.0.0.1", port=9, user="core", known_hosts="/nowhere", host_key_alias="web"),
-    health=(),
-    allow_degraded=False,
-    timeout=10,
-    rollback_after=0,
-    pause=0,
-    drain="",
-    restore="",
-    console_log="",
-    console_hint="",
-)
+REQUEST = made_request(config_id=ID, keep=("/etc/kept",))
 RECORD = Record(request=REQUEST, proven_boot_id="b-1", proven_os_version="1.0")
 SEEN = Seen(
     boot_id="b-1",

@@ -4,35 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from components.commands.reprovision import service
 from components.commands.reprovision.request import LEFT_OUT, NotProvenError, Progress
-
-
-@dataclass
-class Target:
-    host: str = "192.0.2.1"
-
-
-@dataclass
-class Asked:
-    """What `service` looks at in a request."""
-
-    drain: str
-    restore: str = ""
-    machine: str = "web"
-    config_id: str = "id"
-    pause: float = 0
-    timeout: float = 20
-    target: Target = field(default_factory=Target)
+from tests.support.requests import made_request
 
 
 def drained(capfd: pytest.CaptureFixture[str], command: str, **others: Any) -> list[str]:
-    service.drain(Asked(drain=command, **others), Progress("web"))  # type: ignore[arg-type]
+    request = made_request(drain=command, config_id="id", **{"timeout": 20, **others})
+    service.drain(replace(request, target=replace(request.target, host="192.0.2.1")), Progress("web"))
     return capfd.readouterr().err.splitlines()[1:]
 
 
