@@ -14,10 +14,11 @@ import functools
 import os
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 
 import pulumi
+
+from components.commands.qemu.state import write_atomically
 
 _CODE = Path(__file__).resolve().parent / "commands" / "__main__.py"
 _FOLDER = "flatcar-reprovision"
@@ -53,11 +54,7 @@ def _write(name: str) -> None:
         if path.exists() and path.read_text(encoding="utf-8") == text and os.access(path, os.X_OK):
             return
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o700)
-        Path(temporary).replace(path)
+        write_atomically(path, text, 0o700)
     except OSError as error:
         raise pulumi.RunError(
             f"the script by which Pulumi finds this program's commands can't be written: {path}: "

@@ -47,10 +47,10 @@ class ReprovisionArgs:
 class Reprovision(local.Command):
     """Runs `components.commands.reprovision` when anything in its request changes, as an update of the resource.
 
-    The outputs of the last run are its record (`commands.record`), which the next one gets. With that the machine is
-    touched only when the config id, the lifecycle or the object's version is another one, or the machine itself: one
-    that was made anew has to be proven too. Every other change (addresses, keys, time-outs) leaves the machine alone
-    and prints the record again. A failed run leaves the old record, so the next `pulumi up` tries anew.
+    The outputs of the last run are its record (`commands.reprovision.record`), which the next one gets. With that the
+    machine is touched only when the config id, the lifecycle or the object's version is another one, or the machine
+    itself: one that was made anew has to be proven too. Every other change (addresses, keys, time-outs) leaves the
+    machine alone and prints the record again. A failed run leaves the old record, so the next `pulumi up` tries anew.
     """
 
     def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -78,7 +78,7 @@ class Reprovision(local.Command):
         self._proof.apply(lambda outputs: self._tell_lost(outputs, since=declared_at))
 
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
-        """One field of the Command's outputs (`commands.reprovision.Outputs`)."""
+        """One field of the Command's outputs (`commands.reprovision.request.Outputs`)."""
         return self._proof.apply(lambda outputs: outputs.get(field, default))
 
     def _tell_lost(self, outputs: Mapping[str, Any], *, since: float) -> None:

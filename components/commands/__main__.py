@@ -10,7 +10,7 @@ from pathlib import Path
 
 PROGRAMS = ("qemu", "reprovision", "sign", "write_object")
 
-if sys.argv[1:2] == [] or sys.argv[1] not in PROGRAMS:
+if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
     sys.exit(f"usage: python -m components.commands {'|'.join(PROGRAMS)} …")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 runpy.run_module(f"components.commands.{sys.argv.pop(1)}", run_name="__main__", alter_sys=True)

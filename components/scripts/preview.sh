@@ -10,7 +10,7 @@
 VIEW=/run/flatcar-preview
 
 # What configs declare: "p PATH", "n NAME" (units, and their drop-ins). They are JSON that components/ignition_object.py
-# wrote, so a pattern is enough; commands/request.py has the same one.
+# wrote, so a pattern is enough; commands/reprovision/request.py has the same one.
 declared_by() { grep -aohsE '"(path|name)": ?"[^"]+"' -- "$@" | sed -E 's/^"([pn])[a-z]*": ?"(.*)"$/\1 \2/'; }
 
 # Each file and link on ROOT, but links into what the image brings: k (kept) or d (deleted), its blocks of 512 bytes, its path,

@@ -46,11 +46,11 @@ class HealthCheck:
 class Request:
     """What stdin holds, in the order of its keys: another order is another text, which runs each Command once.
 
-    `content` is the object, `version` what tells its writes apart (`stores.Stored`), `place` where it is kept as far as
-    this computer can write there. `timeout` is in seconds, for the first answer and again for the way through the
-    reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine rolls back to its last good config by
-    itself. `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore` after
-    the proof.
+    `content` is the object, `version` what tells its writes apart (`stores.StoredObject`), `place` where it is kept as
+    far as this computer can write there. `timeout` is in seconds, for the first answer and again for the way through
+    the reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine rolls back to its last good config
+    by itself. `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore`
+    after the proof.
     `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
     where user data leads to the object.
     `pull` is "" for a machine that is pushed to; for one that pulls, what to wait for: "no", "ssh" or "report", which
