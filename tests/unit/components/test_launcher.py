@@ -6,9 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from components import launcher
 
 PROGRAMS = Path(__file__).parents[3] / "components/commands/__main__.py"
 
@@ -41,3 +44,64 @@ def test_other_programs_are_none(elsewhere: Path, words: tuple[str, ...]) -> Non
     done = run(elsewhere, *words)
     assert done.returncode == 1
     assert done.stderr == "usage: python -m components.commands qemu|reprovision|sign|write_object …\n"
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a Command's text in a folder, as Pulumi does, on a computer where the stack's program has run, or hasn't."""
+    home = tmp_path / "home"
+
+    def run(text: str, folder: Path, *, has_run: bool, **environment: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setenv("PULUMI_HOME", str(home if has_run else tmp_path / "elsewhere"))
+        launcher._note.cache_clear()
+        argv = [*launcher.interpreter(), text]
+        environment = {**os.environ, "PULUMI_HOME": str(home), **environment}
+        return subprocess.run(
+            argv, cwd=folder, env=environment, input="{}", capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+NOT_USABLE = "error: the machine's spec on stdin is not usable: 'directory'\n"
+Shell = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_a_commands_text_finds_its_program_where_the_stacks_program_has_run(elsewhere: Path, shell: Shell) -> None:
+    assert shell("qemu status", elsewhere, has_run=True).stderr == NOT_USABLE
+
+
+def test_in_a_checkout_it_is_found_without_that(shell: Shell) -> None:
+    assert shell("qemu status", PROGRAMS.parents[2], has_run=False).stderr == NOT_USABLE
+
+
+def test_a_program_that_runs_it_may_be_named(elsewhere: Path, shell: Shell, tmp_path: Path) -> None:
+    named = tmp_path / "named"
+    named.write_text(f'#!/bin/sh\nexec {sys.executable} -I {PROGRAMS} "$@"\n')
+    named.chmod(0o700)
+    assert shell("qemu status", elsewhere, has_run=False, FLATCAR_COMMANDS=str(named)).stderr == NOT_USABLE
+
+
+def test_where_there_is_none_it_says_what_to_do_and_runs_nothing_else(elsewhere: Path, shell: Shell) -> None:
+    done = shell("qemu delete", elsewhere, has_run=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "the code behind this Command is not known on this computer, where the stack's program has not run yet: run "
+        "'pulumi preview' once, then this again; or name a program that runs it in $FLATCAR_COMMANDS\n"
+    )
+
+
+def test_a_checkout_that_was_moved_since_is_found_where_it_is_now(
+    elsewhere: Path, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home/flatcar-reprovision").mkdir(parents=True)
+    assert shell("qemu status", elsewhere, has_run=True).stderr == NOT_USABLE
+    (noted,) = (tmp_path / "home/flatcar-reprovision").iterdir()
+    noted.write_text("python=/gone/bin/python\ncode=/gone/components/commands/__main__.py\n")
+    argv = [*launcher.interpreter(), "qemu status"]  # noted once in a run
+    environment = {**os.environ, "PULUMI_HOME": str(tmp_path / "home")}
+    for folder, found in ((PROGRAMS.parents[2], True), (elsewhere, False)):
+        done = subprocess.run(
+            argv, cwd=folder, env=environment, input="{}", capture_output=True, text=True, check=False
+        )
+        assert (done.stderr == NOT_USABLE) is found, done.stderr
