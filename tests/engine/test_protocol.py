@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -141,6 +142,19 @@ def test_a_machine_without_flatcar_reset_is_refused(lab: Lab) -> None:
     code, _, progress = lab.run(lab.publish("b"))
     assert code == 1
     assert "there is no flatcar-reset" in progress
+
+
+@pytest.mark.parametrize(("os_version", "spec", "code"), [("4081.2.0", "3.5.0", 1), ("4459.2.1", "3.5.0", 0)])
+def test_a_config_that_its_ignition_cannot_read_is_refused(lab: Lab, os_version: str, spec: str, code: int) -> None:
+    lab.run(lab.publish("a"))
+    lab.machine.path("/etc/os-release").write_text(f'ID=flatcar\nVERSION_ID="{os_version}"\n')
+    wanted = lab.publish("b")
+    content = json.dumps({"ignition": {"version": spec}} | json.loads(lab.contents[wanted]))
+    lab.write(content)
+    finished, _, progress = lab.run(wanted, content=content)
+    assert (finished, lab.machine.boots) == (code, 2 - code), progress
+    refusal = f"web: the config is of Ignition spec {spec}, which Flatcar {os_version} can't read\n"
+    assert (refusal in progress) is bool(code)
 
 
 def test_an_entry_that_find_cannot_use_is_refused_with_its_words(lab: Lab) -> None:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from components.commands import sign
 from components.commands.objects.folder import NoAccessError
-from components.commands.reprovision import pulling, rollback, service
+from components.commands.reprovision import ignition_version, pulling, rollback, service
 from components.commands.reprovision.health import check_health
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
@@ -204,6 +204,17 @@ def _check_signature(request: Request) -> None:
             )
 
 
+def _check_spec(request: Request, state: MachineState) -> None:
+    """A config that the machine's Ignition can't read would stop it in its initramfs."""
+    spec = ignition_version.spec_of(request.content)
+    if ignition_version.reads(state.os_version, spec) is False:
+        raise NotProvenError(
+            f"the config is of Ignition spec {spec}, which Flatcar {state.os_version} can't read",
+            "nothing was staged; update the machine's OS first, or write the config in an older version of its language",
+            rolls_back=False,
+        )
+
+
 def _write_object_again(request: Request, progress: Progress) -> None:
     """An earlier rollback wrote the last good config behind Pulumi's back: a new try needs the wanted one there."""
     try:
@@ -241,6 +252,8 @@ def _stage(request: Request, progress: Progress, proven: Collection[str]) -> _St
     for _ in range(3):
         state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
         state = with_salted_id(request, progress, state)
+        if state.stamp != request.config_id:
+            _check_spec(request, state)
         if (state.stamp != request.config_id or state.unwiped) and not drained:
             service.drain(request, progress)
             drained = True
