@@ -35,6 +35,9 @@ _INSTANCE_STORAGE = (
 _NEWEST_READ = "3.5.0"
 """The newest Ignition config that the stable Flatcar reads."""
 _UPDATE_CONF = ("/etc/flatcar/update.conf", "/etc/coreos/update.conf")
+_ENABLED_EXTENSIONS = "/etc/flatcar/enabled-sysext.conf"
+_EXTENSIONS = "/etc/flatcar/sysext"
+"""Where Flatcar keeps the images of its own extensions, which are made for one version of the OS each."""
 _STRATEGY = re.compile(r"^\s*REBOOT_STRATEGY\s*=", re.MULTILINE)
 
 
@@ -184,6 +187,7 @@ def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterat
     yield from _wipes(storage, situation.root_is_kept)
     yield from _disks(storage)
     yield from _remote(storage, config.get("ignition", {}))
+    yield from _extensions(storage, situation.is_kept)
     yield from _login(config, situation.ssh_user)
     if situation.managed_rollouts:
         yield from _reboots(config)
@@ -390,6 +394,22 @@ def _remote(storage: dict[str, Any], ignition: dict[str, Any]) -> Iterator[Findi
                 hint += "with a verification.hash"
             subject = (path.partition(".")[0], "source url", source)
             yield Finding(Rule.REMOTE, "warning", path, message, hint, subject)
+
+
+def _extensions(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iterator[Finding]:
+    """Flatcar's own extensions that the initramfs downloads where their images are gone, and else fails the boot
+    (flatcar/bootengine, initrd-setup-root-after-ignition)."""
+    for index, file in enumerate(storage.get("files", [])):
+        if file["path"] != _ENABLED_EXTENSIONS:
+            continue
+        names = [line for line in map(str.strip, _text(file).splitlines()) if line and not line.startswith(("#", "-"))]
+        gone = [name for name in names if not is_kept(f"{_EXTENSIONS}/flatcar-{name}-0.raw")]
+        if gone:
+            message = f"Flatcar's extension {', '.join(gone)} is downloaded after the wipe: if it can't be, the "
+            message += "machine stays down"
+            subject = ("storage", "path", _ENABLED_EXTENSIONS)
+            hint = "keep its image, which belongs to the OS: keep: [flatcar-extensions]"
+            yield Finding(Rule.REMOTE, "warning", f"storage.files.{index}", message, hint, subject)
 
 
 def _login(config: dict[str, Any], user: str | None) -> Iterator[Finding]:

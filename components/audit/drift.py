@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from components.audit.declared import Declared, sha512
-from components.audit.os_made import OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
+from components.audit.os_made import OS_LINKS, OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
 from components.commands.reprovision.proof import bare
 from components.commands.reprovision.pulling import read_report
 from components.payload.agent import FOLDER
@@ -147,7 +147,7 @@ def _etc(declared: Declared, seen: Seen, allowed: Sequence[str]) -> Iterator[Fin
             continue
         if kind == "c":
             yield Finding(kind="etc", subject=_printable(path), problem="was deleted; the image ships it")
-        elif kind == "l" and path.startswith("/etc/systemd/") and _wanted_by_preset(path, target, seen):
+        elif kind == "l" and (OS_LINKS.fullmatch(f"{path} {target}") or _wanted_by_preset(path, target, seen)):
             continue
         else:
             what = f"a link to {_printable(target)}" if kind == "l" else "a file"
@@ -156,7 +156,7 @@ def _etc(declared: Declared, seen: Seen, allowed: Sequence[str]) -> Iterator[Fin
 
 def _wanted_by_preset(path: str, target: str, seen: Seen) -> bool:
     """Whether a link is what `systemctl preset` makes: to a unit that is enabled by the image or by the config."""
-    if target == "/dev/null":
+    if target == "/dev/null" or not path.startswith("/etc/systemd/"):
         return False
     names = {_template(name.rpartition("/")[2]) for name in (target, path)}
     return any(seen.unit_files.get(name, ("", ""))[1] == "enabled" for name in names)

@@ -30,6 +30,7 @@ KEEP_PRESETS: Mapping[str, tuple[str, ...]] = {
     "docker": ("/var/lib/docker",),
     "containerd": ("/var/lib/containerd",),
     "extensions": ("/opt/extensions", "/etc/extensions", r"/etc/sysupdate\..*"),
+    "flatcar-extensions": ("/etc/flatcar/sysext", "/etc/flatcar/oem-sysext"),
     "hostname": ("/etc/hostname",),
     "home": ("/home",),
 }

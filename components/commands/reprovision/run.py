@@ -210,7 +210,7 @@ def _check_spec(request: Request, state: MachineState) -> None:
     if ignition_version.reads(state.os_version, spec) is False:
         raise NotProvenError(
             f"the config is of Ignition spec {spec}, which Flatcar {state.os_version} can't read",
-            "nothing was staged; update the machine's OS first, or write the config in an older version of its language",
+            "nothing was staged; update the machine's OS first, or take an older version of the config's language",
             rolls_back=False,
         )
 

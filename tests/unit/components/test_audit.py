@@ -213,6 +213,25 @@ def test_links_that_presets_make_are_declared_and_others_are_not() -> None:
     assert [subject for _, subject, _ in findings({}, seen)] == ["/etc/systemd/system/a.service", f"{wants}/b.service"]
 
 
+def test_links_to_extensions_of_the_os_are_its_own_and_links_to_others_are_not() -> None:
+    etc = "/etc/extensions"
+    seen = replace(
+        SEEN,
+        etc=(
+            ("l", f"{etc}/oem-qemu.raw", "/oem/sysext/oem-qemu-4459.2.1.raw"),
+            ("l", f"{etc}/oem-ami.raw", "/etc/flatcar/oem-sysext/oem-ami-4459.2.1.raw"),
+            ("l", f"{etc}/flatcar-podman.raw", "/etc/flatcar/sysext/flatcar-podman-4459.2.1.raw"),
+            ("f", "/etc/flatcar/sysext/flatcar-podman-4459.2.1.raw", ""),
+            ("l", f"{etc}/flatcar-mine.raw", "/srv/mine.raw"),
+            ("f", f"{etc}/oem-mine.raw", ""),
+        ),
+    )
+    assert findings({}, seen) == [
+        ("etc", f"{etc}/flatcar-mine.raw", "is a link to /srv/mine.raw that nobody declared"),
+        ("etc", f"{etc}/oem-mine.raw", "is a file that nobody declared"),
+    ]
+
+
 def test_kept_paths_and_what_the_system_makes_need_no_declaration() -> None:
     paths = ("/etc/kept/deep/file", "/etc/machine-id", "/etc/ssh/ssh_host_ed25519_key", "/etc/mine\x1b")
     assert findings({}, replace(SEEN, etc=tuple(("f", path, "") for path in paths))) == [

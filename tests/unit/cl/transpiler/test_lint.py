@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
 from cl.transpiler import transpile
 from cl.transpiler.lint import OneDevice, Rule, Situation, lint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.covering
 
@@ -545,6 +549,32 @@ def test_a_remote_file_of_a_container_linux_config_has_its_line() -> None:
     made = json.loads(transpile(source, spec="3").unwrap())
     (entry,) = lint(made, Situation(), sources=[("w.yaml", source)])
     assert entry.line == 3
+
+
+ENABLED = "/etc/flatcar/enabled-sysext.conf"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept", "names"),
+    [
+        ("podman\n", "/etc/flatcar/sysext", None),
+        ("# mine\npodman\n\n-docker\nzfs", "/var/log", "podman, zfs"),
+        ("podman", "/etc/flatcar/oem-sysext", "podman"),
+        ("-docker\n", "/var/log", None),
+    ],
+)
+def test_images_of_extensions_that_a_reset_deletes_are_fetched_after_it(
+    text: str, kept: str, names: str | None
+) -> None:
+    made = {"storage": {"files": [{"path": ENABLED, "contents": {"source": f"data:,{quote(text)}"}}]}}
+    found = [(entry.severity, entry.path, entry.message) for entry in lint(made, Situation(is_kept=_below(kept)))]
+    why = "downloaded after the wipe: if it can't be, the machine stays down"
+    expected = [("warning", "$.storage.files.0", f"Flatcar's extension {names} is {why}")]
+    assert found == (expected if names else [])
+
+
+def _below(folder: str) -> Callable[[str], bool]:
+    return lambda path: path.startswith(f"{folder}/")
 
 
 def test_contents_that_cannot_be_read_name_no_strategy() -> None:

@@ -36,6 +36,7 @@ def shown(lines: Iterable[str]) -> list[str]:
         "/etc/machine-id", "/etc/ld.so.cache", "/etc/passwd-", "/etc/gshadow", "/etc/.pwd.lock",
         "/etc/.ignition-result.json", "/etc/ssh/ssh_host_rsa_key", "/etc/ssl/certs/ca.pem",
         "/etc/iscsi/initiatorname.iscsi", "/etc/nvme/hostid", "/etc/docker/key.json", "/etc/udev/hwdb.bin",
+        "/etc/audit/audit.rules", "/etc/amazon/ssm/seelog.xml", "/etc/eks/bootstrap.sh",
     ],
 )  # fmt: skip
 def test_what_the_audit_takes_for_the_systems_own_is_no_loss(path: str) -> None:
