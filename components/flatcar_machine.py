@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.ignition_object import IgnitionObject
-from components.payload.agent import Agent
 from components.payload.machine_config import (
     MachineConfig,
     MachineConfigArgs,
@@ -22,7 +21,7 @@ from components.payload.salt import salt
 from components.payload.wanted_config import Variables, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.sdk import all_of
-from components.settings.keep import DEFAULT_KEEP, kept_paths
+from components.settings.keep import DEFAULT_KEEP
 from components.settings.lifecycle import Lifecycle
 from components.settings.machine import MachineSettings
 from components.settings.problems import machine_problems, variable_problems
@@ -184,29 +183,14 @@ def _owner(name: str) -> str:
 
 def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValues, salt: str) -> MachineConfig:
     given = MachineConfigArgs(
-        config=args.config,
-        snippets=args.snippets,
+        settings=args,
+        machine=name,
+        owner=_owner(name),
         files_dir=args.files_dir,
         platform=args.platform.ignition_platform,
+        platform_user=args.platform.login_user,
+        login_user=args.ssh.user,
         strict=args.strict,
-        lifecycle=args.lifecycle,
-        keep=kept_paths(args.keep),
-        generation=args.generation,
-        rollback_after=args.rollback_after,
-        login_user=None if args.ssh.user == args.platform.login_user else args.ssh.user,
-        allow=args.allow,
-        agent=Agent(
-            machine=name,
-            settings=args.pull,
-            health=args.health,
-            allow_degraded=args.allow_degraded,
-            timeout=args.timeout,
-            login_user=args.ssh.user,
-            os_update=args.os_update,
-            owner=_owner(name),
-        )
-        if args.pull is not None
-        else None,
     )
     config = machine_config(given, variables, salt)
     problem = args.store.secrets_problem(config.secrets)

@@ -10,7 +10,6 @@ import base64
 import gzip
 import hashlib
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -18,13 +17,13 @@ from components.commands.reprovision.health import on_the_machine, script_values
 from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
 from components.commands.ssh_session import script_text
 from components.payload.fragments import enabling_link, file, text_file
+from components.settings.keep import kept_paths
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from components.commands.reprovision.request import HealthCheck
     from components.payload.fragments import IgnitionConfig
-    from components.settings.lifecycle import Lifecycle
+    from components.settings.machine import MachineSettings
     from components.settings.pull import PullSettings
 
 FOLDER = "/etc/flatcar/pull"
@@ -73,58 +72,45 @@ WantedBy=timers.target
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
-    """What the agent of a machine that pulls has to know, beside the config: see `FlatcarMachineArgs`."""
-
-    machine: str
-    settings: PullSettings
-    health: Sequence[HealthCheck]
-    allow_degraded: bool
-    timeout: int
-    login_user: str
-    os_update: str = "allow"
-    owner: str = ""
-
-
 def agent_fragment(
-    agent: Agent, *, lifecycle: Lifecycle, keep: Sequence[str], rollback: bool, pointer: str
+    settings: MachineSettings, *, machine: str, login_user: str, owner: str, pointer: str
 ) -> IgnitionConfig:
-    """The agent in a config, without the object's address, signature and checksum (`text_at`).
+    """The agent of a machine that pulls, without the object's address, signature and checksum (`text_at`).
 
-    `pointer` is what a host without user data has in /oem/config.ign, a function of `ADDRESS`; "" for other machines.
+    `machine` is its name, `owner` whom it belongs to. `pointer` is what a host without user data has in
+    /oem/config.ign, a function of `ADDRESS`; "" for other machines.
     """
-    settings = agent.settings
+    pull = settings.pull
+    if pull is None:
+        return {}
     text = _shell(
         {
-            "MACHINE": agent.machine,
-            "LIFECYCLE": lifecycle.value,
-            "KEEP": keep,
-            "WAY_BACK_WANTED": "yes" if rollback else "no",
+            "MACHINE": machine,
+            "LIFECYCLE": settings.lifecycle.value,
+            "KEEP": kept_paths(settings.keep),
+            "WAY_BACK_WANTED": "yes" if settings.rollback_after else "no",
             "POINTER": pointer,
-            "ALLOW_DEGRADED": "yes" if agent.allow_degraded else "no",
-            "TIMEOUT": str(agent.timeout),
-            "LOGIN_USER": agent.login_user,
-            "OS_UPDATE": agent.os_update,
-            "OWNER": agent.owner,
-            "WINDOWS": [f"{first}-{end}" for first, end in settings.windows],
-            "JITTER": str(settings.jitter),
-            "LOCK_URL": settings.lock,
-            "LOCK_GROUP": settings.lock_group,
-            "REPORT": settings.report,
-            **script_values(on_the_machine(agent.health)),
+            "ALLOW_DEGRADED": "yes" if settings.allow_degraded else "no",
+            "TIMEOUT": str(settings.timeout),
+            "LOGIN_USER": login_user,
+            "OS_UPDATE": settings.os_update,
+            "OWNER": owner,
+            "WINDOWS": [f"{first}-{end}" for first, end in pull.windows],
+            "JITTER": str(pull.jitter),
+            "LOCK_URL": pull.lock,
+            "LOCK_GROUP": pull.lock_group,
+            "REPORT": pull.report,
+            **script_values(on_the_machine(settings.health)),
         }
     )
-    known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if settings.signing_keys else [])]
+    known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if pull.signing_keys else [])]
     files = [
         *(file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
         # the agent reads it out of an object by this very form
         file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
         text_file(f"{FOLDER}/object", "\n".join(known) + "\n", 0o600),
     ]
-    timer = _LOOK_TIMER.format(
-        first=min(60, settings.interval), pause=settings.interval * 9 // 10, random=settings.interval // 10
-    )
+    timer = _LOOK_TIMER.format(first=min(60, pull.interval), pause=pull.interval * 9 // 10, random=pull.interval // 10)
     units = [
         {"name": "flatcar-pull.service", "contents": _LOOK_SERVICE},
         {"name": "flatcar-pull.timer", "enabled": True, "contents": timer},

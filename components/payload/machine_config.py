@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from cl.transpiler.butane import Butane
-    from cl.transpiler.lint import Allowed
-    from components.payload.agent import Agent
     from components.payload.masking import Locators
+    from components.settings.machine import MachineSettings
 
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
@@ -43,24 +42,20 @@ _FILE_NAME = re.compile(r".*\.(ya?ml|bu|butane|json|ign)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfigArgs:
-    """What a machine's config is made of: see `FlatcarMachineArgs`. `platform` is Ignition's name.
+    """What a machine's config is made of: its settings, and what it has from its stack (see `FlatcarMachineArgs`).
 
-    `keep` holds egrep expressions (`keep.kept_paths`). `login_user` is who has to find an SSH key in the config, None
-    when the platform brings it. `agent` is None for a machine that doesn't pull.
+    `machine` is its name, `owner` whom it belongs to, `platform` Ignition's name. `login_user` has to find an SSH key
+    in the config, unless that is `platform_user`, to whom the platform brings one; None: it brings none.
     """
 
-    config: Path | str | Butane
-    snippets: Sequence[Path | str | Butane] = ()
+    settings: MachineSettings
+    machine: str
+    owner: str
     files_dir: Path
     platform: str
+    platform_user: str | None
+    login_user: str
     strict: bool
-    lifecycle: Lifecycle
-    keep: Sequence[str]
-    generation: int
-    rollback_after: int
-    login_user: str | None = None
-    allow: Collection[Allowed] = ()
-    agent: Agent | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +107,13 @@ def machine_config(args: MachineConfigArgs, variables: VariableValues, salt: str
     before any resource exists. What is found where an unknown value is used is left out; NotYetKnownError is raised
     when that leaves no config.
     """
-    source = _Source.of(args, variables)
+    pull = args.settings.pull
+    source = _Source.of(args.settings, variables)
     config, masked = _transpiled(args, source)
     _refuse_reserved(config, source.name)
 
     # The config id: what it is computed of, and no more, is another config
-    counted = merged(config, _counted(args))
+    counted = merged(config, _counted(args.settings))
     unsalted_id = config_id = _digest(counted)
     if salt:
         counted = merged(counted, files(text_file(SALT, salt + "\n", 0o600)))
@@ -136,9 +132,9 @@ def machine_config(args: MachineConfigArgs, variables: VariableValues, salt: str
         secrets=(
             *(name for name in variables.secrets if name in source.named),
             *(with_shown(part, shown_as) for part in sensitive_parts(config, masked)),
-            *(args.agent.settings.sensitive if args.agent is not None else ()),
+            *(pull.sensitive if pull is not None else ()),
         ),
-        masked=_completed(args, merged(masked, _counted(args)), config_id) if masked is not None else None,
+        masked=_completed(args, merged(masked, _counted(args.settings)), config_id) if masked is not None else None,
         stand_ins=source.stand_ins,
     )
 
@@ -161,11 +157,11 @@ class _Source:
     unknown_at: Locators
 
     @classmethod
-    def of(cls, args: MachineConfigArgs, variables: VariableValues) -> _Source:
+    def of(cls, settings: MachineSettings, variables: VariableValues) -> _Source:
         """Read the sources. Raises `pulumi.RunError` when one can't be."""
-        name = config_name(args.config)
-        config = _read(args.config, name)
-        snippets = [_read(snippet, f"<snippet {number}>") for number, snippet in enumerate(args.snippets, start=1)]
+        name = config_name(settings.config)
+        config = _read(settings.config, name)
+        snippets = [_read(snippet, f"<snippet {number}>") for number, snippet in enumerate(settings.snippets, start=1)]
         texts = [(text.filename, str(text)) for text in (config, *snippets) if isinstance(text, Snippet)]
         named = frozenset[str]().union(*(_named_variables(text) for _, text in texts))
         shared = {name: value for name, value in {**variables.shared, **variables.secrets}.items() if name in named}
@@ -222,30 +218,29 @@ def _transpiled(args: MachineConfigArgs, source: _Source) -> tuple[IgnitionConfi
     return result.config, masked.config
 
 
-def _counted(args: MachineConfigArgs) -> IgnitionConfig:
+def _counted(settings: MachineSettings) -> IgnitionConfig:
     """What else the config id counts: the generation, and interval and signers of a machine that pulls."""
-    lines = {GENERATION: str(args.generation) if args.generation else ""}
-    if args.agent is not None:
-        lines |= {INTERVAL: str(args.agent.settings.interval), SIGNERS: signers_file(args.agent.settings)}
+    lines = {GENERATION: str(settings.generation) if settings.generation else ""}
+    if settings.pull is not None:
+        lines |= {INTERVAL: str(settings.pull.interval), SIGNERS: signers_file(settings.pull)}
     return files(*(text_file(path, line + "\n") for path, line in lines.items() if line))
 
 
 def _completed(args: MachineConfigArgs, config: IgnitionConfig, config_id: str) -> IgnitionConfig:
     """The config with all that the config id doesn't count, and the id itself."""
-    fragments = [lifecycle_fragment(config, args.lifecycle)]
-    if args.rollback_after:
-        fragments.append(rollback_fragment(args.rollback_after))
-    if args.agent is not None:
-        fragments.append(
-            agent_fragment(
-                args.agent,
-                lifecycle=args.lifecycle,
-                keep=args.keep,
-                rollback=bool(args.rollback_after),
-                pointer=pointer(ADDRESS) if ignition_platform(args.platform).oem_pointer else "",
-            )
-        )
-    added = merged(*fragments, files(text_file(STAMP, config_id + "\n")))  # first: a config may be long
+    settings = args.settings
+    added = merged(  # first: a config may be long
+        lifecycle_fragment(config, settings.lifecycle),
+        rollback_fragment(settings.rollback_after),
+        agent_fragment(
+            settings,
+            machine=args.machine,
+            login_user=args.login_user,
+            owner=args.owner,
+            pointer=pointer(ADDRESS) if ignition_platform(args.platform).oem_pointer else "",
+        ),
+        files(text_file(STAMP, config_id + "\n")),
+    )
     return merged(config, retry_fragment(config), added)
 
 
@@ -257,14 +252,12 @@ def _check(
     def check(config: IgnitionConfig, values: Mapping[str, str]) -> Report:
         return check_rules(
             config,
+            args.settings,
             size=size,
             sources=source.texts,
             variables=values,
             platform=args.platform,
-            login_user=args.login_user,
-            lifecycle=args.lifecycle,
-            keep=args.keep,
-            allow=args.allow,
+            login_user=args.login_user if args.login_user != args.platform_user else None,
         )
 
     masked_findings = check(masked, source.masked_values) if masked is not None else Report()
@@ -272,7 +265,7 @@ def _check(
     if findings.is_fatal:
         raise pulumi.RunError(f"{source.name} would do harm when the machine runs it again\n\n{text}")
     warn_once(text)
-    if args.agent is None and args.lifecycle is not Lifecycle.REPLACE:
+    if args.settings.pull is None and args.settings.lifecycle is not Lifecycle.REPLACE:
         return  # neither the state nor the machine shows an id without salt
     for secret in source.stand_ins.values:
         if is_guessable(source.values[secret]):

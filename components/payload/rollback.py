@@ -45,7 +45,9 @@ WantedBy=timers.target
 
 
 def rollback_fragment(seconds: int) -> IgnitionConfig:
-    """What rolls a machine back `seconds` after a boot, unless the config that it runs is confirmed."""
+    """What rolls a machine back `seconds` after a boot, unless the config that it runs is confirmed; 0: nothing."""
+    if not seconds:
+        return {}
     units = [
         {"name": "flatcar-rollback.service", "contents": _SERVICE},
         {"name": "flatcar-rollback.timer", "enabled": True, "contents": _TIMER.format(seconds=seconds)},

@@ -12,14 +12,15 @@ import pulumi
 
 from cl.transpiler.lint import Allowed, Rule, Situation, lint
 from components.platforms.registry import ignition_platform
-from components.settings.keep import is_kept
+from components.settings.keep import is_kept, kept_paths
 from components.settings.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cl.transpiler import Report
     from components.payload.fragments import IgnitionConfig
+    from components.settings.machine import MachineSettings
 
 _ABOUT_STATE = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
 """Rules about what is there already: a machine that is new each time, or left alone, does not meet them."""
@@ -30,23 +31,22 @@ _shown: set[str] = set()
 
 def check_rules(
     config: IgnitionConfig,
+    settings: MachineSettings,
     *,
     size: int,
     sources: Sequence[tuple[str, str]],
     variables: Mapping[str, str],
     platform: str,
     login_user: str | None,
-    lifecycle: Lifecycle,
-    keep: Sequence[str],
-    allow: Collection[Allowed] = (),
 ) -> Report:
     """What would go wrong when the machine runs this config again and again.
 
     `config` is the user's, without what the program adds; `size` the whole object's, in bytes. `sources` and
     `variables` are what it was made from (`lint`). `platform` is Ignition's name. `login_user` is who has to find an
-    SSH key in the config, None when the platform brings it. `keep` holds egrep expressions (`keep.kept_paths`).
+    SSH key in the config, None when the platform brings it.
     """
     ignition = ignition_platform(platform)
+    lifecycle, keep = settings.lifecycle, kept_paths(settings.keep)
     flag, reset = lifecycle is Lifecycle.FLAG, lifecycle is Lifecycle.RESET
     situation = Situation(
         is_kept=lambda path: flag or (reset and is_kept(path, keep)),
@@ -56,7 +56,7 @@ def check_rules(
         limit=ignition.limit,
         limit_of=ignition.limit_of,
     )
-    allowed: set[Allowed] = {*allow, *(() if lifecycle.is_in_place else _ABOUT_STATE)}
+    allowed: set[Allowed] = {*settings.allow, *(() if lifecycle.is_in_place else _ABOUT_STATE)}
     return lint(config, situation, size=size, allow=allowed, sources=sources, variables=variables)
 
 

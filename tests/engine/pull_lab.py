@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.commands.reprovision.request import HealthCheck
 from components.commands.sign import Statement, digest, sign
-from components.payload.agent import Agent, addressed, text_at
+from components.payload.agent import addressed, text_at
 from components.payload.machine_config import MachineConfig
 from components.settings.pull import PullSettings
 from loopback.machine import LoopbackMachine, wait_until
@@ -52,24 +52,16 @@ class Pulled:
     def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
         path = self.folder / "web.yaml"
         path.write_text(CONFIG.replace("NAME", name))
-        agent = Agent(
-            machine="web",
-            settings=changes.pop("settings", self.settings),
-            health=[HEALTHY],
-            allow_degraded=False,
-            timeout=20,
-            login_user="core",
-        )
         arguments: dict[str, Any] = {
             "files_dir": self.folder, "strict": False, "keep": KEEP, "generation": generation, "rollback_after": 3600,
-            "agent": agent,
+            "pull": self.settings, "health": [HEALTHY], "timeout": 20,
         }  # fmt: skip
         return made_config(path, **{**arguments, **changes})
 
     def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
         """Make the object a config of this name; its config id."""
         config = self.config(name, generation, **changes)
-        self.store.put(self.object_of(config, changes.get("settings", self.settings)))
+        self.store.put(self.object_of(config, changes.get("pull") or self.settings))
         return config.config_id
 
     def object_of(self, config: MachineConfig, settings: PullSettings) -> str:
@@ -116,7 +108,7 @@ def pulled_machine(
     with store.running(address) as place, lock.running() as lock_url:
         made = Pulled(folder, store, lock, place, lock_url)
         made.settings = replace(made.settings, signers=signers)
-        first = made.publish("a", **changes) if agent else made.publish("a", agent=None)
+        first = made.publish("a", **changes) if agent else made.publish("a", pull=None)
         with LoopbackMachine(folder / "machine", made.source) as machine:
             made.machine = machine
             if agent:

@@ -146,12 +146,12 @@ def test_without_a_way_back_the_lock_is_kept_until_the_machine_is_well(pulled: P
 
 def test_the_window_of_the_wanted_config_counts_so_that_a_fix_can_open_it(pulled: Pulled) -> None:
     never = replace(pulled.settings, windows=((0, 0),))
-    wanted = pulled.publish("b", settings=never)
+    wanted = pulled.publish("b", pull=never)
     pulled.look()
     assert pulled.reports("waiting", wanted)
     assert "maintenance window" in pulled.store.reports[-1]["why"]
     always = replace(pulled.settings, windows=((0, 10080),))
-    assert pulled.publish("b", settings=always) == wanted, "a window is no other config"
+    assert pulled.publish("b", pull=always) == wanted, "a window is no other config"
     pulled.look()
     pulled.wait_for("proven", wanted)
 
@@ -184,13 +184,13 @@ def test_what_stage_refuses_gives_the_lock_back(pulled: Pulled) -> None:
 
 def test_a_lock_server_that_is_gone_stops_nothing_but_the_re_run(pulled: Pulled) -> None:
     gone = replace(pulled.settings, lock="http://127.0.0.1:1")
-    wanted = pulled.publish("b", settings=gone)
+    wanted = pulled.publish("b", pull=gone)
     pulled.look()
     assert pulled.reports("waiting", wanted)
     assert pulled.machine.path("/oem/.flatcar-pull/locks").read_text() == "default http://127.0.0.1:1\n", (
         "it may be held: it is given back later"
     )
-    assert pulled.publish("b", settings=replace(pulled.settings, lock="")) == wanted
+    assert pulled.publish("b", pull=replace(pulled.settings, lock="")) == wanted
     pulled.look()
     pulled.wait_for("proven", wanted)
 
@@ -274,7 +274,7 @@ def test_a_machine_without_an_agent_is_pushed_once(tmp_path: Path) -> None:
 
 
 def test_the_agent_leaves_alone_what_was_not_made_for_it_and_goes_with_the_push_that_follows(pulled: Pulled) -> None:
-    pushed = pulled.publish("b", agent=None)
+    pushed = pulled.publish("b", pull=None)
     pulled.look()
     assert "not a config for a machine that pulls" in pulled.store.reports[-1]["why"]
     assert pulled.machine.boots == 1

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from components.payload.agent import Agent, text_at
+from components.payload.agent import text_at
 from components.payload.machine_config import pointer
 from loopback.machine import wait_until
 from tests.engine.pull_lab import Pulled, pulled_machine
@@ -202,7 +202,7 @@ def test_a_pointer_that_never_stops_is_another_config(pulled: Pulled) -> None:
 @pytest.mark.parametrize(("hours", "words"), [(2, "s behind the store's"), (-2, "s ahead of the store's")])
 def test_a_window_is_not_kept_by_a_clock_that_is_wrong(pulled: Pulled, hours: int, words: str) -> None:
     inside = replace(pulled.settings, windows=ALWAYS)
-    wanted = pulled.publish("b", settings=inside)
+    wanted = pulled.publish("b", pull=inside)
 
     def at(seconds: float, **headers: str) -> None:
         date = formatdate(time.time() + seconds, usegmt=True)
@@ -272,7 +272,7 @@ def test_a_lock_server_that_never_stops_talking_fills_nothing(pulled: Pulled) ->
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         lock = f"http://127.0.0.1:{server.server_address[1]}"
-        wanted = pulled.publish("b", settings=replace(pulled.settings, lock=lock))
+        wanted = pulled.publish("b", pull=replace(pulled.settings, lock=lock))
         pulled.look()
         server.shutdown()
     assert pulled.reports("waiting", wanted)
@@ -307,7 +307,7 @@ def test_reports_and_locks_follow_no_redirect(pulled: Pulled, status: int) -> No
         threading.Thread(target=server.serve_forever, daemon=True).start()
         place = f"http://127.0.0.1:{server.server_address[1]}"
         settings = replace(pulled.settings, lock=place, report=f"{place}/status/web")
-        pulled.publish("b", settings=settings)
+        pulled.publish("b", pull=settings)
         said = pulled.look()
         server.shutdown()
     assert f"is not to be had: status {status}" in said
@@ -319,7 +319,7 @@ def test_reports_and_locks_follow_no_redirect(pulled: Pulled, status: int) -> No
 def test_a_lock_that_was_got_without_a_word_is_given_back_also_after_another_was_named(pulled: Pulled) -> None:
     mute = FleetLock(is_mute=True)
     with mute.running() as address:
-        wanted = pulled.publish("b", settings=replace(pulled.settings, lock=address))
+        wanted = pulled.publish("b", pull=replace(pulled.settings, lock=address))
         pulled.look()
         assert pulled.reports("waiting", wanted)
         assert "does not answer" in pulled.store.reports[-1]["why"]
@@ -360,7 +360,7 @@ def test_a_lock_held_by_this_machine_from_before_a_power_cut_is_no_obstacle_and_
 def test_a_password_in_an_address_is_never_told(pulled: Pulled) -> None:
     secret = pulled.settings.lock.replace("//", "//agent:hunter2@")
     pulled.lock.holders["default"] = ["another machine"]
-    pulled.publish("b", settings=replace(pulled.settings, lock=secret))
+    pulled.publish("b", pull=replace(pulled.settings, lock=secret))
     said = pulled.look()
     assert "the lock at http://127.0.0.1" in pulled.store.reports[-1]["why"]
     assert "hunter2" not in said + json.dumps(pulled.store.reports)
@@ -386,7 +386,7 @@ def test_killed_anywhere_a_look_goes_on_from_there(pulled: Pulled) -> None:
         return command
 
     never = replace(pulled.settings, windows=((0, 0),))
-    wanted = pulled.publish("b", settings=never)
+    wanted = pulled.publish("b", pull=never)
     to_the_window = cut_everywhere()
     assert pulled.reports("waiting", wanted)
     pulled.lock.holders["default"] = ["another machine"]
@@ -439,7 +439,7 @@ def test_a_re_run_that_did_not_get_to_its_reboot_is_unstaged_and_staged_again(pu
 
 
 def test_two_agents_at_once_stage_once(pulled: Pulled) -> None:
-    wanted = pulled.publish("b", settings=replace(pulled.settings, jitter=2))
+    wanted = pulled.publish("b", pull=replace(pulled.settings, jitter=2))
     pulled.machine.inside(f"flock {RUN}/agent true")
     looks = [threading.Thread(target=pulled.machine.inside, args=(f"bash {AGENT}/pull.sh look",)) for _ in range(3)]
     for thread in looks:
@@ -494,11 +494,7 @@ def test_a_machine_belongs_to_whoever_writes_its_object_and_no_waiting_update_of
     client = machine.path("/run/bin/update_engine_client")
     client.write_text("#!/bin/bash\necho CURRENT_OP=UPDATE_STATUS_UPDATED_NEED_REBOOT\necho NEW_VERSION=0.0.2\n")
     client.chmod(0o755)
-    agent = Agent(
-        machine="web", settings=pulled.settings, health=[], allow_degraded=False, timeout=20, login_user="core",
-        os_update="refuse", owner="acme/flatcar/new/web",
-    )  # fmt: skip
-    wanted = pulled.publish("b", agent=agent)
+    wanted = pulled.publish("b", health=[], os_update="refuse", owner="acme/flatcar/new/web")
     pulled.look()
     assert pulled.reports("refused", wanted)
     assert "an update of the OS to 0.0.2 waits for the reboot" in pulled.store.reports[-1]["why"]

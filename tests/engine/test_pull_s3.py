@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from cl.transpiler.ignition.checks import decode_data_url
-from components.payload.agent import Agent, text_at
+from components.payload.agent import text_at
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from loopback.machine import LoopbackMachine
@@ -131,9 +131,9 @@ def own_certificate(folder: Path) -> Path:
 def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path: Path) -> None:
     config = tmp_path / "web.yaml"
     config.write_text("variant: flatcar\nversion: 1.0.0\n")
-    agent = Agent(machine="web", settings=PullSettings(), health=[], allow_degraded=False, timeout=5, login_user="core")
     arguments: dict[str, Any] = {
-        "files_dir": tmp_path, "platform": "aws", "strict": False, "lifecycle": Lifecycle.IGNORE, "agent": agent,
+        "files_dir": tmp_path, "platform": "aws", "strict": False, "lifecycle": Lifecycle.IGNORE,
+        "pull": PullSettings(), "timeout": 5,
     }  # fmt: skip
     text = text_at(made_config(config, generation=1, **arguments).text, ADDRESS)
 

@@ -104,9 +104,9 @@ def test_a_changed_object_is_refused(signed: Pulled, change: Callable[[str], str
 
 def test_an_object_that_somebody_else_signed_is_refused(signed: Pulled, home: Path) -> None:
     other = new_key(home / ".ssh/other")
-    signed.publish("b", settings=replace(signed.settings, signed_by=other))
+    signed.publish("b", pull=replace(signed.settings, signed_by=other))
     is_refused(signed, "signature does not fit")
-    signed.publish("b", settings=replace(signed.settings, signers=(other,)))
+    signed.publish("b", pull=replace(signed.settings, signers=(other,)))
     is_refused(signed, "signature does not fit")
     takes(signed, signed.publish("b"))
 
@@ -114,11 +114,11 @@ def test_an_object_that_somebody_else_signed_is_refused(signed: Pulled, home: Pa
 def test_an_object_without_signers_needs_a_signature_to_be_taken(signed: Pulled) -> None:
     (key,) = signed.settings.signers
     without = replace(signed.settings, signers=())
-    dropped = signed.publish("b", settings=without)
+    dropped = signed.publish("b", pull=without)
     is_refused(signed, "the object is not signed")
-    assert signed.publish("b", settings=replace(without, signed_by=key)) == dropped
+    assert signed.publish("b", pull=replace(without, signed_by=key)) == dropped
     takes(signed, dropped)
-    takes(signed, signed.publish("c", settings=without))
+    takes(signed, signed.publish("c", pull=without))
 
 
 def test_an_object_of_another_machine_is_refused_at_the_same_address_too(signed: Pulled) -> None:
@@ -145,7 +145,7 @@ def test_an_older_object_is_refused_also_by_a_machine_that_never_ran_the_newer_o
     signed.look()
     assert "it is an older one" in signed.store.reports[-1]["why"]
     never = replace(signed.settings, windows=((0, 0),))
-    waiting = signed.publish("c", settings=never)
+    waiting = signed.publish("c", pull=never)
     signed.look()
     assert signed.reports("waiting", waiting)
     signed.store.put(second)
@@ -162,11 +162,11 @@ def test_an_older_object_is_refused_also_by_a_machine_that_never_ran_the_newer_o
 def test_signers_rotate_by_signed_configs(signed: Pulled, home: Path) -> None:
     (old,) = signed.settings.signers
     new = new_key(home / ".ssh/new")
-    takes(signed, signed.publish("b", settings=replace(signed.settings, signers=(old, new))))
+    takes(signed, signed.publish("b", pull=replace(signed.settings, signers=(old, new))))
     for name in ("ops", "ops.pub"):
         (home / ".ssh" / name).unlink()
-    takes(signed, signed.publish("b", settings=replace(signed.settings, signers=(old, new))))
-    takes(signed, signed.publish("c", settings=replace(signed.settings, signers=(new,))))
+    takes(signed, signed.publish("b", pull=replace(signed.settings, signers=(old, new))))
+    takes(signed, signed.publish("c", pull=replace(signed.settings, signers=(new,))))
     assert old not in signed.machine.text("/etc/flatcar/pull/signers")
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from cl.transpiler.lint import Rule
 from components.commands.reprovision.request import HealthCheck
-from components.payload.agent import Agent
 from components.payload.machine_config import MachineConfig
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
@@ -95,18 +94,15 @@ def cases() -> dict[str, dict[str, Any]]:
 
 
 def made(case: dict[str, Any]) -> MachineConfig:
-    agent = Agent(
-        machine="web", settings=SETTINGS[case["pull"]], health=HEALTH, allow_degraded=True, timeout=600,
-        login_user="core", os_update="refuse", owner="acme/flatcar/new/web",
-    ) if case["pull"] else None  # fmt: skip
     return made_config(
         CONFIGS[case["config"]], snippets=[SNIPPET] * case["snippets"], files_dir=GOLDEN.parents[1] / "cl/files",
         platform=case["platform"], strict=False,
         shared={"ssh_public_key": KEY, "machine_name": "web", "token": "plain"},
         secrets={"token": case["secrets"]} if case["secrets"] else {},
         lifecycle=Lifecycle(case["lifecycle"]), keep=("/etc/ssh/ssh_host_.*", "/var/log"),
-        generation=case["generation"], rollback_after=case["rollback"], salt=case["salt"], agent=agent,
-        allow=tuple(Rule),
+        generation=case["generation"], rollback_after=case["rollback"], salt=case["salt"], allow=tuple(Rule),
+        pull=SETTINGS[case["pull"]] if case["pull"] else None, health=HEALTH, allow_degraded=True, os_update="refuse",
+        owner="acme/flatcar/new/web",
     )  # fmt: skip
 
 

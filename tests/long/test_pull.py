@@ -16,7 +16,7 @@ from pathlib import Path
 from components.audit.__main__ import table
 from components.commands.qemu import state as qemu_state
 from components.commands.reprovision.request import HealthCheck
-from components.payload.agent import Agent, text_at
+from components.payload.agent import text_at
 from components.payload.machine_config import MachineConfig, pointer
 from components.settings.keep import kept_paths
 from components.settings.pull import PullSettings
@@ -56,14 +56,9 @@ class Pulled:
             keep=KEEP,
             generation=generation,
             rollback_after=400,
-            agent=Agent(
-                machine="web",
-                settings=self.settings,
-                health=[SERVED],
-                allow_degraded=False,
-                timeout=300,
-                login_user="core",
-            ),
+            pull=self.settings,
+            health=[SERVED],
+            timeout=300,
         )
         self.config = replace(config, text=text_at(config.text, self.source))
         self.store.put(self.config.text)

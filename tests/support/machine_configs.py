@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.payload.machine_config import MachineConfig, MachineConfigArgs, VariableValues, machine_config
-from components.settings.lifecycle import Lifecycle
+from components.settings.machine import MachineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from cl.transpiler.butane import Butane
 
-DEFAULTS: dict[str, Any] = {
-    "files_dir": Path(), "platform": "qemu", "strict": True, "lifecycle": Lifecycle.RESET, "keep": (), "generation": 0,
-    "rollback_after": 0,
+_SETTINGS = {field.name for field in fields(MachineSettings)}
+_DEFAULTS: dict[str, Any] = {
+    "files_dir": Path(), "platform": "qemu", "strict": True, "keep": (), "rollback_after": 0, "machine": "web",
+    "owner": "", "login_user": "core", "platform_user": "core",
 }  # fmt: skip
+
+
+def config_args(config: Path | str | Butane, **changes: Any) -> MachineConfigArgs:
+    """`_DEFAULTS` with `changes`: settings of the machine, and the other arguments."""
+    values = {**_DEFAULTS, "config": config, **changes}
+    settings = MachineSettings(**{name: values.pop(name) for name in _SETTINGS & values.keys()})
+    return MachineConfigArgs(settings=settings, **values)
 
 
 def made_config(
@@ -29,6 +38,6 @@ def made_config(
     salt: str = "",
     **changes: Any,
 ) -> MachineConfig:
-    """`machine_config` of `DEFAULTS` with `changes`."""
+    """`machine_config` of `config_args`."""
     variables = VariableValues(own=own or {}, shared=shared or {}, secrets=secrets or {}, unknown=unknown)
-    return machine_config(MachineConfigArgs(config=config, **{**DEFAULTS, **changes}), variables, salt)
+    return machine_config(config_args(config, **changes), variables, salt)

@@ -17,7 +17,7 @@ from cl.transpiler.ignition.checks import decode_data_url
 from components.commands.reprovision.pulling import read_report
 from components.commands.sign import NO_SIGNATURE, digest
 from components.config.section import Section
-from components.payload.agent import FOLDER, PARTS, Agent, addressed, text_at
+from components.payload.agent import FOLDER, PARTS, addressed, text_at
 from components.payload.machine_config import MachineConfig
 from components.settings.pull import PullSettings, pull_problems, pull_settings
 from tests.support.machine_configs import made_config
@@ -46,10 +46,7 @@ def read(values: dict[str, Any]) -> tuple[PullSettings, list[str]]:
 def made(tmp_path: Path, settings: PullSettings | None, path: str = "/etc/a", **changes: Any) -> MachineConfig:
     file = tmp_path / "a.yaml"
     file.write_text(CONFIG.replace("PATH", path))
-    agent = settings and Agent(
-        machine="web", settings=settings, health=[], allow_degraded=False, timeout=600, login_user="core"
-    )
-    return made_config(file, **{"files_dir": tmp_path, "strict": False, "agent": agent, **changes})
+    return made_config(file, **{"files_dir": tmp_path, "strict": False, "pull": settings, **changes})
 
 
 def files(text: str) -> dict[str, str]:

@@ -18,20 +18,14 @@ import yaml  # type: ignore[import-untyped]
 from cl.transpiler.lint import Rule
 from cl.transpiler.snippets import Snippet
 from components.payload import rules
-from components.payload.machine_config import (
-    MachineConfig,
-    MachineConfigArgs,
-    NotYetKnownError,
-    VariableValues,
-    machine_config,
-)
+from components.payload.machine_config import MachineConfig, NotYetKnownError, VariableValues, machine_config
 from components.payload.masking import MASK, StandIns, is_guessable, with_shown
 from components.payload.wanted_config import Variables, wanted_config
 from components.settings.lifecycle import Lifecycle
 from tests.support import clc_configs, ignition_values
 from tests.support.butane_configs import butane_config
 from tests.support.cases import FILES, case_paths, read_case
-from tests.support.machine_configs import DEFAULTS, made_config
+from tests.support.machine_configs import config_args, made_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,10 +37,8 @@ RARE = "QXZJVWK0123456789"
 
 def shown(source: str, secret: str, capsys: pytest.CaptureFixture[str], **changes: Any) -> str:
     """All that a stack shows of a config with this secret: warnings, errors with their tracebacks, names, summary."""
-    arguments: dict[str, Any] = {
-        **DEFAULTS, "files_dir": FILES, "strict": False, "rollback_after": 60, "login_user": "core", **changes,
-    }  # fmt: skip
-    args = MachineConfigArgs(config=Snippet(source, "web.yaml"), **arguments)
+    arguments = {"files_dir": FILES, "strict": False, "rollback_after": 60, "platform_user": None, **changes}
+    args = config_args(Snippet(source, "web.yaml"), **arguments)
     rules._shown.clear()
     out = []
 

@@ -15,6 +15,7 @@ from components.payload.machine_config import MachineConfig
 from components.platforms import IgnitionPlatform
 from components.settings.keep import kept_paths
 from components.settings.lifecycle import Lifecycle
+from components.settings.machine import MachineSettings
 from tests.support.machine_configs import made_config
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
@@ -46,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         Path("web.yaml").write_text(text)
         options: dict[str, Any] = {
             "files_dir": tmp_path, "secrets": {"token": "hunter2-hunter2"}, "keep": kept_paths(["logs"]),
-            "login_user": "core",
+            "platform_user": None,
         }  # fmt: skip
         return made_config(Path("web.yaml"), lifecycle=Lifecycle(lifecycle), **{**options, **more})
 
@@ -105,7 +106,7 @@ def test_nobody_is_locked_out(run: Any, warnings: list[str]) -> None:
         run(HEAD + OFF)
     with pytest.raises(pulumi.RunError, match="ada has no SSH key in the config"):
         run(HEAD + LOGIN + OFF, login_user="ada")
-    assert run(HEAD + OFF, login_user=None).config_id  # the platform brings the keys
+    assert run(HEAD + OFF, platform_user="core").config_id  # the platform brings the keys
     assert run(HEAD + OFF, allow=[Rule.LOGIN]).config_id
     assert warnings == []
 
@@ -155,8 +156,8 @@ def test_an_object_has_a_longest_length(run: Any, warnings: list[str], monkeypat
 def test_an_object_may_be_as_long_as_its_way_allows(platform: str, longest: int, limit_of: str) -> None:
     def found(size: int) -> list[str]:
         report = rules.check_rules(
-            {}, size=size, sources=[], variables={}, platform=platform, login_user=None, lifecycle=Lifecycle.RESET,
-            keep=(), allow=[Rule.REBOOT],
+            {}, MachineSettings(config="", allow=[Rule.REBOOT]), size=size, sources=[], variables={},
+            platform=platform, login_user=None,
         )  # fmt: skip
         return [entry.message for entry in report]
 
@@ -189,8 +190,8 @@ ALL_WRONG: dict[str, Any] = {
 )
 def test_a_lifecycle_skips_the_rules_about_what_it_does_not_meet(lifecycle: str, skipped: set[Rule]) -> None:
     report = rules.check_rules(
-        ALL_WRONG, size=1 << 30, sources=[], variables={}, platform="qemu", login_user="core",
-        lifecycle=Lifecycle(lifecycle), keep=["/var/log/.*"],
+        ALL_WRONG, MachineSettings(config="", lifecycle=Lifecycle(lifecycle), keep=["/var/log/.*"]), size=1 << 30,
+        sources=[], variables={}, platform="qemu", login_user="core",
     )  # fmt: skip
     found = {re.findall(r'allow: \["?(\w+)', entry.hint or "")[0] for entry in report}
     assert found == {*Rule} - skipped
