@@ -23,17 +23,20 @@ from ruamel.yaml.tokens import CommentToken
 
 from cl.transpiler import clc
 from cl.transpiler.clc.comments import Comment, read_comments
+from cl.transpiler.clc.platforms import PLATFORMS
 from cl.transpiler.clc.source_map import Generated
 from cl.transpiler.dialect import Source
 from cl.transpiler.ignition import convert, v2, v3
 from cl.transpiler.ignition.checks import CheckError, decode_data_url
 from cl.transpiler.report import Findings, Path, Report
+from cl.transpiler.variables import names_in
 from cl.transpiler.yamlnode import Node, NodeLocator, YamlError, compose, resolve
 
 Tree = str | int | bool | CommentedMap | CommentedSeq
 Comments = dict[Path, list[str]]
 """Lines to write before the entry at a path; those of () come last of all."""
 
+_METADATA = frozenset(name for names in PLATFORMS.values() for name in names.values())
 _HEAD = {"variant": "flatcar", "version": "1.0.0"}
 _FIRST = ("variant", "version", "name", "path", "device", "label", "number")
 """Keys that come before the others of their mapping."""
@@ -87,7 +90,19 @@ def _rewrite(
     comments = _placed(read_comments(source, root), tree, generated, config)
     for section, path in _origins(tree, generated):
         comments.setdefault(path, []).insert(0, f"# made from {section or 'the platform'}")
-    return _written(tree, comments)
+    return _about_metadata(written := _written(tree, comments)) + written
+
+
+def _about_metadata(text: str) -> str:
+    """Comment lines about dynamic data, which is no variable of this program's."""
+    names = sorted(names_in(text) & _METADATA)
+    if not names:
+        return ""
+    shown = ", ".join(f"${{{name}}}" for name in names)
+    return (
+        f"# {shown}: filled in on the machine, from /run/metadata/flatcar (coreos-metadata.service).\n"
+        f"# `butane` takes them as they stand; in `pulumi up` ${{…}} is a variable: write $${{{names[0]}}}.\n"
+    )
 
 
 # --- the tree ------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cl.transpiler import transpile
+from cl.transpiler.clc.to_butane import to_butane
 from cl.transpiler.cli import main
 
 pytestmark = pytest.mark.covering
@@ -86,3 +88,17 @@ def test_the_writer_of_yaml_is_imported_for_it_alone(tmp_path: Path) -> None:
     for arguments, imported in (([], "False"), (["--to", "butane"], "True")):
         run = [sys.executable, "-c", code, *arguments, "-o", os.devnull, str(source)]
         assert subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip() == imported
+
+
+def test_dynamic_data_is_told_from_variables() -> None:
+    source = "etcd: {version: 3.1.6, name: '{HOSTNAME}'}\n"
+    text = to_butane(source, platform="ec2").text or ""
+    assert text.splitlines()[:3] == [
+        "# ${COREOS_EC2_HOSTNAME}: filled in on the machine, from /run/metadata/flatcar (coreos-metadata.service).",
+        "# `butane` takes them as they stand; in `pulumi up` ${…} is a variable: write $${COREOS_EC2_HOSTNAME}.",
+        "variant: flatcar",
+    ]
+    assert "variable 'COREOS_EC2_HOSTNAME' is not known" in transpile(text, variables={}).report.render()
+    escaped = text.replace("${COREOS_", "$${COREOS_")
+    made = json.loads(transpile(escaped, variables={}).unwrap())
+    assert '--name="${COREOS_EC2_HOSTNAME}"' in made["systemd"]["units"][0]["dropins"][0]["contents"]
