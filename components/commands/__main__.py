@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-PROGRAMS = ("qemu", "reprovision", "sign", "write_object")
+PROGRAMS = ("qemu", "qemu.supervisor", "reprovision", "sign", "write_object")
 
 if len(sys.argv) < 2 or sys.argv[1] not in PROGRAMS:
     sys.exit(f"usage: python -m components.commands {'|'.join(PROGRAMS)} …")

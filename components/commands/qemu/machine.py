@@ -55,7 +55,7 @@ PORTS = range(22000, 32000)
 STOP_GRACE_S = 90.0
 PATIENCE_S = 10.0
 """How long a process is given to obey a signal before a stronger one."""
-_PROJECT = Path(__file__).resolve().parents[3]
+_COMMANDS = Path(__file__).resolve().parents[1] / "__main__.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,13 +273,12 @@ def _power_on(directory: Path, record: Record | None, spec: Spec, progress: Prog
 def _spawn(directory: Path) -> None:
     """Start the supervisor and wait until it says that QEMU runs."""
     (directory / QEMU_LOG).unlink(missing_ok=True)
-    environment = {**for_daemon(), "PYTHONPATH": os.pathsep.join([str(_PROJECT), os.environ.get("PYTHONPATH", "")])}
     read_on, said_on = os.pipe()
     with open(directory / SUPERVISOR_LOG, "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "components.commands.qemu.supervisor"],
+            [sys.executable, "-I", str(_COMMANDS), "qemu.supervisor"],
             cwd=directory,
-            env=environment,
+            env=for_daemon(),
             stdin=subprocess.DEVNULL,
             stdout=said_on,
             stderr=log,

@@ -43,7 +43,7 @@ def test_a_program_runs_elsewhere(elsewhere: Path) -> None:
 def test_other_programs_are_none(elsewhere: Path, words: tuple[str, ...]) -> None:
     done = run(elsewhere, *words)
     assert done.returncode == 1
-    assert done.stderr == "usage: python -m components.commands qemu|reprovision|sign|write_object …\n"
+    assert done.stderr == "usage: python -m components.commands qemu|qemu.supervisor|reprovision|sign|write_object …\n"
 
 
 @pytest.fixture

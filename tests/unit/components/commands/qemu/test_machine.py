@@ -145,6 +145,14 @@ def test_start_of_a_running_machine_does_nothing(make_spec: MakeSpec) -> None:
     assert again == first and qemu_pid(spec) == pid
 
 
+def test_a_folder_of_the_same_name_beside_a_machine_is_not_run(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    decoy = Path(spec.directory) / "components"
+    decoy.mkdir(parents=True)
+    (decoy / "__init__.py").write_text("raise SystemExit('decoy')\n")
+    assert start(spec)[0]["running"]
+
+
 def test_supervisor_has_its_own_session_and_no_open_streams(make_spec: MakeSpec) -> None:
     spec = make_spec()
     start(spec)
