@@ -191,6 +191,7 @@ def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValu
         platform_user=args.platform.login_user,
         login_user=args.ssh.user,
         strict=args.strict,
+        image_version=getattr(args.platform, "image_version", ""),
     )
     config = machine_config(given, variables, salt)
     problem = args.store.secrets_problem(config.secrets)

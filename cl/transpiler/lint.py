@@ -77,7 +77,8 @@ class Situation:
     `is_kept` tells of a whole path whether it survives the wipe. `ssh_user` is who logs in; None when the
     platform itself brings that user's keys. `managed_rollouts`: reboots are this program's business. `limit` is
     the largest config, in bytes, that `limit_of` (a store, a platform) takes. `root_is_kept`: something on ROOT has
-    to survive the next run.
+    to survive the next run. `reads` tells whether the OS version `image`, which new machines start with, can read an
+    Ignition spec; None where that is not known.
     """
 
     is_kept: Callable[[str], bool] = lambda _path: False
@@ -86,6 +87,8 @@ class Situation:
     managed_rollouts: bool = False
     limit: int | None = None
     limit_of: str = "the store"
+    image: str = ""
+    reads: Callable[[str], bool | None] = lambda _spec: None
 
 
 def lint(
@@ -182,7 +185,7 @@ def _named(root: Node | None, subject: Subject | None) -> Node | None:
 
 def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterator[Finding]:
     storage = config.get("storage", {})
-    yield from _spec(config)
+    yield from _spec(config, situation)
     yield from _kept(storage, situation.is_kept)
     yield from _wipes(storage, situation.root_is_kept)
     yield from _disks(storage)
@@ -197,14 +200,21 @@ def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterat
         yield Finding(Rule.SIZE, "error", "", message, hint)
 
 
-def _spec(config: dict[str, Any]) -> Iterator[Finding]:
+def _spec(config: dict[str, Any], situation: Situation) -> Iterator[Finding]:
     """What the Ignition of released Flatcars reads: 2.24 in 4593, up to 3.5.0 (flatcar/scripts, August 2026)."""
     version = config.get("ignition", {}).get("version", "")
     if version.endswith("-experimental"):
         message = f"no released Flatcar reads Ignition {version}: the machine would stop in its initrd"
         hint = "take a stable version: flatcar 1.1.0 for Butane"
         yield Finding(Rule.SPEC, "error", "ignition.version", message, hint, ("ignition", "version", version))
-    elif version > _NEWEST_READ:
+    elif (reads := situation.reads(version)) is False:
+        message = (
+            f"Flatcar {situation.image}, the image of new machines, can't read Ignition {version}: they would stop in "
+        )
+        message += "their initrd"
+        hint = "pin a newer image, or take an older version of the config's language"
+        yield Finding(Rule.SPEC, "warning", "ignition.version", message, hint, ("ignition", "version", version))
+    elif not reads and version > _NEWEST_READ:
         message = f"Ignition {version} is read by Flatcars newer than 4593 alone: an older one stops in its initrd"
         hint = f"write what {_NEWEST_READ} can say, or see that the machine's OS is new enough"
         yield Finding(Rule.SPEC, "warning", "ignition.version", message, hint, ("ignition", "version", version))

@@ -46,6 +46,7 @@ class MachineConfigArgs:
 
     `machine` is its name, `owner` whom it belongs to, `platform` Ignition's name. `login_user` has to find an SSH key
     in the config, unless that is `platform_user`, to whom the platform brings one; None: it brings none.
+    `image_version` is the OS version that a new machine starts with, "" where it is not pinned.
     """
 
     settings: MachineSettings
@@ -56,6 +57,7 @@ class MachineConfigArgs:
     platform_user: str | None
     login_user: str
     strict: bool
+    image_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,6 +260,7 @@ def _check(
             variables=values,
             platform=args.platform,
             login_user=args.login_user if args.login_user != args.platform_user else None,
+            image_version=args.image_version,
         )
 
     masked_findings = check(masked, source.masked_values) if masked is not None else Report()

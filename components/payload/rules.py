@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from cl.transpiler.lint import Allowed, Rule, Situation, lint
+from components.commands.reprovision.ignition_version import reads
 from components.platforms.registry import ignition_platform
 from components.settings.keep import is_kept, kept_paths
 from components.settings.lifecycle import Lifecycle
@@ -38,12 +39,14 @@ def check_rules(
     variables: Mapping[str, str],
     platform: str,
     login_user: str | None,
+    image_version: str = "",
 ) -> Report:
     """What would go wrong when the machine runs this config again and again.
 
     `config` is the user's, without what the program adds; `size` the whole object's, in bytes. `sources` and
     `variables` are what it was made from (`lint`). `platform` is Ignition's name. `login_user` is who has to find an
-    SSH key in the config, None when the platform brings it.
+    SSH key in the config, None when the platform brings it. `image_version` is the OS version that a new machine starts
+    with, "" where it is not pinned.
     """
     ignition = ignition_platform(platform)
     lifecycle, keep = settings.lifecycle, kept_paths(settings.keep)
@@ -55,6 +58,8 @@ def check_rules(
         managed_rollouts=True,
         limit=ignition.limit,
         limit_of=ignition.limit_of,
+        image=image_version,
+        reads=lambda spec: reads(image_version, spec),
     )
     allowed: set[Allowed] = {*settings.allow, *(() if lifecycle.is_in_place else _ABOUT_STATE)}
     return lint(config, situation, size=size, allow=allowed, sources=sources, variables=variables)

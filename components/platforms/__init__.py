@@ -69,7 +69,8 @@ class Platform(Protocol):
     """What makes a machine from a name and a constant pointer.
 
     One that has a `Descriptor` also has the property `described`: the descriptor, and the machine's own settings, by
-    which `FlatcarMachine` refuses what a stack's config refuses.
+    which `FlatcarMachine` refuses what a stack's config refuses. One whose new machines start with a pinned OS version
+    has that as `image_version`.
     """
 
     @property

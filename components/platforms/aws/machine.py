@@ -97,6 +97,7 @@ class Ec2:
         self._shared = shared
         self._machine = machine
         self.described = PLATFORM, machine
+        self.image_version = shared.settings.ami.version
 
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None

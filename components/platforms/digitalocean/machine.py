@@ -112,6 +112,7 @@ class Droplet:
         self._shared = shared
         self._machine = machine
         self.described = PLATFORM, machine
+        self.image_version = shared.settings.image.version
 
     def create(
         self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None

@@ -25,11 +25,15 @@ IMAGE_URL = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropletImage:
-    """What droplets start from: an image that is there already (`id`: number or slug), or one to import from `url`."""
+    """What droplets start from: an image that is there already (`id`: number or slug), or one to import from `url`.
+
+    `version` is the OS version in it, "" where that is not known.
+    """
 
     id: str = ""
     name: str = ""
     url: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,9 @@ def _image(section: Section) -> DropletImage:
     if found:
         return DropletImage(id=found)
     return DropletImage(
-        name=f"flatcar-{channel}-{version}", url=url or IMAGE_URL.format(channel=channel, version=version)
+        name=f"flatcar-{channel}-{version}",
+        url=url or IMAGE_URL.format(channel=channel, version=version),
+        version=version,
     )
 
 

@@ -166,6 +166,25 @@ def test_an_object_may_be_as_long_as_its_way_allows(platform: str, longest: int,
     assert message.endswith(f"has {longest + 1} bytes, {limit_of} takes {longest}")
 
 
+@pytest.mark.parametrize(
+    ("image_version", "version", "told"),
+    [
+        ("4081.2.0", "3.5.0", "Flatcar 4081.2.0, the image of new machines, can't read Ignition 3.5.0"),
+        ("4459.2.1", "3.5.0", None),
+        ("4593.2.0", "3.6.0", "Flatcar 4593.2.0, the image of new machines, can't read Ignition 3.6.0"),
+        ("", "3.6.0", "Ignition 3.6.0 is read by Flatcars newer than 4593 alone"),
+    ],
+)
+def test_what_the_image_of_new_machines_cannot_read_is_told(image_version: str, version: str, told: str | None) -> None:
+    report = rules.check_rules(
+        {"ignition": {"version": version}}, MachineSettings(config="", allow=[Rule.REBOOT]), size=1, sources=[],
+        variables={}, platform="aws", login_user=None, image_version=image_version,
+    )  # fmt: skip
+    assert [(entry.severity, entry.message.partition(": ")[0]) for entry in report] == (
+        [("warning", told)] if told else []
+    )
+
+
 ALL_WRONG: dict[str, Any] = {
     "ignition": {"version": "3.7.0-experimental", "config": {"replace": {"source": "https://h/x"}}},
     "storage": {
