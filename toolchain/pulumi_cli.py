@@ -108,7 +108,7 @@ def _build() -> None:
     with step("the Python language host, from its Go module"):
         golang.build(host, HOST_PACKAGE, BIN / "pulumi-language-python", hint=OR_PULUMI)
         # Its other half is a Python program, in the folder beside it.
-        program, environment = golang.go()
+        program, environment = golang.go(host)
         answer = subprocess.run(
             [program, "list", "-m", "-json", HOST_MODULE],
             cwd=host,

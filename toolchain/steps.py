@@ -27,10 +27,10 @@ class SetupError(Exception):
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """One set-up at a time: a second one waits (several checkouts may share a toolchain)."""
+def alone(lock_file: str = "lock") -> Iterator[None]:
+    """One set-up at a time, or one for each lock file: a second one waits (several checkouts may share a toolchain)."""
     TOOLCHAIN.mkdir(parents=True, exist_ok=True)
-    with (TOOLCHAIN / "lock").open("w") as lock:
+    with (TOOLCHAIN / lock_file).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toolchain import clean, download, golang, packages, places, pulumi_cli, stack, steps, tiers
+from toolchain import clean, download, packages, places, pulumi_cli, stack, steps, tiers
 from toolchain.plugins import install
 from toolchain.plugins.base import changes, decode, encode, is_unknown
 
@@ -176,15 +176,6 @@ def test_installed_pulumi_counts_when_new_and_whole(tmp_path: Path, monkeypatch:
     (tmp_path / "pulumi-language-python").write_text("#!/bin/sh\n")
     (tmp_path / "pulumi-language-python").chmod(0o755)
     assert pulumi_cli.installed() == program
-
-
-def test_too_old_go_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "go"
-    program.write_text("#!/bin/sh\necho go version go1.19.8 linux/amd64\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    with pytest.raises(steps.SetupError, match=r"too old: go version go1\.19\.8"):
-        golang.go()
 
 
 def test_download_with_another_digest_leaves_nothing(tmp_path: Path) -> None:

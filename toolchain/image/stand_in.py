@@ -34,7 +34,6 @@ TREE_PACKAGES = (
 BUILD_PROGRAMS = {
     "cpio": "cpio",
     "gcc": "gcc",
-    "go": "golang-go",
     "grub-mkimage": "grub-common",
     "mcopy": "mtools",
     "mke2fs": "e2fsprogs",
