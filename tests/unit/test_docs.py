@@ -74,7 +74,7 @@ def test_the_files_that_documents_name_are_there() -> None:
         (document.name, path)
         for document in DOCUMENTS
         for path in re.findall(
-            r"`((?:cl|components|toolchain|tests|bench|loopback|docs|stacks)/[\w./-]+)`", document.read_text()
+            r"`((?:cl|components|toolchain|tests|bench|loopback|docs|stacks|examples)/[\w./-]+)`", document.read_text()
         )
     }
     assert len(named) > 60
