@@ -50,7 +50,7 @@ def config_of(settings: Settings, machine: StackMachine, *snippets: Path, **own:
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     told: list[str] = []
-    monkeypatch.setattr(rules.pulumi.log, "warn", told.append)
+    monkeypatch.setattr("pulumi.log.warn", told.append)
     monkeypatch.setattr(rules, "_shown", set())
     return told
 
