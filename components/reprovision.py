@@ -49,8 +49,9 @@ class Reprovision(local.Command):
 
     The outputs of the last run are its record (`commands.reprovision.record`), which the next one gets. With that the
     machine is touched only when the config id, the lifecycle or the object's version is another one, or the machine
-    itself: one that was made anew has to be proven too. Every other change (addresses, keys, time-outs) leaves the
-    machine alone and prints the record again. A failed run leaves the old record, so the next `pulumi up` tries anew.
+    itself: one that was made anew has to be proven too. Other health checks, and a power-on, are tried on the running
+    machine, without a re-run. Every other change (addresses, keys, time-outs) leaves the machine alone and prints the
+    record again. A failed run leaves the old record, so the next `pulumi up` tries anew.
     """
 
     def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -129,6 +130,8 @@ def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
         values["signers"] = pull.signing_keys
     if args.config.salt is not None:
         values |= {"unsalted_id": args.config.unsalted_id, "salt": args.config.salt}
+    if machine.power_on:
+        values["power_on"] = machine.power_on
     return {field.name: values[field.name] for field in fields(Request) if field.name in values}
 
 

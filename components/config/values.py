@@ -10,7 +10,7 @@ import base64
 import binascii
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from components.config.section import Section
@@ -101,6 +101,13 @@ def login_networks(section: Section, name: str) -> tuple[str, ...]:
     if not networks:
         section.problem(name, "is missing: the networks that may log in, such as [203.0.113.7/32]")
     return networks
+
+
+def closed_port(port: int, ports: Iterable[OpenPort], setting: str) -> str | None:
+    """Why a TCP port is not reached where a firewall lets in SSH and `ports`, which `setting` names; None if it is."""
+    if port == 22 or any(one.protocol == "tcp" and one.first <= port <= one.last for one in ports):
+        return None
+    return f"the firewall does not let it in: add {port}/tcp to {setting}"
 
 
 def open_ports(section: Section, name: str) -> tuple[OpenPort, ...]:

@@ -64,6 +64,10 @@ class PlatformMachine:
     oem: str = ""
     """For hosts without user data: what lies in /oem/config.ign instead, "pointer" or "config"."""
 
+    power_on: str = ""
+    """Names the power-on that the machine is in, or comes into now, where the platform counts them: after another one
+    the machine is waited for and proven again. "" elsewhere."""
+
 
 class Platform(Protocol):
     """What makes a machine from a name and a constant pointer.
@@ -169,6 +173,13 @@ class Descriptor(ABC, Generic[Shared, Own]):
     def pull_problems(self, own: Own) -> Iterator[tuple[str, str]]:
         """The same for a machine that pulls."""
         yield from ()
+
+    def unreachable(self, port: int, shared: Shared | None) -> str | None:
+        """Why the operator's computer reaches nothing at a TCP port of a machine, whoever listens; None if it may.
+
+        `shared` is None in a program of one's own.
+        """
+        return None
 
     @abstractmethod
     def declare(self, shared: Shared, open_store: Callable[[], Store], *, retain: bool) -> PlatformOf[Own]:

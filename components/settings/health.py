@@ -19,6 +19,8 @@ VANTAGES = ("machine", "operator")
 _UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]+\.(service|socket|target|timer|mount|path|device|swap|slice|scope)")
 _ENDPOINT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9.-]*:)?([0-9]{1,5})")
 _DEFAULT_SECONDS = 30
+_THE_MACHINE = "address"
+_WEB_PORTS = {"http": 80, "https": 443}
 
 
 def health_checks(section: Section) -> tuple[HealthCheck, ...]:
@@ -75,8 +77,13 @@ def _finished(section: Section, check: HealthCheck) -> HealthCheck:
     return check
 
 
-def health_problems(checks: Sequence[HealthCheck]) -> Iterator[tuple[str, str]]:
-    """What is wrong with checks, by the keys of a stack's config: `health.http[0].url` is the first http check's."""
+def health_problems(
+    checks: Sequence[HealthCheck], unreachable: Callable[[int], str | None] = lambda _port: None
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with checks, by the keys of a stack's config: `health.http[0].url` is the first http check's.
+
+    `unreachable` tells of a machine's TCP port why the operator's computer can't reach it, or None.
+    """
     numbers = Counter[str]()
     for check in checks:
         if (wrong := choice_problem(check.kind, tuple(_KINDS))) is not None:
@@ -91,9 +98,21 @@ def health_problems(checks: Sequence[HealthCheck]) -> Iterator[tuple[str, str]]:
             "from": choice_problem(check.vantage, kind.vantages),
             "seconds": bounds_problem(check.seconds, 1, 3600),
         }
+        if not any(of_check.values()) and (port := _port_asked_from_here(check)) and (why := unreachable(port)):
+            of_check["from"] = f"'operator' asks port {port} from this computer, and {why}; or ask from: machine"
         for name, problem in of_check.items():
             if problem is not None:
                 yield (f"{item}{name}", problem) if kind.subject else (item, problem)
+
+
+def _port_asked_from_here(check: HealthCheck) -> int | None:
+    """The machine's TCP port that a check asks from the operator's computer; None for one that asks something else."""
+    if check.vantage == "machine":
+        return None
+    if check.kind == "tcp":
+        return int(check.subject) if ":" not in check.subject else None
+    address = urlsplit(check.subject.replace("{address}", _THE_MACHINE))
+    return (address.port or _WEB_PORTS[address.scheme]) if address.hostname == _THE_MACHINE else None
 
 
 def _command_problem(command: str) -> str | None:
@@ -102,7 +121,7 @@ def _command_problem(command: str) -> str | None:
 
 def _url_problem(url: str) -> str | None:
     try:
-        address = urlsplit(url.replace("{address}", "address"))
+        address = urlsplit(url.replace("{address}", _THE_MACHINE))
         valid = address.scheme in ("http", "https") and bool(address.hostname)
     except ValueError:
         valid = False

@@ -13,6 +13,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
+from cl.transpiler.report import did_you_mean
 from components.settings.path_expressions import (
     ExpressionError,
     expression_problem,
@@ -55,7 +56,9 @@ def keep_problem(entry: str) -> str | None:
         plain = re.sub(r"(?<!\\)\$$", "", entry[1:])
         return f"does not start with a slash, so it keeps nothing that is below: write {plain!r}"
     if entry[0] not in "/([":
-        return f"is no preset ({', '.join(KEEP_PRESETS)}) and does not start with one of / ( ["
+        near = did_you_mean(entry, KEEP_PRESETS, cutoff=0.6)
+        hint = f"; {near}" if near else ""
+        return f"is no preset ({', '.join(KEEP_PRESETS)}) and does not start with one of / ( [{hint}"
     if entry.startswith("/etc/machine-id"):
         return "can't be kept as a path: the machine id is kept anyway, by the kernel command line"
     expression = entry.removesuffix("/")

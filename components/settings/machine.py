@@ -143,7 +143,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         on_platform=platform.read_own(section.section(platform.machine_key), stack.shared, stack.store),
     )
     on_platform = platform, settings.on_platform
-    section.value_problems(machine_problems(name, settings, on_platform, stack.root))
+    section.value_problems(machine_problems(name, settings, on_platform, stack.root, stack.shared))
     for inner in (health, section):
         inner.finish()
     return settings

@@ -8,6 +8,7 @@ settings has no effect, and why, is in docs/configs.md, "Settings that exclude e
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,16 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def machine_problems(
-    name: str, machine: MachineSettings, on_platform: tuple[Descriptor[Any, Any], object] | None, root: Path = Path()
+    name: str,
+    machine: MachineSettings,
+    on_platform: tuple[Descriptor[Any, Any], object] | None,
+    root: Path = Path(),
+    shared: object = None,
 ) -> Iterator[tuple[str, str]]:
     """A setting's name, what is wrong with it and what to do, for each that is wrong by itself or beside another.
 
     The name is "" for the machine's own `name`. `on_platform` is its platform and what is its own there, None where
-    that is not known. Paths of configs start at `root`.
+    that is not known. Paths of configs start at `root`. `shared` is what the stack's machines share there, if known.
     """
     if not _MACHINE_NAME.fullmatch(name):
         yield "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
@@ -63,7 +68,10 @@ def machine_problems(
     ):
         if problem is not None:
             yield setting, problem
-    yield from health_problems(machine.health)
+    if on_platform is None:
+        yield from health_problems(machine.health)
+    else:
+        yield from health_problems(machine.health, partial(on_platform[0].unreachable, shared=shared))
     for problem in keep_problems(machine.keep or ()):
         yield "keep", problem
     if machine.keep and machine.lifecycle in _KEEPS_NOTHING:

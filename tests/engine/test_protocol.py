@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.settings.lifecycle import Lifecycle
-from loopback.lab import KEEP, Lab
+from loopback.lab import KEEP, Lab, confirmed_lab, is_untouched
 from loopback.machine import LoopbackMachine, ObjectServer
 
 if TYPE_CHECKING:
@@ -287,6 +287,70 @@ def test_a_health_check_that_fails_is_named_and_one_that_comes_late_passes(lab: 
     assert code == 1
     assert "health checks failed: never" in progress
     assert "it is broken" in progress
+
+
+LATER = {"name": "the page is served", "subject": "test -e /tmp/served", "seconds": 1}
+
+
+def test_a_changed_health_check_is_tried_at_once_and_reboots_nothing(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    assert lab.run(wanted, version="1", rollback_after=300)[0] == 0
+    code, outputs, progress = lab.run(wanted, version="1", rollback_after=300, health=[LATER])
+    assert (code, outputs) == (1, {})
+    assert "health checks failed: the page is served (command: exit code 1)" in progress
+    assert "nothing was staged: the machine is left as it is, and so is its last good config" in progress
+    is_untouched(lab)
+    lab.machine.path("/tmp/served").write_text("yes")
+    before = json.loads(lab.record)
+    code, outputs, progress = lab.run(wanted, version="1", rollback_after=300, health=[LATER])
+    assert code == 0, progress
+    assert "trying the health checks on the running machine" in progress
+    assert outputs["record"]["wanted"].keys() - before["record"]["wanted"].keys() == {"health"}
+    lab.machine.path("/tmp/served").unlink()
+    code, again, progress = lab.run(wanted, version="1", rollback_after=300, health=[LATER])
+    assert (code, again, progress) == (0, outputs, ""), "proven for this check: nobody looks"
+    is_untouched(lab)
+
+
+def test_a_changed_health_check_sends_no_good_config_back(tmp_path: Path) -> None:
+    with confirmed_lab(tmp_path) as lab:
+        better = lab.publish("better")
+        assert lab.run(better, version="2")[0] == 0
+        code, _, progress = lab.run(better, version="2", health=[LATER])
+        assert code == 1
+        assert "rolling back" not in progress
+        assert lab.machine.path("/etc/only-better").exists()
+        is_untouched(lab, boots=2)
+
+
+def test_a_machine_that_was_off_is_waited_for_and_its_health_is_checked(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    health = [{**LATER, "subject": "! test -e /etc/sick"}]
+    assert lab.run(wanted, version="1", health=health, power_on="1 disk")[0] == 0
+    first = json.loads(lab.record)["boot_id"]
+    lab.machine.path("/etc/sick").write_text("yes")
+    lab.machine.pull_the_plug()
+    process = lab.start(wanted, version="1", health=health, power_on="2 disk")
+    lab.machine.plug_in()
+    _, progress = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "was off, waiting for it" in progress
+    assert "health checks failed: the page is served" in progress
+    lab.machine.path("/etc/sick").unlink()
+    code, outputs, progress = lab.run(wanted, version="1", health=health, power_on="2 disk")
+    assert code == 0, progress
+    assert outputs["boot_id"] != first
+    assert lab.machine.boots == 2
+
+
+def test_a_machine_that_runs_another_config_by_now_is_told_when_its_checks_change(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    assert lab.run(wanted, version="1")[0] == 0
+    lab.machine.path("/etc/flatcar/config-id").write_text("b" * 128)
+    code, _, progress = lab.run(wanted, version="1", health=[{**LATER, "subject": "true"}])
+    assert code == 1
+    assert f"the machine came up on another config: config id {'b' * 12}" in progress
+    is_untouched(lab)
 
 
 def test_a_machine_that_boots_without_running_ignition_is_told(lab: Lab) -> None:

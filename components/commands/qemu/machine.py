@@ -94,6 +94,17 @@ def plan_power_on(directory: Path) -> dict[str, object]:
     return {"number": record.power_on + (0 if is_running(directory) else 1), "disk": record.disk_made}
 
 
+def power_on_name(directory: Path, planned: Mapping[str, object]) -> str:
+    """Return what names the power-on that was `planned`, for who waits for the machine after it.
+
+    "" while a machine runs that an older version switched on: nobody has to wait for it now.
+    Raises `MachineError` for a damaged record.
+    """
+    record = read_record(directory)
+    is_on = record is not None and planned == {"number": record.power_on, "disk": record.disk_made}
+    return "" if record is not None and is_on and not record.awaited else f"{planned['number']} {planned['disk']}"
+
+
 def outputs(directory: Path) -> dict[str, object]:
     """Return where and what the machine is; raises `MachineError` when there is none.
 
@@ -231,6 +242,7 @@ def _power_on(directory: Path, record: Record | None, spec: Spec, progress: Prog
         "accel": qemu_accel.choose(spec.accel, qemu, directory.parent, progress),
         "objects": _absolute(spec.objects),
         "started_at": now(),
+        "awaited": True,
     }
     made_disk = record is None or not (directory / DISK).exists()
     if record is None or made_disk:

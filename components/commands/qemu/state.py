@@ -53,6 +53,8 @@ class Record:
     objects: str
     """Folder that QEMU serves over TFTP, absolute; "" for none."""
     started_at: str
+    awaited: bool = False
+    """Whether whoever switched the machine on waits for it, by the name of its power-on; older versions did not."""
 
 
 def now() -> str:
@@ -76,7 +78,8 @@ def read_record(directory: Path) -> Record | None:
     path = directory / RECORD
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return Record(**{field.name: document[field.name] for field in fields(Record)})
+        known = {field.name: document[field.name] for field in fields(Record) if field.name != "awaited"}
+        return Record(**known, awaited=document.get("awaited", False))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -7,6 +7,7 @@ What a machine says of itself counts only where it agrees with this. Standard li
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_OBJECTS = 4
 """How many proven objects are remembered: the machine may name an older one as its last good."""
+LOOKED_AT = frozenset({"health", "power_on"})
+"""What a look at the running machine proves anew, of what a run is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,11 @@ class Record:
 
     def answers(self, request: Request) -> bool:
         """Whether nothing that a machine has to be proven for has changed since."""
-        return self.wanted == _asked(request)
+        return not self.changed(request)
+
+    def changed(self, request: Request) -> frozenset[str]:
+        """What a machine has to be proven for and has changed since, by the names in `_asked`."""
+        return frozenset(name for name, _ in self.wanted.items() ^ _asked(request).items())
 
     def is_of(self, request: Request) -> bool:
         """Whether it is about the same machine: one that was made anew has another alias."""
@@ -88,4 +95,13 @@ def _asked(request: Request) -> dict[str, str]:
         "lifecycle": request.lifecycle,
         "version": request.version,
         "host_key_alias": request.target.host_key_alias,
+        # left out where they say nothing, as in records of older versions
+        **({"health": _checks(request)} if request.health or request.allow_degraded else {}),
+        **({"power_on": request.power_on} if request.power_on else {}),
     }
+
+
+def _checks(request: Request) -> str:
+    """A hash: what the checks' commands say is told nowhere else."""
+    checks = [[asdict(check) for check in request.health], request.allow_degraded]
+    return hashlib.sha256(json.dumps(checks, sort_keys=True).encode()).hexdigest()

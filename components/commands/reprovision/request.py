@@ -60,6 +60,7 @@ class Request:
     is to belong to (`ORGANIZATION/PROJECT/STACK/MACHINE`); `take_over`: even if it belongs to another one.
     `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
     `salt` is mixed into a config with secrets; `unsalted_id` is the config id that the same config had without it.
+    `power_on` names the machine's power-on where the platform counts them: after another one it has to be proven anew.
     """
 
     machine: str
@@ -91,6 +92,7 @@ class Request:
     take_over: bool = False
     unsalted_id: str = ""
     salt: str = ""
+    power_on: str = ""
 
     @property
     def oem_config(self) -> str:

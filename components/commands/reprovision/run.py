@@ -2,7 +2,8 @@
 
 Started on the operator's computer by the `Reprovision` resource. Reads one JSON document on stdin (`Request`), writes
 progress to stderr, and at the end one JSON document to stdout (`record`). Exit 0 only when every proof holds. A request
-that the record of the last run answers already touches nothing.
+that the record of the last run answers already touches nothing. One that differs in health checks alone, or asks for a
+machine that was off meanwhile, is held against the running machine (`look_again`), which stays as it is.
 
 1. See that the object holds the wanted config, and wait for the machine's first answer. 2. Drain the machine and run
 `scripts/stage.sh`: it does nothing when the stamp is the wanted one (so creation boots once), refuses when the machine
@@ -36,7 +37,7 @@ from components.commands.reprovision import ignition_version, pulling, rollback,
 from components.commands.reprovision.health import check_health
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
-from components.commands.reprovision.record import Record
+from components.commands.reprovision.record import LOOKED_AT, Record
 from components.commands.reprovision.request import NotProvenError, Outputs, Progress, Request, within
 from components.commands.reprovision.salting import with_salted_id
 from components.commands.reprovision.waiting import Console, await_boot
@@ -98,6 +99,36 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
         + (f", down for {outputs.downtime_seconds} s" if rebooted else "")
     )
     return replace(outputs, lost=staged.lost)
+
+
+def look_again(request: Request, progress: Progress, before: Record) -> Outputs:
+    """Prove a machine again whose config was proven: in other health checks, or after it was off.
+
+    Nothing is staged. Raises `NotProvenError`, and leaves the machine as it is then: its config was good.
+    """
+    was_off = "power_on" in before.changed(request)
+    try:
+        progress.say("was off, waiting for it" if was_off else "trying the health checks on the running machine")
+        state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
+        outputs = _prove(request, progress, state, rebooted=False, can_roll_back=False)
+        if was_off and not request.pull:
+            rollback.confirm(request, progress)  # its disk may be a new one
+    except NotProvenError as failure:
+        if was_off and failure.rolls_back:
+            diagnose(request)
+        raise NotProvenError(
+            f"{failure}; nothing was staged: the machine is left as it is, and so is its last good config",
+            failure.advice,
+            rolls_back=False,
+        ) from None
+    progress.say(f"proven again: {request.config_id[:12]} on {outputs.os_version}")
+    return replace(outputs, downtime_seconds=before.outputs.downtime_seconds)
+
+
+def _needs_a_look(request: Request, before: Record) -> bool:
+    """Whether nothing has changed since the config was proven but what `look_again` proves, and does so from here."""
+    is_proven = before.outputs.config_id == request.config_id
+    return is_proven and request.pull in ("", "ssh") and before.changed(request) <= LOOKED_AT
 
 
 def _prove(
@@ -344,7 +375,10 @@ def main() -> int:
     try:
         pin(request, before.host_keys if before is not None and before.is_of(request) else ())
         with request.target.connection.share():
-            outputs = reprovision(request, progress, before.objects if before is not None else ())
+            if before is not None and _needs_a_look(request, before):
+                outputs = look_again(request, progress, before)
+            else:
+                outputs = reprovision(request, progress, before.objects if before is not None else ())
     except NotProvenError as failure:
         if failure.rolls_back:  # else there was nothing to look at, or that has been done
             diagnose(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from components.config.values import closed_port
 from components.platforms import VOLUME_STAYS, Descriptor, IgnitionPlatform
 from components.platforms.aws.settings import AwsSettings, InstanceSettings, aws_settings, instance_settings
 
@@ -39,6 +40,9 @@ class AwsPlatform(Descriptor[AwsSettings, InstanceSettings]):
             )
         if own.volume:
             yield "lifecycle", VOLUME_STAYS
+
+    def unreachable(self, port: int, shared: AwsSettings | None) -> str | None:
+        return closed_port(port, shared.open_ports, f"flatcar:{self.stack_key}.open_ports") if shared else None
 
     def declare(
         self, shared: AwsSettings, open_store: Callable[[], Store], *, retain: bool

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components.config.credentials import Credential
+from components.config.values import closed_port
 from components.platforms import VOLUME_STAYS, Descriptor, IgnitionPlatform
 from components.platforms.digitalocean.settings import (
     DigitalOceanSettings,
@@ -53,6 +54,9 @@ class DigitalOceanPlatform(Descriptor[DigitalOceanSettings, DropletSettings]):
     def replace_problems(self, own: DropletSettings) -> Iterator[tuple[str, str]]:
         if own.volume:
             yield "lifecycle", VOLUME_STAYS
+
+    def unreachable(self, port: int, shared: DigitalOceanSettings | None) -> str | None:
+        return closed_port(port, shared.open_ports, f"flatcar:{self.stack_key}.open_ports") if shared else None
 
     def declare(
         self, shared: DigitalOceanSettings, open_store: Callable[[], Store], *, retain: bool

@@ -41,6 +41,9 @@ class QemuPlatform(Descriptor[str, QemuSettings]):
     def replace_problems(self, own: QemuSettings) -> Iterator[tuple[str, str]]:
         yield "lifecycle", "'replace' is for clouds: a machine in QEMU is its disk; use reset or reformat"
 
+    def unreachable(self, port: int, shared: str | None) -> str | None:
+        return "only SSH is forwarded to this computer from a machine in QEMU"
+
     def declare(self, shared: str, open_store: Callable[[], Store], *, retain: bool) -> PlatformOf[QemuSettings]:
         from components.platforms.qemu.machine import Qemu
 

@@ -2,7 +2,8 @@
 
 The machine is a `local.Command` that runs `components.commands.qemu`; a supervisor process owns QEMU from then on.
 A machine that is off when the program runs (killed, crashed, switched off from inside, computer restarted) shows as an
-update of that Command, "power_on" being one higher, and `pulumi up` starts it again on the same disk.
+update of that Command, "power_on" being one higher, and `pulumi up` starts it again on the same disk. Then it is waited
+for and its health is checked.
 """
 
 from __future__ import annotations
@@ -113,4 +114,5 @@ class Qemu:
             else running.stdout.apply(lambda text: int(json.loads(text.splitlines()[-1])["ssh_port"])),
             console_log=console,
             console_hint=f"the file {console}",
+            power_on=qemu.power_on_name(directory, power_on),
         )

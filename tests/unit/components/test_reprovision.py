@@ -56,6 +56,7 @@ def request(
     salt: str | None = None,
     oem: str = "",
     pause: int = 0,
+    power_on: str = "",
 ) -> str:
     nothing: Any = None  # no resource is looked at
     texts: list[str] = []
@@ -85,6 +86,7 @@ def request(
                 console_log="/tmp/console",
                 console_hint="its screen",
                 oem=oem,
+                power_on=power_on,
             ),
             ssh=ssh,
             owner="o/p/s/web",
@@ -127,3 +129,9 @@ def test_the_request_with_all_settings_is_as_it_was(tmp_path: Path, monkeypatch:
     ssh = SshSettings(user="me", port=2200, private_key_file="key", jump_host="jump")
     text = request(ssh, settings, place={"bucket": "b", "region": "r"}, salt="salt0", oem="pointer", pause=5)
     assert text == EVERYTHING.replace("FOLDER", str(tmp_path))
+
+
+def test_a_power_on_is_told_where_the_platform_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MACHINES_DIR", str(tmp_path))
+    text = request(SshSettings(), {}, power_on="2 2026-01-01T00:00:00Z")
+    assert text == DEFAULTS.replace("FOLDER", str(tmp_path))[:-1] + ', "power_on": "2 2026-01-01T00:00:00Z"}'

@@ -23,7 +23,7 @@ from components.settings.stack import Settings, read_settings
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== me@here"
 CONFIGS = Path(__file__).parents[4] / "docs" / "configs.md"
-OUTSIDE = {"tcp": [{"port": 22, "from": "operator"}]}
+OUTSIDE = {"tcp": [{"port": "192.0.2.9:22", "name": "port 22", "from": "operator"}]}
 DROPLET = {"platform": "digitalocean", "store": {"kind": "spaces", "bucket": "configs-of-mine", "region": "fra1"}}
 DROPLETS = {"region": "fra1", "image": {"id": "1"}, "ssh_from": ["203.0.113.0/24"]}
 AMI = "ami-0123456789abcdef0"
@@ -96,12 +96,41 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
             "web.restore: runs when the deployer stages a re-run, and this machine pu",
         ),
         ({"pull": {}, "health": OUTSIDE}, {}, "web.pull.wait: the health check 'port 22' is asked from the operator's"),
+        *(
+            ({"health": health}, keys, f"web.health.{problem}")
+            for health, keys, problem in (
+                (
+                    {"http": [{"url": "http://{address}:8080/", "from": "operator"}]},
+                    {},
+                    "http[0].from: 'operator' asks port 8080 from this computer, and only SSH is forwarded to this",
+                ),
+                ({"tcp": [{"port": 22, "from": "operator"}]}, {}, "tcp[0].from: 'operator' asks port 22 from this com"),
+                (
+                    {"http": [{"url": "https://{address}/", "from": "operator"}]},
+                    EC2,
+                    "http[0].from: 'operator' asks port 443 from this computer, and the firewall does not let it in: ",
+                ),
+                (
+                    {"tcp": [{"port": 80, "from": "machine"}, {"port": 81, "from": "operator"}]},
+                    DROPLET,
+                    (
+                        "tcp[1].from: 'operator' asks port 81 from this computer, and the firewall does not let it in: "
+                        "add 81/tcp to flatcar:digitalocean.open_ports; or ask from: machine"
+                    ),
+                ),
+            )
+        ),
         ({"pull": {"wait": "report"}}, {}, "web.pull.wait: 'report' needs an address"),
         ({"pull": {"lock": {"group": "a"}}}, {}, "web.pull.lock.url: is missing"),
         ({"pull": {}, "host": RACK}, HOST, "web.pull: needs an object that the host can ask"),
         ({"rollback": False, "rollback_after": 60}, {}, "web.rollback_after: has no effect with rollback: false"),
         ({"pull": {}}, {"rollout": {"pause": 5}}, "flatcar:rollout: lets nothing wait: every machine pulls"),
         ({"group": "a"}, {}, "flatcar:machines.web.group: is in no order: name the groups in flatcar:rollout.groups"),
+        (
+            {"qemu": {"memory_mib": 64}},
+            {},
+            "web.qemu.memory_mib: 64 MiB are too few to boot in: Flatcar needs 2048, set-up's image 1024",
+        ),
         ({"qemu": {"cpus": 1}}, EC2, "web.qemu: is for machines on another platform than 'aws'"),
         (
             {},
@@ -173,6 +202,13 @@ def test_what_switches_another_setting_off_is_refused(
         ({}, {"rollout": {"canary": 3, "batch": "50%", "max_unavailable": 2, "pause": 5}}),
         ({"group": "a", "pull": {}}, {"rollout": {"groups": ["a"], "canary": 1}, "machine_files": ["more.yaml"]}),
         ({"host": {**RACK, "port": 2222}}, {"ssh": {"public_key": KEY, "port": 2222}, **HOST}),
+        ({"host": RACK, "health": {"http": [{"url": "http://{address}/", "from": "operator"}]}}, HOST),
+        ({"health": {"tcp": [{"port": 22, "from": "operator"}]}}, DROPLET),
+        (
+            {"health": {"http": [{"url": "http://{address}:8080/", "from": "operator"}]}},
+            {**EC2, "aws": {**INSTANCES, "open_ports": ["8000-8080/tcp"]}},
+        ),
+        ({"health": {"http": [{"url": "http://balancer:8080/", "from": "operator"}]}}, EC2),
     ],
 )
 def test_what_is_harmless_is_taken(tmp_path: Path, machine: dict[str, Any], keys: dict[str, Any]) -> None:
@@ -197,7 +233,15 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any] | None, str]] = [
     ({"variables": {"a-b": "x"}}, None, "variables.a-b: a variable's name is letters, digits and '_'"),
     ({"variables": {"machine_name": "x"}}, None, "variables.machine_name: is set by the program itself"),
     ({"keep": ["/it's"]}, None, 'keep: "/it\'s" holds a quote'),
-    ({"keep": ["log"]}, None, "keep: 'log' is no preset (logs,"),
+    (
+        {"keep": ["log"]},
+        None,
+        (
+            "keep: 'log' is no preset (logs, docker, containerd, extensions, flatcar-extensions, hostname, home) and does not "
+            "start with one of / ( [; did you mean 'logs'?"
+        ),
+    ),
+    ({"keep": ["/"]}, None, "keep: '/' keeps nothing: name the paths to keep, or choose the lifecycle 'flag'"),
     (
         {"keep": [r"/var/lib/db\d+"]},
         None,
@@ -329,7 +373,10 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any] | None, str]] = [
     ),
     (
         {"pull": {}, "health": OUTSIDE},
-        {"pull": PullSettings(), "health": [check(kind="tcp", name="port 22", subject="22", vantage="operator")]},
+        {
+            "pull": PullSettings(),
+            "health": [check(kind="tcp", name="port 22", subject="192.0.2.9:22", vantage="operator")],
+        },
         "pull.wait: the health check 'port 22' is asked from the operator's computer",
     ),
 ]

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -295,6 +295,27 @@ def test_plan_changes_only_when_the_machine_is_off_or_lost(make_spec: MakeSpec) 
     assert qemu.plan_power_on(directory) == off
     qemu.delete(directory, print)
     wait_until(lambda: qemu.plan_power_on(directory)["disk"] != planned["disk"], "a new disk looks like the old one")
+
+
+def test_a_power_on_has_a_name_that_a_machine_of_an_older_version_gets_when_it_was_off(make_spec: MakeSpec) -> None:
+    def name() -> str:
+        return qemu.power_on_name(directory, qemu.plan_power_on(directory))
+
+    spec = make_spec()
+    directory = Path(spec.directory)
+    planned = qemu.plan_power_on(directory)
+    first = qemu.power_on_name(directory, planned)
+    start(replace(spec, power_on=planned))
+    assert name() == first == f"1 {planned['disk']}"
+    record = qemu_state.read_record(directory)
+    assert record is not None
+    older = {key: value for key, value in asdict(record).items() if key != "awaited"}
+    (directory / qemu_state.RECORD).write_text(json.dumps(older))
+    assert name() == "", "what runs since an upgrade is asked for nothing new"
+    qemu.stop(directory, print, grace_s=0)
+    assert name() == f"2 {planned['disk']}"
+    start(replace(spec, power_on=qemu.plan_power_on(directory)))
+    assert name() == f"2 {planned['disk']}"
 
 
 def test_changed_pointer_switches_the_machine_off_and_on(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
