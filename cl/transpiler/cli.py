@@ -22,7 +22,7 @@ USAGE = """\
 usage: python -m cl.transpiler [options] [FILE]
 
 Turns a Butane config or a Container Linux Config into an Ignition config. Without FILE, or with -, it reads standard
-input.
+input. With --check there may be several FILEs.
 
   -p, --pretty            indent the JSON
   -s, --strict            fail on any finding
@@ -38,6 +38,8 @@ input.
       --snippet FILE      merge FILE over the config; may be given again
       --variables FILE    fill ${NAME} from FILE, a JSON object of texts ("-": standard input)
       --raw-errors        one line per finding
+      --format NAME       text, or github: findings as annotations of a pull request
+      --schema NAME       print the JSON Schema of butane or clc, for editors, and exit
       --color[=WHEN]      auto, always or never
   -r, --raw               no effect (butane)
   -V, --version           print the version and exit
@@ -51,7 +53,7 @@ _SWITCHES = {
 }  # fmt: skip
 _VALUES = {
     "output": "o", "out-file": "", "files-dir": "d", "in-file": "", "input": "", "platform": "", "dialect": "",
-    "spec": "", "to": "", "variables": "", "snippet": "",
+    "spec": "", "to": "", "variables": "", "snippet": "", "format": "", "schema": "",
 }  # fmt: skip
 _COLORS = {"always": True, "yes": True, "never": False, "no": False}
 _SHORT = {short: name for name, short in {**_SWITCHES, **_VALUES}.items() if short}
@@ -157,6 +159,9 @@ def main(arguments: Sequence[str]) -> int:
         if "version" in given.switches:
             _write("", f"cl.transpiler {_version()}\n")
             return 0
+        if "schema" in given.values:
+            _print_schema(given)
+            return 0
         _run(given)
     except UsageError as error:
         _say(f"error: {error}\n\n{USAGE.splitlines()[0]}\n       --help lists the options\n")
@@ -181,12 +186,35 @@ def _say(text: str) -> None:
     sys.stderr.write(text.encode(sys.stderr.encoding, "backslashreplace").decode(sys.stderr.encoding))
 
 
+def _print_schema(given: Arguments) -> None:
+    import json
+
+    from cl.transpiler.json_schema import SchemaName, json_schema
+
+    name = cast(SchemaName, _choice(given.values, "schema", ("butane", "clc")))
+    _write(given.values.get("output", ""), json.dumps(json_schema(name), indent=2) + "\n")
+
+
 def _run(given: Arguments) -> None:
+    """Raises FailedError: of several files, when each has been looked at."""
+    files = [*given.files, *filter(None, [given.values.get("in-file")])] or ["-"]
+    if len(files) > 1 and "check" not in given.switches:
+        raise UsageError("one config at a time, but for --check; more of them are --snippet FILE")
+    failed = []
+    for name in files:
+        try:
+            _transpile(given, "" if name == "-" else name)
+        except FailedError as error:
+            if len(files) == 1:
+                raise
+            failed.append(name)
+            _say(f"{error}\n")
+    if failed:
+        raise FailedError(f"{len(failed)} of {len(files)} configs can't be used: {', '.join(failed)}")
+
+
+def _transpile(given: Arguments, name: str) -> None:
     values = given.values
-    if len(given.files) + bool(values.get("in-file")) > 1:
-        raise UsageError("one config at a time; more of them are --snippet FILE")
-    name = values.get("in-file") or (given.files[0] if given.files else "")
-    name = "" if name == "-" else name
     dialect = _choice(values, "dialect", ("auto", "butane", "clc", "ignition"))
     spec = _choice(values, "spec", ("native", "3"))
     if values.get("variables") == "-" and not name:
@@ -216,9 +244,7 @@ def _run(given: Arguments) -> None:
         snippets=[Snippet(_read_text(snippet), snippet) for snippet in given.snippets],
         spec=cast(Literal["native", "3"], spec),
     )
-    report = result.report.render(pretty="raw-errors" not in given.switches, color=_wants_color(given.color))
-    if report:
-        _say(report + "\n")
+    _tell(result.report, given)
     if result.json is None:
         raise FailedError(_reason(result.report))
     if "check" in given.switches:
@@ -244,13 +270,19 @@ def _to_butane(source: str, filename: str, given: Arguments) -> None:
         platform=given.values.get("platform", ""),
         strict="strict" in given.switches,
     )
-    report = rewritten.report.render(pretty="raw-errors" not in given.switches, color=_wants_color(given.color))
-    if report:
-        _say(report + "\n")
+    _tell(rewritten.report, given)
     if rewritten.text is None:
         raise FailedError(_reason(rewritten.report))
     if "check" not in given.switches:
         _write(given.values.get("output", ""), rewritten.text)
+
+
+def _tell(report: Report, given: Arguments) -> None:
+    """The findings: to standard error, or as annotations to standard output, where GitHub looks for them."""
+    if _choice(given.values, "format", ("text", "github")) == "github":
+        _write("", "".join(f"{line}\n" for line in report.annotations()))
+    elif text := report.render(pretty="raw-errors" not in given.switches, color=_wants_color(given.color)):
+        _say(text + "\n")
 
 
 def _choice(values: dict[str, str], name: str, choices: tuple[str, ...]) -> str:

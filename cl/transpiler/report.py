@@ -6,6 +6,7 @@ end, from the node tree of the source. Nothing in here knows a rule of any diale
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -91,6 +92,26 @@ class Report:
             return "\n".join(lines + [entry.one_line(with_path=False) for entry in self.unreadable])
         texts = {name: text.splitlines() for name, text in self.sources}
         return "\n\n".join(_pretty(entry, texts.get(entry.filename, []), color) for entry in self)
+
+    def annotations(self) -> Iterator[str]:
+        """Each entry as a workflow command, which GitHub shows at its line of a pull request.
+
+        Source: docs.github.com, workflow commands, "Setting an error message"; actions/toolkit has the escapes.
+        """
+        for entry in self:
+            places = {"file": entry.filename, "line": entry.line, "col": entry.column}
+            where = ",".join(
+                f"{name}={_escaped(str(value), ':,')}" for name, value in places.items() if value is not None
+            )
+            text = "\n".join(filter(None, [entry.message, entry.hint and f"hint: {entry.hint}"]))
+            yield f"::{_COMMANDS[entry.severity]} {where}::{_escaped(text)}"
+
+
+_COMMANDS = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+def _escaped(text: str, more: str = "") -> str:
+    return re.sub(rf"[%\r\n{more}]", lambda match: f"%{ord(match[0]):02X}", text)
 
 
 _COLORS = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "info": "\x1b[1;36m"}

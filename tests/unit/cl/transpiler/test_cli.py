@@ -7,11 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
 
 from cl.transpiler.cli import UsageError, main, parse_arguments
+from cl.transpiler.json_schema import json_schema
+
+if TYPE_CHECKING:
+    from cl.transpiler.json_schema import SchemaName
 
 pytestmark = pytest.mark.covering
 
@@ -214,3 +218,37 @@ def test_snippets_variables_files_and_spec(tmp_path: Path, capsys: pytest.Captur
         variables.write_text(text)
         assert main([*flags, str(tmp_path / "main.yaml")]) == 1
         assert "variables" in capsys.readouterr().err
+
+
+def test_findings_as_annotations_of_a_pull_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "a,b.bu"
+    config.write_text("variant: flatcar\nversion: 1.1.0\nstorge: {}\n'100%': 1\n")
+    assert main(["--check", "--format", "github", str(config)]) == 0
+    place = f"file={tmp_path}/a%2Cb.bu"
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines() == [
+        f"::warning {place},line=3,col=1::unused key 'storge'%0Ahint: did you mean 'storage'?",
+        f"::warning {place},line=4,col=1::unused key '100%25'",
+    ]
+    assert main(["--format", "html", str(config)]) == 2
+
+
+def test_several_files_are_checked_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad, missing = (tmp_path / name for name in ("good.bu", "bad.bu", "missing.bu"))
+    good.write_text("variant: flatcar\nversion: 1.1.0\n")
+    bad.write_text("variant: flatcar\nversion: 1.1.0\nstorage: {files: [{}]}\n")
+    assert main(["--check", str(good), str(good)]) == 0
+    assert main(["--check", *map(str, (bad, missing, good))]) == 1
+    told = capsys.readouterr().err
+    assert f"--> {bad}:3:" in told
+    assert f"\n{missing}: can't be read: No such file or directory\n" in told
+    assert told.endswith(f"2 of 3 configs can't be used: {bad}, {missing}\n")
+    assert main([str(good), str(good)]) == 2
+
+
+@pytest.mark.parametrize("name", ["butane", "clc"])
+def test_a_schema_for_editors(name: SchemaName, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--schema", name]) == 0
+    assert json.loads(capsys.readouterr().out) == json_schema(name)
+    assert main(["--schema", "toml"]) == 2
