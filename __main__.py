@@ -31,6 +31,7 @@ with plain_errors():
                 strict=settings.strict,
                 after=[made[name] for name in step.after],
                 pause=step.pause,
+                wave=f"{step.wave + 1} of {step.waves}",
             ),
         )
         pulumi.export(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from components import preview
 from components.ignition_object import IgnitionObject
 from components.payload.machine_config import (
     MachineConfig,
@@ -21,7 +22,7 @@ from components.payload.salt import salt
 from components.payload.wanted_config import Variables, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs
 from components.sdk import all_of
-from components.settings.keep import DEFAULT_KEEP
+from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
 from components.settings.machine import MachineSettings
 from components.settings.problems import machine_problems, variable_problems
@@ -41,7 +42,7 @@ class FlatcarMachineArgs(MachineSettings):
     `files_dir` is where the `local` paths of its configs start. `shared_variables` and `secrets` may be left unused,
     and the values of `secrets` are masked wherever they would be shown; both may be Outputs, as `variables`.
     `strict`: warnings about the config are errors. `after` names the machines that have to be proven before this one
-    is re-provisioned, and `pause` the seconds to wait then (`rollout`).
+    is re-provisioned, and `pause` the seconds to wait then (`rollout`); `wave` is shown, such as "1 of 3".
     """
 
     platform: Platform
@@ -53,6 +54,7 @@ class FlatcarMachineArgs(MachineSettings):
     strict: bool = True
     after: Sequence[FlatcarMachine] = ()
     pause: int = 0
+    wave: str = ""
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -97,13 +99,14 @@ class FlatcarMachine(pulumi.ComponentResource):
         )
         properties = {
             "config": config_name(args.config),
-            "configId": config.config_id,
+            "configId": _short(config.config_id),
             "lifecycle": args.lifecycle.value,
             "keep": list(DEFAULT_KEEP if args.keep is None else args.keep),
             **({"pull": args.pull.shown()} if args.pull is not None else {}),
             **config.summary,
         }
-        super().__init__("flatcar:index:Machine", name, properties, opts)
+        looked_at = preview.options()
+        super().__init__("flatcar:index:Machine", name, properties, pulumi.ResourceOptions.merge(opts, looked_at))
 
         # None and a value count as no change to the engine: switching lifecycles replaces nothing.
         made_for = config.unsalted_id if args.lifecycle is Lifecycle.REPLACE else None
@@ -144,11 +147,24 @@ class FlatcarMachine(pulumi.ComponentResource):
                 owner=_owner(name),
                 pause=args.pause,
             ),
-            pulumi.ResourceOptions(
-                parent=self,
-                depends_on=all_of([] if args.pull else [machine.reprovision for machine in args.after]),
+            pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(
+                    parent=self,
+                    depends_on=all_of([] if args.pull else [machine.reprovision for machine in args.after]),
+                ),
+                looked_at,
             ),
         )
+        planned = preview.Plan(
+            lifecycle=args.lifecycle,
+            kept=len(kept_paths(args.keep)),
+            pulls=args.pull is not None,
+            wave=args.wave,
+            unsalted_id=config.unsalted_id if isinstance(config.unsalted_id, str) else None,
+            is_off=machine.is_off,
+            is_there=bool(machine.oem),
+        )
+        preview.add(name, planned, [self, self.reprovision])
 
         self.address = pulumi.Output.from_input(machine.ssh_host)
         self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, self.reprovision.host_key_alias).apply(
@@ -174,6 +190,13 @@ class FlatcarMachine(pulumi.ComponentResource):
                 "another lifecycle applies it",
                 self,
             )
+
+
+def _short(config_id: pulumi.Input[str]) -> pulumi.Input[str]:
+    if isinstance(config_id, str):
+        return config_id[:12]
+    known: pulumi.Output[str] = pulumi.Output.all(config_id).apply(lambda ids: str(ids[0])[:12])
+    return known
 
 
 def _owner(name: str) -> str:

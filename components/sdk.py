@@ -16,6 +16,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pulumi
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.settings import monitor_supports_feature
 from pulumi_command import local
 
 if TYPE_CHECKING:
@@ -25,12 +27,27 @@ ALL_SAID = 32
 """Exit code on which the language host adds no message of its own (pulumi, sdk/python/cmd/pulumi-language-python)."""
 
 
+_failed = False
+
+
+def has_failed() -> bool:
+    """Whether the program ends with an error of its own (`plain_errors`)."""
+    return _failed
+
+
+def has_hooks() -> bool:
+    """Whether the engine calls hooks of the program; Pulumi 3.182 and newer does."""
+    return bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS))
+
+
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
     """A `pulumi.RunError` within is shown and ends the program; without this an "unhandled error" would stand below."""
+    global _failed
     try:
         yield
     except pulumi.RunError as error:
+        _failed = True
         pulumi.log.error(str(error))
         sys.exit(ALL_SAID)
 

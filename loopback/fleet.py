@@ -26,6 +26,7 @@ import dataclasses, json, os
 from pathlib import Path
 import pulumi
 from pulumi_command import local
+from cl.transpiler.lint import Rule
 from components.commands.reprovision.request import HealthCheck
 from components.sdk import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
@@ -68,8 +69,9 @@ for step in plan(RolloutSettings(**fleet["rollout"]), members):
     made[step.name] = FlatcarMachine(step.name, FlatcarMachineArgs(
         config=Path("config.yaml"), files_dir=Path("."), platform=Loopback(), store=Http(), ssh=ssh,
         health=[HealthCheck(name="not sick", subject="! test -e /etc/sick", seconds=1)],
-        generation=fleet["generation"].get(step.name, 0), timeout=300, rollback_after=300,
+        generation=fleet["generation"].get(step.name, 0), allow=[Rule("reboot")], timeout=300, rollback_after=300,
         after=[made[name] for name in step.after], pause=step.pause,
+        wave=f"{step.wave + 1} of {step.waves}",
     ))
     pulumi.export(step.name, made[step.name].config_id)
 

@@ -7,6 +7,7 @@ that stand for them, and made when they are known; a preview that doesn't know t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +17,9 @@ import pulumi
 from pulumi.output import Unknown
 
 from components.payload.agent import FOLDER
-from components.payload.machine_config import STAMP, MachineConfig, NotYetKnownError, VariableValues
+from components.payload.machine_config import OUR_UNITS, SALT, STAMP, MachineConfig, NotYetKnownError, VariableValues
 from components.payload.masking import MASK
+from components.payload.rollback import SCRIPT
 from components.payload.summary import summarize
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 COMPUTED = "<computed>"
 """What a summary shows for a value that is not known yet."""
+OURS = re.compile(rf"({STAMP}|{SALT}|{SCRIPT}|{FOLDER}/.*|(/etc/systemd/system/[^/]*/)?{OUR_UNITS})")
+"""What a summary leaves out: this project's own files, links and units, whose settings are shown with the machine."""
 _SECTIONS = ("files", "directories", "links", "units", "users", "groups", "storage", "kernelArguments")
 
 
@@ -124,11 +128,9 @@ def _summary(config: MachineConfig, shown_as: Mapping[str, str]) -> dict[str, An
         return {"files": {MASK: "without the values of its secrets this is no config, so none of it is shown"}}
     masks = config.stand_ins.shown_as(dict.fromkeys(config.stand_ins.values, MASK))
     summary = summarize(config.masked, {**masks, **shown_as})
-    del summary["files"][STAMP]  # it repeats the config id
-    summary["files"] = {  # the agent's: its settings are shown with the machine
-        path: file for path, file in summary["files"].items() if not path.startswith(f"{FOLDER}/")
-    }
-    return summary
+    for section in ("files", "links", "units"):
+        summary[section] = {name: node for name, node in summary.get(section, {}).items() if not OURS.fullmatch(name)}
+    return {section: shown for section, shown in summary.items() if shown}
 
 
 def _value(name: str, value: object) -> str | None:

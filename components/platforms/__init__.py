@@ -68,6 +68,9 @@ class PlatformMachine:
     """Names the power-on that the machine is in, or comes into now, where the platform counts them: after another one
     the machine is waited for and proven again. "" elsewhere."""
 
+    is_off: bool = False
+    """Whether it exists and is off now: for previews, which say that it will be started."""
+
 
 class Platform(Protocol):
     """What makes a machine from a name and a constant pointer.

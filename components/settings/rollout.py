@@ -50,10 +50,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A machine's step: its wave (from 0), the machines to be proven before it, and the seconds to wait then."""
+    """A machine's step: its wave (from 0) of so many, the machines to be proven before it, the seconds to wait then."""
 
     name: str
     wave: int
+    waves: int
     after: tuple[str, ...]
     pause: int
 
@@ -89,7 +90,7 @@ def plan(settings: RolloutSettings, members: Sequence[Member]) -> list[Step]:
             first = index < lanes
             after = before if first else (wave[index - lanes],)
             pause = settings.pause if first and number > 0 else 0
-            steps.append(Step(name=name, wave=number, after=after, pause=pause))
+            steps.append(Step(name=name, wave=number, waves=len(waves), after=after, pause=pause))
         before = wave
     return steps
 

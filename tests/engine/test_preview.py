@@ -1,4 +1,4 @@
-"""What `pulumi preview --diff` shows of a change of a Butane config: the line that was edited, in plain text."""
+"""What a preview shows: in words what happens to a machine, with `--diff` the line of a config that was edited."""
 
 from __future__ import annotations
 
@@ -60,3 +60,37 @@ def test_a_preview_shows_what_was_edited_and_nothing_else(
     machine = preview.output.partition("flatcar:index:Machine: (update)")[2].partition("command:local:Command")[0]
     changed = [" ".join(line.split()) for line in machine.splitlines() if re.match(r"\s*([-+] |~ .* => )", line)]
     assert [line for line in changed if not line.startswith("~ configId")] == shown, preview.output
+
+
+def told(lab: Lab, *arguments: str) -> list[str]:  # noqa: F811
+    """The lines of a preview's message to the operator."""
+    events = lab.stack.preview(*arguments).events
+    said = [event["diagnosticEvent"]["message"] for event in events if "diagnosticEvent" in event]
+    return [line for text in said if "reboots" in text.splitlines()[-1] for line in text.splitlines()]
+
+
+RESET = "reset: reboots, ROOT is wiped but for 2 kept paths"
+
+
+def test_a_preview_says_in_words_what_happens(lab: Lab) -> None:  # noqa: F811
+    assert told(lab) == ["web: new", "nothing reboots"]
+    lab.stack.up()
+    assert told(lab) == ["nothing reboots"]
+    lab.edit("first line", "another line")
+    for arguments in ((), ("--diff",)):
+        assert told(lab, *arguments) == [f"web: /etc/motd changes; {RESET}", "1 of 1 machine reboots"]
+    assert "rollback.sh" not in lab.stack.preview("--diff").output, "none of the project's own files"
+
+    lab.stack.set("check", "false")
+    lab.stack.up(code=None)
+    assert told(lab) == [f"web: its last change is tried again; {RESET}", "1 of 1 machine reboots"]
+    lab.stack.set("check", "true")
+    lab.stack.up()
+    lab.stack.set("timeout", "90")
+    assert told(lab) == ["nothing reboots"]
+    lab.stack.set("token", "another-token", secret=True)
+    assert told(lab) == [f"web: a masked value changes; {RESET}", "1 of 1 machine reboots"]
+    lab.stack.set("lifecycle", "ignore")
+    assert told(lab)[-1] == "nothing reboots"
+    lab.edit("    - path: /etc/motd", "    - pth: /etc/motd")
+    assert "reboots" not in lab.stack.preview(code=None).output

@@ -17,7 +17,7 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.qemu import machine as qemu
-from components.commands.qemu.state import CONSOLE, MachineError, read_record
+from components.commands.qemu.state import CONSOLE, MachineError, is_running, read_record
 from components.launcher import interpreter
 from components.platforms import PlatformMachine
 from components.platforms.qemu import PLATFORM, QemuPlatform
@@ -115,4 +115,5 @@ class Qemu:
             console_log=console,
             console_hint=f"the file {console}",
             power_on=qemu.power_on_name(directory, power_on),
+            is_off=record is not None and not is_running(directory),
         )

@@ -1,0 +1,50 @@
+"""What changes between two configs of a machine, in an operator's words: by their summaries (`summary`). Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MOST_NAMED = 3
+_BY_NAME = {"files": "", "directories": "", "links": "", "units": "", "users": "user ", "groups": "group "}
+"""Sections of a summary that hold things by name, and the word before the name where that alone does not say what."""
+_WHOLE = {
+    "config": "the config's file",
+    "storage": "the disk setup",
+    "kernelArguments": "the kernel command line",
+    "keep": "what is kept",
+    "lifecycle": "the lifecycle",
+    "pull": "how it pulls",
+}
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Such as `/etc/motd changes; /etc/new is new; web.service goes`, by the properties of a machine; "" for nothing.
+
+    A value that isn't known yet counts as a change.
+    """
+    changed, added, gone = list[str](), list[str](), list[str]()
+    for section, word in _BY_NAME.items():
+        before, after = old.get(section) or {}, new.get(section) or {}
+        if not (isinstance(before, dict) and isinstance(after, dict)):  # a preview that does not know a whole section
+            changed.append(section)
+            continue
+        changed += [word + name for name in before if name in after and before[name] != after[name]]
+        added += [word + name for name in after if name not in before]
+        gone += [word + name for name in before if name not in after]
+    changed += [word for name, word in _WHOLE.items() if old.get(name) != new.get(name)]
+    told = [
+        _sentence(names, one, more)
+        for names, one, more in ((changed, "changes", "change"), (added, "is new", "are new"), (gone, "goes", "go"))
+        if names
+    ]
+    return "; ".join(told)
+
+
+def _sentence(names: Sequence[str], one: str, more: str) -> str:
+    named = list(names[:MOST_NAMED]) if len(names) <= MOST_NAMED else list(names[: MOST_NAMED - 1])
+    left = len(names) - len(named)
+    listed = ", ".join(named) + (f" and {left} more" if left else "")
+    return f"{listed} {one if len(names) == 1 else more}"

@@ -1,0 +1,161 @@
+"""What a preview says in an operator's words: a line for each machine that something happens to, and one for the stack.
+
+The engine hands the old and the new properties of what changes to a hook of the program: nothing has to be asked for,
+and a machine without a change costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from components.payload.changes import changes
+from components.sdk import has_failed, has_hooks
+from components.settings.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is known of a machine without the state.
+
+    `kept` is how many paths a reset keeps, `wave` such as "1 of 3" ("": no rollout). `unsalted_id` is None where it is
+    not known yet. `is_off`: it will be switched on. `is_there`: it runs already when it is declared for the first time.
+    """
+
+    lifecycle: Lifecycle
+    kept: int
+    pulls: bool
+    wave: str
+    unsalted_id: str | None
+    is_off: bool
+    is_there: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """A machine as the hook was told of it: what changes (None: nothing), and the config ids of its Command.
+
+    `runs` is None for a machine without a proof, `wanted` where it is not known yet.
+    """
+
+    is_new: bool = False
+    changed: str | None = None
+    is_tried: bool = False
+    runs: str | None = None
+    wanted: str | None = None
+
+
+def options() -> pulumi.ResourceOptions | None:
+    """For each resource of a machine that the preview looks at; None in an update, or where the engine is too old."""
+    return _preview(asyncio.get_running_loop()).options if pulumi.runtime.is_dry_run() and has_hooks() else None
+
+
+def add(name: str, plan: Plan, resources: Sequence[pulumi.Resource]) -> None:
+    """Tell of the machine `name` as well, once its `resources` with `options` are registered."""
+    if pulumi.runtime.is_dry_run() and has_hooks():
+        _preview(asyncio.get_running_loop()).add(name, plan, resources)
+
+
+@functools.lru_cache(maxsize=1)
+def _preview(_: asyncio.AbstractEventLoop) -> _Preview:
+    return _Preview()
+
+
+class _Preview:
+    """The machines of the program that runs in one loop, by name."""
+
+    def __init__(self) -> None:
+        self._plans: dict[str, Plan] = {}
+        self._seen: dict[str, Seen] = {}
+        self._resources: list[pulumi.Resource] = []
+        once = pulumi.ResourceHookOptions(on_dry_run=True, ignore_errors=True)
+        hook = pulumi.ResourceHook("flatcar-preview", self._notice, once)
+        self.options = pulumi.ResourceOptions(
+            hooks=pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
+        )
+        self.told: pulumi.Output[str] = pulumi.Output.from_input(self._tell())  # an Output: the program waits for it
+
+    def add(self, name: str, plan: Plan, resources: Sequence[pulumi.Resource]) -> None:
+        self._plans[name] = plan
+        self._resources += resources
+
+    def _notice(self, args: pulumi.ResourceHookArgs) -> None:
+        seen = self._seen.setdefault(args.name.removesuffix("-reprovision"), Seen())
+        old, new = args.old_inputs, args.new_inputs or {}
+        if args.type == "command:local:Command":
+            seen.is_tried = True
+            seen.runs = _proven(args.old_outputs or {})
+            wanted = (new.get("environment") or {}).get("CONFIG_ID")
+            seen.wanted = wanted if isinstance(wanted, str) and wanted else None
+        elif old is None:
+            seen.is_new = True
+        else:
+            seen.changed = changes(old, new)
+
+    async def _tell(self) -> str:
+        """Wait for all machines, then say it all at once, in the order of the rollout."""
+        waited = 0
+        while waited < len(self._resources):
+            futures = [resource.urn.future() for resource in self._resources[waited:]]
+            waited = len(self._resources)
+            if any(isinstance(done, BaseException) for done in await asyncio.gather(*futures, return_exceptions=True)):
+                return ""  # it fails, and why is told elsewhere
+        if has_failed() or not self._plans:
+            return ""
+        told, away = [], 0
+        for name, plan in self._plans.items():
+            line, goes = in_words(plan, self._seen.get(name, Seen()))
+            told += [f"{name}: {line}"] if line else []
+            away += goes
+        machines = "1 machine" if len(self._plans) == 1 else f"{len(self._plans)} machines"
+        told.append(f"{away} of {machines} reboot{'s' if away == 1 else ''}" if away else "nothing reboots")
+        text = "\n".join(told)
+        pulumi.log.info(text)
+        return text
+
+
+def in_words(plan: Plan, seen: Seen) -> tuple[str, bool]:
+    """What happens to a machine, "" for nothing, and whether it reboots."""
+    parts = ["is off, will be started"] if plan.is_off else []
+    known = {seen.wanted, plan.unsalted_id} - {None}
+    is_another = seen.is_tried and seen.runs is not None and seen.runs not in known
+    if seen.is_new:
+        parts.append("new")
+        is_another = plan.is_there
+    elif seen.changed:
+        parts.append(seen.changed)
+    elif is_another:
+        parts.append("a masked value changes" if seen.changed is not None else "its last change is tried again")
+    goes = False
+    if is_another and plan.pulls:
+        parts.append("it takes its config by itself")
+    elif is_another:
+        goes = plan.lifecycle.is_in_place
+        parts.append(_WHAT[plan.lifecycle].format(kept="1 kept path" if plan.kept == 1 else f"{plan.kept} kept paths"))
+        parts += [f"wave {plan.wave}"] if goes and plan.wave else []
+    return "; ".join(parts), goes
+
+
+_WHAT = {
+    Lifecycle.RESET: "reset: reboots, ROOT is wiped but for {kept}",
+    Lifecycle.REFORMAT: "reformat: reboots, ROOT is made anew",
+    Lifecycle.FLAG: "flag: reboots, old files stay",
+    Lifecycle.REPLACE: "replace: a new machine takes its place",
+    Lifecycle.IGNORE: "ignore: it stays as it is, the change waits",
+}
+
+
+def _proven(outputs: Mapping[str, Any]) -> str | None:
+    """The config id in the outputs of a machine's last good run."""
+    try:
+        return str(json.loads(str(outputs.get("stdout", "")).strip().splitlines()[-1])["config_id"])
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -1,0 +1,46 @@
+"""The line of a preview about one machine, and whether that reboots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.preview import Plan, Seen, in_words
+from components.settings.lifecycle import Lifecycle
+
+RESET = "reset: reboots, ROOT is wiped but for 2 kept paths"
+
+
+def plan(**others: Any) -> Plan:
+    values = {"kept": 2, "pulls": False, "wave": "", "unsalted_id": "new", "is_off": False, "is_there": False}
+    return Plan(**{"lifecycle": Lifecycle.RESET, **values, **others})
+
+
+def tried(**others: Any) -> Seen:
+    return Seen(**{"changed": "/a changes", "is_tried": True, "runs": "old", "wanted": "new", **others})
+
+
+@pytest.mark.parametrize(
+    ("machine", "seen", "line", "reboots"),
+    [
+        (plan(), Seen(), "", False),
+        (plan(), tried(), f"/a changes; {RESET}", True),
+        (plan(wave="1 of 3", kept=1), tried(), f"/a changes; {RESET[:-12]}1 kept path; wave 1 of 3", True),
+        (plan(lifecycle=Lifecycle.REFORMAT), tried(), "/a changes; reformat: reboots, ROOT is made anew", True),
+        (plan(lifecycle=Lifecycle.FLAG), tried(), "/a changes; flag: reboots, old files stay", True),
+        (plan(lifecycle=Lifecycle.REPLACE), tried(), "/a changes; replace: a new machine takes its place", False),
+        (plan(lifecycle=Lifecycle.IGNORE), tried(), "/a changes; ignore: it stays as it is, the change waits", False),
+        (plan(pulls=True), tried(), "/a changes; it takes its config by itself", False),
+        (plan(is_off=True), Seen(), "is off, will be started", False),
+        (plan(), Seen(is_new=True, is_tried=True), "new", False),
+        (plan(is_there=True), Seen(is_new=True, is_tried=True), f"new; {RESET}", True),
+        (plan(), tried(changed=""), f"a masked value changes; {RESET}", True),
+        (plan(), tried(changed=None), f"its last change is tried again; {RESET}", True),
+        (plan(), tried(changed="what is kept changes", wanted="old"), "what is kept changes", False),
+        (plan(unsalted_id="old"), tried(changed="", wanted=None), "", False),
+        (plan(unsalted_id=None), tried(wanted=None), f"/a changes; {RESET}", True),
+    ],
+)
+def test_what_happens_to_a_machine(machine: Plan, seen: Seen, line: str, reboots: bool) -> None:
+    assert in_words(machine, seen) == (line, reboots)
