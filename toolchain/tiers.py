@@ -70,6 +70,12 @@ def _prepare_vm() -> None:
     stack.ensure_image()
 
 
+def _prepare_fresh() -> None:
+    if os.geteuid() != 0:
+        raise SetupError("root file systems of fresh computers are made and run as root", "sudo make test TIERS=fresh")
+    packages.install(packages.ROOT_FILE_SYSTEMS)
+
+
 TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
     Tier(name="unit", folders=("tests/unit", "tests/property")),
@@ -87,6 +93,8 @@ TIERS = (
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, options=("--no-loadscope-reorder",)),
     # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm, options=(SHOW_PASSES,)),
+    # Computers that have nothing yet: downloads and builds all that `make up` needs, for each distribution.
+    Tier(name="fresh", folders=("tests/fresh",), prepare=_prepare_fresh, workers=1, options=(SHOW_PASSES,)),
 )
 NAMES = tuple(tier.name for tier in TIERS)
 

@@ -1,0 +1,18 @@
+"""The first process of a fresh computer: runs the commands that come on stdin, one a line, as JSON lists.
+
+All their output goes to stderr; stdout gets a line with the exit code of each. It ends at the end of stdin, and with
+it every process of the computer. Processes that lost their parents end as its children: it waits for them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+for line in iter(sys.stdin.readline, ""):
+    child = subprocess.Popen(json.loads(line), stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    ended, status = 0, 0
+    while ended != child.pid:
+        ended, status = os.wait()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    print(child.returncode, flush=True)
