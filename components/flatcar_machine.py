@@ -19,8 +19,8 @@ from components.payload.machine_config import (
     machine_config,
 )
 from components.payload.salt import salt
-from components.payload.wanted_config import Variables, wanted_config
-from components.reprovision import Reprovision, ReprovisionArgs
+from components.payload.wanted_config import Variables, WantedConfig, wanted_config
+from components.reprovision import Reprovision, ReprovisionArgs, host_key_alias
 from components.sdk import all_of
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
@@ -78,25 +78,8 @@ class FlatcarMachine(pulumi.ComponentResource):
         Raises `pulumi.RunError` when its config can't be used, or settings exclude each other, before any resource is
         made.
         """
-        problems = [
-            *machine_problems(name, args, getattr(args.platform, "described", None)),
-            *variable_problems("shared_variables", args.shared_variables),
-            *variable_problems("secrets", args.secrets),
-        ]
-        if problems:
-            lines = [f"{setting}: {problem}" if setting else problem for setting, problem in problems]
-            raise pulumi.RunError("\n  ".join([f"the machine {name!r} can't be used:", *lines]))
-
         # 1. The Ignition config and its id
-        built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
-        variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
-        beside = pulumi.ResourceOptions(parent=opts.parent if opts is not None else None)
-        config = wanted_config(
-            partial(_machine_config, name, args),
-            variables,
-            # an agent that is there takes another id for another config
-            salted=None if args.pull is not None else lambda: salt(name, beside),
-        )
+        config = checked_config(name, args, pulumi.ResourceOptions(parent=opts.parent if opts is not None else None))
         properties = {
             "config": config_name(args.config),
             "configId": _short(config.config_id),
@@ -136,7 +119,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         )
 
         # 4. Its way to the wanted config, and the proof
-        self.reprovision: Reprovision = Reprovision(
+        self.reprovision: Reprovision = Reprovision.of(
             name,
             ReprovisionArgs(
                 settings=args,
@@ -144,7 +127,7 @@ class FlatcarMachine(pulumi.ComponentResource):
                 ignition_object=ignition_object,
                 machine=machine,
                 ssh=args.ssh,
-                owner=_owner(name),
+                owner=owner(name),
                 pause=args.pause,
             ),
             pulumi.ResourceOptions.merge(
@@ -167,7 +150,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         preview.add(name, planned, [self, self.reprovision])
 
         self.address = pulumi.Output.from_input(machine.ssh_host)
-        self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, self.reprovision.host_key_alias).apply(
+        self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, host_key_alias(name, machine)).apply(
             lambda way: args.ssh.command(
                 host=way[0],
                 port=args.ssh.port or way[1],
@@ -199,7 +182,27 @@ def _short(config_id: pulumi.Input[str]) -> pulumi.Input[str]:
     return known
 
 
-def _owner(name: str) -> str:
+def checked_config(name: str, args: FlatcarMachineArgs, beside: pulumi.ResourceOptions) -> WantedConfig:
+    """What the machine `name` should be; its salt is made with the options `beside`. Raises as `FlatcarMachine`."""
+    problems = [
+        *machine_problems(name, args, getattr(args.platform, "described", None)),
+        *variable_problems("shared_variables", args.shared_variables),
+        *variable_problems("secrets", args.secrets),
+    ]
+    if problems:
+        lines = [f"{setting}: {problem}" if setting else problem for setting, problem in problems]
+        raise pulumi.RunError("\n  ".join([f"the machine {name!r} can't be used:", *lines]))
+    built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
+    variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
+    return wanted_config(
+        partial(_machine_config, name, args),
+        variables,
+        # an agent that is there takes another id for another config
+        salted=None if args.pull is not None else lambda: salt(name, beside),
+    )
+
+
+def owner(name: str) -> str:
     """Whom the machine belongs to, as it notes it itself."""
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
 
@@ -208,7 +211,7 @@ def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValu
     given = MachineConfigArgs(
         settings=args,
         machine=name,
-        owner=_owner(name),
+        owner=owner(name),
         files_dir=args.files_dir,
         platform=args.platform.ignition_platform,
         platform_user=args.platform.login_user,

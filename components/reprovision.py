@@ -54,19 +54,23 @@ class Reprovision(local.Command):
     record again. A failed run leaves the old record, so the next `pulumi up` tries anew.
     """
 
-    def __init__(self, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        request = request_document(name, args)
-        self.host_key_alias: pulumi.Output[str] = request["target"]["host_key_alias"]
+    def __init__(
+        self,
+        name: str,
+        request: pulumi.Output[str],
+        config_id: pulumi.Input[str],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """`request` is a `Request` as JSON, about a config whose id is `config_id`; see `of`."""
         super().__init__(
             f"{name}-reprovision",
             create="reprovision",
             interpreter=interpreter(),
-            stdin=json_text(request),
+            stdin=request,
             logging=local.Logging.STDERR,
-            environment={"CONFIG_ID": args.config.config_id},  # for previews: the request is secret
+            environment={"CONFIG_ID": config_id},  # for previews: the request is secret
             opts=pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(
-                    depends_on=[args.machine.resource, args.ignition_object.resource],
                     ignore_changes=["triggers"],  # of older versions, where another one replaced the Command
                 ),
                 opts,
@@ -77,6 +81,13 @@ class Reprovision(local.Command):
         self._proof = pulumi.Output.unsecret(self.stdout.apply(_read))
         declared_at = time.time()
         self._proof.apply(lambda outputs: self._tell_lost(outputs, since=declared_at))
+
+    @classmethod
+    def of(cls, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> Reprovision:
+        """For a machine and its object, once both are there."""
+        after = pulumi.ResourceOptions(depends_on=[args.machine.resource, args.ignition_object.resource])
+        request = json_text(request_document(name, args))
+        return cls(name, request, args.config.config_id, pulumi.ResourceOptions.merge(after, opts))
 
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
         """One field of the Command's outputs (`commands.reprovision.request.Outputs`)."""
@@ -112,7 +123,7 @@ def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
             "port": ssh.port or machine.ssh_port,
             "user": ssh.user,
             "known_hosts": ssh.known_hosts(name),
-            "host_key_alias": host_key_alias(name, machine.resource),
+            "host_key_alias": host_key_alias(name, machine),
             "identity_file": ssh.private_key_file,
             "jump_host": ssh.jump_host,
         },
@@ -135,10 +146,10 @@ def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
     return {field.name: values[field.name] for field in fields(Request) if field.name in values}
 
 
-def host_key_alias(name: str, resource: pulumi.Resource) -> pulumi.Output[str]:
+def host_key_alias(name: str, machine: PlatformMachine) -> pulumi.Output[str]:
     """The name under which a machine's host key is pinned: another for a machine that replaces it, else the same."""
-    if isinstance(resource, pulumi.CustomResource):
-        return resource.id.apply(lambda identity: f"{name}-{identity}")
+    if isinstance(machine.resource, pulumi.CustomResource):
+        return machine.resource.id.apply(lambda identity: f"{name}-{identity}")
     return pulumi.Output.from_input(name)
 
 

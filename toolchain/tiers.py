@@ -26,7 +26,7 @@ COVERING = ("-m", "covering", "tests/unit", "tests/golden")
 """What has to reach each line and branch of `COVERED`: tests with this mark, which say so themselves."""
 SHOW_PASSES = "-raP"
 """What tests that passed have printed: how long machines were away, how soon a change was noticed."""
-PYTHON = ("cl", "components", "toolchain", "loopback", "tests", "bench", "__main__.py")
+PYTHON = ("cl", "components", "toolchain", "loopback", "tests", "bench", "package", "__main__.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

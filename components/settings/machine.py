@@ -112,8 +112,6 @@ def machine_settings(machines: Section, stack: StackWide) -> tuple[StackMachine,
 
 
 def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
-    health = section.section("health")
-    checks = health_checks(health)
     platform = stack.platform
     for other in registry.PLATFORMS:
         if other is not platform and section.has(other.machine_key):
@@ -123,6 +121,22 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         config=Path(section.text("config", required=True)),
         snippets=(*stack.snippets, *map(Path, section.texts("snippets"))),
         variables=section.mapping_of_texts("variables"),
+        group=section.text("group"),
+        on_platform=platform.read_own(section.section(platform.machine_key), stack.shared, stack.store),
+        **common_settings(name, section),
+    )
+    on_platform = platform, settings.on_platform
+    section.value_problems(machine_problems(name, settings, on_platform, stack.root, stack.shared))
+    section.finish()
+    return settings
+
+
+def common_settings(name: str, section: Section) -> dict[str, Any]:
+    """Of a machine's settings, by name, those that are written alike in a stack's config and by other languages: all
+    but its configs and their variables. What has another type or name goes to the section's problems."""
+    health = section.section("health")
+    checks = health_checks(health)
+    settings = dict[str, Any](
         lifecycle=Lifecycle(section.choice("lifecycle", [item.value for item in Lifecycle], Lifecycle.RESET)),
         keep=section.optional_texts("keep"),
         allow=_allowed(section),
@@ -132,7 +146,6 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",
         timeout=section.whole_number("timeout", _DEFAULT.timeout),
         rollback_after=_rollback_after(section, sum(check.seconds for check in checks)),
-        group=section.text("group"),
         drain=section.text("drain"),
         restore=section.text("restore"),
         os_update="refuse" if section.choice("os_update", ("allow", "refuse"), "allow") == "refuse" else "allow",
@@ -140,12 +153,8 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         pull=pull_settings(section.section("pull"), name) if "pull" in section.names() else None,
         protect=section.flag("protect", False),
         retain_on_delete=section.flag("retain_on_delete", False),
-        on_platform=platform.read_own(section.section(platform.machine_key), stack.shared, stack.store),
     )
-    on_platform = platform, settings.on_platform
-    section.value_problems(machine_problems(name, settings, on_platform, stack.root, stack.shared))
-    for inner in (health, section):
-        inner.finish()
+    health.finish()
     return settings
 
 

@@ -27,11 +27,56 @@ PRIVATE_FOLDER = "machines"
 PUBLIC_FOLDER = "public"
 
 
-class S3:
+class S3Objects:
+    """Objects in a bucket that is there, and that its owner guards. `region` is known late where the bucket is new."""
+
+    def __init__(
+        self,
+        settings: StoreSettings,
+        bucket: pulumi.Input[str],
+        region: pulumi.Input[str],
+        guards: Sequence[pulumi.Resource] = (),
+    ) -> None:
+        self._settings, self._bucket, self._region, self._guards = settings, bucket, region, guards
+
+    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
+        """A private bucket takes every config, a public one only what `allow_secrets` lists."""
+        if not self._settings.public:
+            return None
+        return public_store_problem("a public S3 bucket", secrets, self._settings.allow_secrets)
+
+    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+        """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
+
+        For a machine that is made for one config, as `opts.replacement_trigger` says: `machines/NAME/ID-RANDOM.ign`.
+        """
+        bucket = self._settings.bucket
+        if self._settings.public:
+            key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{PUBLIC_FOLDER}/{random}/{name}.ign")
+            host = f"{bucket}.{s3_host(self._settings.region)}"
+            source_url = key.apply(lambda path: f"https://{host}/{path}")
+        else:
+            wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
+            key = kept_address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts)
+            source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
+        stored = s3.BucketObjectv2(
+            f"{name}-object",
+            bucket=self._bucket,
+            key=key,
+            **body(content, source_url),
+            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=list(self._guards)), opts),
+        )
+        profile = pulumi.Config("aws").get("profile") or ""
+        place = pulumi.Output.all(key, self._region).apply(
+            lambda known: {"kind": "s3", "bucket": bucket, "key": known[0], "region": known[1], "profile": profile}
+        )
+        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
+
+
+class S3(S3Objects):
     """The bucket and what guards it, declared once for a stack."""
 
     def __init__(self, settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> None:
-        self._settings = settings
         self.bucket = s3.Bucket(
             "configs",
             bucket=settings.bucket,
@@ -48,7 +93,7 @@ class S3:
             restrict_public_buckets=not public,
             opts=inside,
         )
-        self._guards: list[pulumi.Resource] = [
+        guards: list[pulumi.Resource] = [
             access,
             s3.BucketVersioning(
                 "configs",
@@ -81,41 +126,9 @@ class S3:
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
                 }
             ],
-            opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[self._guards[1]])),
+            opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[guards[1]])),
         )
-
-    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
-        """A private bucket takes every config, a public one only what `allow_secrets` lists."""
-        if not self._settings.public:
-            return None
-        return public_store_problem("a public S3 bucket", secrets, self._settings.allow_secrets)
-
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
-        """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
-
-        For a machine that is made for one config, as `opts.replacement_trigger` says: `machines/NAME/ID-RANDOM.ign`.
-        """
-        bucket = self._settings.bucket
-        if self._settings.public:
-            key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{PUBLIC_FOLDER}/{random}/{name}.ign")
-            host = f"{bucket}.{s3_host(self._settings.region)}"
-            source_url = key.apply(lambda path: f"https://{host}/{path}")
-        else:
-            wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
-            key = kept_address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts)
-            source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
-        stored = s3.BucketObjectv2(
-            f"{name}-object",
-            bucket=self.bucket.bucket,
-            key=key,
-            **body(content, source_url),
-            opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=self._guards), opts),
-        )
-        profile = pulumi.Config("aws").get("profile") or ""
-        place = pulumi.Output.all(key, self.bucket.region).apply(
-            lambda known: {"kind": "s3", "bucket": bucket, "key": known[0], "region": known[1], "profile": profile}
-        )
-        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
+        super().__init__(settings, self.bucket.bucket, self.bucket.region, guards)
 
 
 def _make_key(name: str, config_id: str | None) -> str:

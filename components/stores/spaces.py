@@ -23,12 +23,39 @@ if TYPE_CHECKING:
 ACL = "public-read"
 
 
-class Spaces:
-    """A private, versioned bucket with public objects. The pointer is https, to the bucket's own host, not to its CDN,
-    which would serve old configs."""
+class SpacesObjects:
+    """Objects in a bucket that is there. The pointer is https, to the bucket's own host, not to its CDN, which would
+    serve old configs."""
+
+    def __init__(self, settings: StoreSettings, bucket: pulumi.Input[str]) -> None:
+        self._settings, self._bucket = settings, bucket
+
+    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
+        """Objects here are public: names that `allow_secrets` doesn't list are refused."""
+        return public_store_problem("Spaces", secrets, self._settings.allow_secrets)
+
+    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+        """The object at `NAME-RANDOM.ign`."""
+        key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{name}-{random}.ign")
+        bucket, region = self._settings.bucket, self._settings.region
+        source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
+        stored = digitalocean.SpacesBucketObject(
+            f"{name}-object",
+            bucket=self._bucket,
+            region=self._settings.region,
+            key=key,
+            **body(content, source_url),
+            acl=ACL,
+            opts=opts,
+        )
+        place = key.apply(lambda path: {"kind": "spaces", "bucket": bucket, "key": path, "region": region, "acl": ACL})
+        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
+
+
+class Spaces(SpacesObjects):
+    """A private, versioned bucket with public objects."""
 
     def __init__(self, settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> None:
-        self._settings = settings
         self.bucket = digitalocean.SpacesBucket(
             "configs",
             name=settings.bucket,
@@ -48,24 +75,4 @@ class Spaces:
                 pulumi.ResourceOptions(protect=settings.protect, replace_on_changes=["name"]), opts
             ),
         )
-
-    def secrets_problem(self, secrets: Sequence[str]) -> str | None:
-        """Objects here are public: names that `allow_secrets` doesn't list are refused."""
-        return public_store_problem("Spaces", secrets, self._settings.allow_secrets)
-
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
-        """The object at `NAME-RANDOM.ign`."""
-        key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{name}-{random}.ign")
-        bucket, region = self._settings.bucket, self._settings.region
-        source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
-        stored = digitalocean.SpacesBucketObject(
-            f"{name}-object",
-            bucket=self.bucket.name,
-            region=self._settings.region,
-            key=key,
-            **body(content, source_url),
-            acl=ACL,
-            opts=opts,
-        )
-        place = key.apply(lambda path: {"kind": "spaces", "bucket": bucket, "key": path, "region": region, "acl": ACL})
-        return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
+        super().__init__(settings, self.bucket.name)

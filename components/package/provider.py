@@ -1,0 +1,78 @@
+"""The plugin that holds the package's components."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.errors import InputPropertiesError
+from pulumi.provider.experimental.component import ComponentProvider
+from pulumi.provider.server import ComponentInitError
+from pulumi.provider.server import main as serve
+
+from components.package.halves import IgnitionObject, Reprovision
+from components.package.inputs import Common, Config
+from components.package.machine import Machine
+from components.sdk import mute_sdk
+
+if TYPE_CHECKING:
+    from pulumi.provider.provider import ConstructResult
+
+NAME = "flatcar"
+COMPONENTS = [Machine, IgnitionObject, Reprovision]
+
+
+class FlatcarProvider(ComponentProvider):
+    """Describes inherited properties too, and tells what is wrong with a config as a report.
+
+    The SDK (3.272) leaves out the descriptions of a base class, and puts a traceback of its own below an error.
+    """
+
+    def __init__(self, version: str) -> None:
+        super().__init__(list(COMPONENTS), NAME, version=version)
+        schema = json.loads(self.schema or "")
+        for definition in self._component_defs.values():
+            properties = schema["resources"][f"{NAME}:index:{definition.name}"]["inputProperties"]
+            for key, name in definition.inputs_mapping.items():
+                for base in (Config, Common):
+                    text = self.analyzer.get_docstring(base, name)
+                    if text and "description" not in properties[key]:
+                        properties[key]["description"] = text
+        self.schema = json.dumps(_cleaned(schema))
+
+    def construct(
+        self, name: str, resource_type: str, inputs: pulumi.Inputs, options: pulumi.ResourceOptions | None = None
+    ) -> ConstructResult:
+        try:
+            return super().construct(name, resource_type, inputs, options)
+        except ComponentInitError as error:
+            if isinstance(error.inner, pulumi.RunError):
+                raise InputPropertiesError(str(error.inner), []) from None
+            raise
+
+
+def main() -> None:
+    """Serve the components to the engine whose address is the program's argument."""
+    mute_sdk()
+    serve(FlatcarProvider(_version()), sys.argv[1:])
+
+
+def _cleaned(schema: Any) -> Any:
+    """The schema with docstrings as texts without their indentation."""
+    if isinstance(schema, dict):
+        return {
+            key: inspect.cleandoc(value) if key == "description" and isinstance(value, str) else _cleaned(value)
+            for key, value in schema.items()
+        }
+    return [_cleaned(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _version() -> str:
+    try:
+        return version("flatcar-reprovision")
+    except PackageNotFoundError:
+        return "0.1.0"
