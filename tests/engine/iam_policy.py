@@ -27,6 +27,8 @@ class Request:
 
 def is_allowed(request: Request, *, identity: Sequence[Mapping[str, Any]], bucket: Mapping[str, Any]) -> bool:
     """Whether a request passes the role's policies and the bucket's."""
+    if {policy["Version"] for policy in (*identity, bucket)} != {"2012-10-17"}:
+        raise NotImplementedError("a policy of another version of the language")
     mine = [statement for policy in identity for statement in policy["Statement"]] if request.role else []
     theirs = [statement for statement in bucket["Statement"] if _is_meant(statement, request)]
     effects = {statement["Effect"] for statement in [*mine, *theirs] if _applies(statement, request)}

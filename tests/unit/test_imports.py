@@ -5,6 +5,7 @@ cloud not the SDK of another.
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,14 @@ import pytest
 from loopback.first_resource import SDKS, SETTINGS, imported
 
 ROOT = Path(__file__).resolve().parents[2]
+SETTINGS_FIRST = """
+import sys
+from components.settings import stack as settings
+assert not {"pulumi_aws", "pulumi_digitalocean"} & set(sys.modules), "settings"
+for module in sys.argv[1].split(","):
+    __import__(module)
+print(sorted({"pulumi_aws", "pulumi_digitalocean"} & set(sys.modules)))
+"""
 COMMANDS = sorted((ROOT / "components" / "commands").rglob("*.py"))
 
 
@@ -59,3 +68,18 @@ def test_the_program_imports_the_sdk_of_its_own_cloud_alone(platform: str) -> No
 
 def test_a_local_stack_needs_no_sdk_and_each_cloud_has_one() -> None:
     assert set(SETTINGS) - set(SDKS.values()) == {"qemu"}
+
+
+@pytest.mark.parametrize(
+    ("modules", "wanted"),
+    [
+        ("components.platforms.qemu.machine,components.stores.local_folder", "[]"),
+        ("components.platforms.digitalocean.machine,components.stores.spaces", "['pulumi_digitalocean']"),
+        ("components.platforms.aws.machine,components.stores.s3", "['pulumi_aws']"),
+    ],
+)
+def test_a_stack_imports_the_sdk_of_its_own_cloud_alone(modules: str, wanted: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SETTINGS_FIRST, modules], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, wanted), done.stderr

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import random
+import re
 import traceback
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from cl.transpiler.lint import Rule
 from cl.transpiler.snippets import Snippet
 from components.payload import rules
 from components.payload.machine_config import MachineConfig, NotYetKnownError, VariableValues, machine_config
-from components.payload.masking import MASK, StandIns, is_guessable, with_shown
+from components.payload.masking import MASK, StandIns, is_guessable, locators, with_shown
 from components.payload.wanted_config import Variables, wanted_config
 from components.settings.lifecycle import Lifecycle
 from tests.support import clc_configs, ignition_values
@@ -262,3 +263,67 @@ def test_a_secret_that_the_config_id_gives_away_is_told(
     assert ("the secret 'token' is so short that it can be found by trying" in text) == guessable
     assert secret not in text or not secret
     assert "found by trying" not in shown(CONFIG.replace('"a"', '"${token}"'), secret, capsys)  # as it is salted
+
+
+@pytest.mark.parametrize(
+    ("secret", "stand_in"),
+    [
+        ("hunter2", r"secret[0-9a-f]{12}"),
+        ("https://u:p@host/x", r"https://secret[0-9a-f]{12}"),
+        ("/etc/hunter2", r"/secret[0-9a-f]{12}"),
+        ("two\nlines", r"#secret[0-9a-f]{12}\n#secret[0-9a-f]{12}"),
+        ("two\nlines\n", r"#secret[0-9a-f]{12}\n#secret[0-9a-f]{12}\n"),
+        ("1234", r"10[01]\d{7}"),  # no id or size that a config has, and one that fits into 32 bits
+        ("0644", r"secret[0-9a-f]{12}"),
+    ],
+)
+def test_what_stands_for_a_secret_has_its_shape(secret: str, stand_in: str) -> None:
+    (word,) = StandIns.of({"token": secret}).values.values()
+    assert re.fullmatch(stand_in, word)
+
+
+@pytest.mark.parametrize(
+    ("characters", "longest"),
+    [("a", 13), ("A", 13), ("1", 19), ("-", 12), ("aA", 11), ("a1", 12), ("A1", 12), ("a-", 10), ("A-", 10), ("1-", 11),
+     ("aA1", 10), ("aA-", 10), ("a1-", 10), ("A1-", 10), ("aA1-", 9)],
+)  # fmt: skip
+def test_what_can_be_tried_out_has_less_than_64_bits(characters: str, longest: int) -> None:
+    def of(length: int) -> str:
+        return (characters * length)[:length]
+
+    assert is_guessable(of(longest)) and not is_guessable(of(longest + 1))
+
+
+def test_a_secret_that_is_a_part_of_another_does_not_leave_the_rest() -> None:
+    shown_as = StandIns({"a": "word", "b": "word-and-more"}).shown_as({"a": "<the first>", "b": "<second>"})
+    assert with_shown(["word-and-more", "word"], shown_as) == ["<second>", "<the first>"]
+
+
+def test_numbers_are_shown_as_what_they_stand_for_and_flags_as_they_are() -> None:
+    assert with_shown({"id": 1000000007, "on": True, "off": 5}, {"1000000007": MASK, "True": MASK}) == {
+        "id": MASK, "on": True, "off": 5,
+    }  # fmt: skip
+
+
+def test_the_values_that_use_a_variable_are_found() -> None:
+    text = 'a: ${one}\nb: ["${two}${three}", none]\n'
+    assert locators([("a.yaml", text), ("b.yaml", "none")], ["one", "two", "three"]) == {
+        ("a.yaml", 1, 4): ("one",),
+        ("a.yaml", 2, 5): ("two", "three"),
+    }
+
+
+def test_the_secrets_that_are_wrong_at_a_place_are_named_and_no_others() -> None:
+    secrets = {"token": "%zz", "other": "x", "third": "hunter2"}
+    wrong = CONFIG.replace('inline: "a"', 'source: "https://x/${token}${other}"').replace("/etc/a", "/etc/${third}")
+    with pytest.raises(pulumi.RunError) as refused:
+        made_config(Snippet(wrong, "web.yaml"), secrets=secrets)
+    assert "can't be told without the value of ${token}, ${other}\n  --> web.yaml:8:" in str(refused.value)
+    hint = "= hint: a secret's value is never shown: see what is said with a value there that is no secret"
+    assert str(refused.value).endswith(hint)
+
+
+def test_two_secrets_in_one_message_are_told_by_their_names() -> None:
+    harmful = CONFIG.replace("/etc/a", "/var/log/${token}-${other}").replace("overwrite: true", "overwrite: false")
+    with pytest.raises(pulumi.RunError, match=r"/var/log/\$\{token\}-\$\{other\} survives the next run"):
+        made_config(Snippet(harmful, "web.yaml"), secrets={"token": "hunter2", "other": "hunter3"}, keep=("/var/log",))
