@@ -14,7 +14,7 @@ from components.settings.stack import read_settings
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = (ROOT / "docs" / "configs.md").read_text()
-DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("[!.]*/README.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("[A-Z]*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("[!.]*/README.md"))]
 
 
 def test_the_config_in_python_is_one() -> None:
