@@ -25,7 +25,7 @@ audit: ## tell what has drifted on a stack's machines; changes nothing (ARGS="--
 	@toolchain/bootstrap run
 	@$(toolchain) audit --stack '$(STACK)' -- $(ARGS)
 
-test: ## checks and tests (TIERS="unit engine"; "long": many VM boots; ARGS="-k name")
+test: ## checks and tests (TIERS="unit engine"; "long": many VM boots, "fresh": computers that have nothing; ARGS="-k name")
 	@toolchain/bootstrap dev
 	@$(toolchain) test --tiers '$(TIERS)' -- $(ARGS)
 

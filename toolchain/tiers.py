@@ -78,7 +78,11 @@ def _prepare_fresh() -> None:
 
 TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
-    Tier(name="unit", folders=("tests/unit", "tests/property")),
+    Tier(
+        name="unit",
+        folders=("tests/unit", "tests/property"),
+        prepare=lambda: packages.install(packages.SSH_CLIENT),
+    ),
     Tier(name="golden", folders=("tests/golden",)),
     # They mostly wait and share nothing: each worker takes the next one, the slow ones first (`tests/conftest.py`).
     Tier(

@@ -36,6 +36,7 @@ PIP = re.compile(r"(?:global|install|:env:)\.(?P<name>[\w-]+)=(?P<value>.*)")
 OUTPUT_LINES = 60
 """Lines of a command's output that its failure shows."""
 START = """
+mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount --rbind /sys "$1/sys"
 mount -t tmpfs -o mode=755 tmpfs "$1/dev"
@@ -48,7 +49,13 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$1/dev/pts"
 mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
 ln -s pts/ptmx "$1/dev/ptmx"
 ln -s /proc/self/fd "$1/dev/fd"
-exec chroot "$1" /usr/bin/python3 -c "$2"
+ln -s fd/0 "$1/dev/stdin"
+ln -s fd/1 "$1/dev/stdout"
+ln -s fd/2 "$1/dev/stderr"
+# Not chroot: it would have no user namespaces in it.
+cd "$1"
+pivot_root . mnt
+exec /usr/bin/python3 -c "$2"
 """
 
 
