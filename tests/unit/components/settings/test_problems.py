@@ -237,8 +237,8 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any] | None, str]] = [
         {"keep": ["log"]},
         None,
         (
-            "keep: 'log' is no preset (logs, docker, containerd, extensions, flatcar-extensions, hostname, home) and does "
-            "not start with one of / ( [; did you mean 'logs'?"
+            "keep: 'log' is no preset (logs, docker, containerd, extensions, flatcar-extensions, hostname, home) "
+            "and does not start with one of / ( [; did you mean 'logs'?"
         ),
     ),
     ({"keep": ["/"]}, None, "keep: '/' keeps nothing: name the paths to keep, or choose the lifecycle 'flag'"),
