@@ -46,6 +46,16 @@ class Run:
             found[name] = op
         return found
 
+    def replacing_keys(self) -> dict[str, Any]:
+        """What the provider names as the inputs that replace a resource, by resource name."""
+        found = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
+        return {step["urn"].rsplit("::", 1)[-1]: step["keys"] for step in found if step["op"] == "replace"}
+
+    def id(self, name: str) -> str:
+        """The id that a resource is shown to have before its step."""
+        found = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
+        return next(str(step["new"]["id"]) for step in found if step["urn"].rsplit("::", 1)[-1] == name)
+
     def outputs(self, name: str) -> dict[str, Any]:
         """The properties of a resource after its step, in a preview as far as they are known."""
         found: dict[str, Any] = {}
@@ -206,6 +216,6 @@ class Pulumi:
 
 def plugin_in_use(name: str) -> str:
     """Which plugin the tests run with."""
-    if not install.folder_of(name).exists():
+    if not install.program_of(name).exists():
         return f"the {name} plugin: not installed"
     return f"the {name} plugin: " + ("STAND-IN of this project" if install.is_stand_in(name) else "the real one")

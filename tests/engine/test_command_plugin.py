@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -88,7 +89,9 @@ def test_life_of_a_command(pulumi: Project, tmp_path: Path) -> None:
     assert stack.outputs() == {"stdout": "changed", "stderr": ""}
 
     write(stack, **{**inputs, "triggers": ["b", 1]}, environment={"A": "b"})
-    assert stack.preview().ops() == {"it": "replace"}
+    preview = stack.preview()
+    assert preview.ops() == {"it": "replace"}
+    assert preview.replacing_keys() == {"it": None}  # the SDK asks for it, not the plugin
     stack.up()  # the new one first, then the old one goes
     assert log.read_text().splitlines()[1:] == ["update, was out", "/err", "create", "delete, was changed"]
 
@@ -153,6 +156,71 @@ def test_logging_shows_the_chosen_streams(pulumi: Project, logging: str | None, 
     run = stack.up()
     assert set(run.progress("it")) & {"to stdout", "to stderr"} == shown
     assert stack.outputs() == {"stdout": "to stdout", "stderr": "to stderr"}
+
+
+def test_nothing_is_logged_of_a_stream_that_there_is_not(pulumi: Project) -> None:
+    """The SDK takes no such value from its own state, so its program fails afterwards."""
+    stack = pulumi(PROGRAM)
+    write(stack, create="echo to stdout; echo to stderr >&2", logging="nonsense")
+    run = stack.up(code=None)
+    assert not set(run.progress("it")) & {"to stdout", "to stderr"}
+    assert stack.resources()["it"]["outputs"]["stdout"] == "to stdout"
+
+
+def test_what_is_no_utf_8_fails_the_command_after_it_has_run(pulumi: Project, tmp_path: Path) -> None:
+    stack = pulumi(PROGRAM)
+    write(stack, create=f"printf 'a\\377b\\n'; touch {tmp_path}/has-run")
+    failed = stack.up(code=None)
+    assert failed.code != 0
+    assert "string field contains invalid UTF-8" in failed.output
+    assert (tmp_path / "has-run").exists() and stack.resources() == {}
+
+
+@pytest.mark.parametrize("length", [65_535, 65_536])
+def test_a_logged_line_of_64_kib_stands_still(pulumi: Project, tmp_path: Path, length: int) -> None:
+    """Nobody reads on: the command ends, `pulumi up` does not."""
+    stack, end = pulumi(PROGRAM), tmp_path / "end"
+    write(stack, create=f"head -c {length} /dev/zero | tr '\\0' x >&2; echo >&2; echo end > {end}", logging="stderr")
+    with stack.running("up", "--yes", "--skip-preview") as process:
+        wait_for(end)
+        if length < 65_536:
+            process.communicate(timeout=DEADLINE_S)
+            assert process.returncode == 0
+            return
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.communicate(timeout=8)
+    stack.run("cancel", "--yes")  # the lock that the killed engine left
+
+
+def test_a_long_line_that_is_not_logged_is_kept(pulumi: Project) -> None:
+    stack = pulumi(PROGRAM)
+    write(stack, create="head -c 100000 /dev/zero | tr '\\0' x", logging="stderr")
+    stack.up()
+    assert stack.outputs()["stdout"] == "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("create", "reason"),
+    [
+        ("head -c 140000 /dev/zero | tr '\\0' x", "argument list too long"),
+        ("printf 'a\\000b'", "environment variable contains NUL"),
+    ],
+)
+def test_what_was_printed_before_has_to_fit_into_the_environment(pulumi: Project, create: str, reason: str) -> None:
+    stack = pulumi(PROGRAM)
+    write(stack, create=create, logging="none")
+    stack.up()
+    write(stack, create="echo other", logging="none")
+    failed = stack.up(code=None)
+    assert failed.code != 0
+    assert f'{reason}: running "echo other"' in failed.output
+
+
+def test_a_command_has_nothing_of_the_plugin_in_its_environment(pulumi: Project) -> None:
+    stack = pulumi(PROGRAM, env={"PYTHONPATH": ""})
+    write(stack, create='echo "<$PYTHONPATH>"')
+    stack.up()
+    assert stack.outputs()["stdout"] == "<>"
 
 
 def test_lines_are_shown_while_the_command_runs(pulumi: Project, tmp_path: Path) -> None:
@@ -232,7 +300,9 @@ def test_outputs_are_secret_when_the_program_says_so(pulumi: Project) -> None:
 def test_outputs_are_unknown_in_a_preview(pulumi: Project) -> None:
     stack = pulumi(PROGRAM)
     write(stack, create="echo out")
-    assert "stdout: [unknown]" in stack.preview().output
+    preview = stack.preview()
+    assert "stdout: [unknown]" in preview.output
+    assert preview.id("it").startswith("it")  # known, and another one in each run
     stack.up()
     write(stack, create="echo other")
     assert stack.preview().outputs("it")["stdout"] == UNKNOWN  # the screen shows no line for it
@@ -241,8 +311,8 @@ def test_outputs_are_unknown_in_a_preview(pulumi: Project) -> None:
 @pytest.mark.parametrize(
     ("inputs", "reason"),
     [
-        ({"dir": "/no/such/folder"}, "no such file or directory"),
-        ({"interpreter": ["/no/such/program"]}, "no such file or directory"),
+        ({"dir": "/no/such/folder"}, "chdir /no/such/folder: no such file or directory"),
+        ({"interpreter": ["/no/such/program"]}, "fork/exec /no/such/program: no such file or directory"),
     ],
 )
 def test_what_can_not_start_is_named(pulumi: Project, inputs: dict[str, object], reason: str) -> None:
@@ -250,7 +320,7 @@ def test_what_can_not_start_is_named(pulumi: Project, inputs: dict[str, object],
     write(stack, create="true", **inputs)
     failed = stack.up(code=None)
     assert failed.code != 0
-    assert reason in failed.output.lower()
+    assert f'{reason}: running "true"' in failed.output
     assert stack.resources() == {}
 
 

@@ -126,6 +126,10 @@ class ResourceType(ABC):
         """Old and new inputs as they are compared."""
         return old, new
 
+    def previewed_id(self, name: str) -> str:
+        """The id that a preview shows of a resource that is to be made; "" for one that is not known."""
+        return ""
+
     def previewed(self, inputs: Properties) -> Properties:
         """State as a preview shows it: inputs as they are, outputs unknown."""
         return {**inputs, **dict.fromkeys(self.outputs, UNKNOWN)}
@@ -286,7 +290,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         resource = self._type(request.urn, context)
         inputs = decode(request.properties)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=encode(resource.previewed(inputs)))
+            id_ = resource.previewed_id(self._call(request.urn, 0).name)
+            return provider_pb2.CreateResponse(id=id_, properties=encode(resource.previewed(inputs)))
         with operation(context):
             id_, outputs = resource.create(self._call(request.urn, request.timeout), inputs)
         return provider_pb2.CreateResponse(id=id_, properties=encode({**inputs, **outputs}))

@@ -1,14 +1,17 @@
 """`command:local:Command`: a command on this computer as a resource.
 
 Source of the behaviour: pulumi-command 1.2.1, `provider/pkg/provider/local` (`commandController.go`,
-`commandOutputs.go`, `logging.go`), and of cancelling the built plugin itself: the first process of a
-cancelled or timed-out command gets SIGKILL, and whoever else holds its output open is waited for.
-One thing differs, on purpose: `assetPaths` and `archivePaths` are refused.
+`commandOutputs.go`, `logging.go`), and the built plugin itself in the same runs: the first process of a cancelled or
+timed-out command gets SIGKILL, whoever else holds its output open is waited for, a logged line of 64 KiB is waited for
+without end, and output that is no UTF-8 fails the command at its end. One thing differs, on purpose: `assetPaths` and
+`archivePaths` are refused.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import signal
 import subprocess
@@ -36,6 +39,9 @@ LOGGED_STREAMS = {
     "none": set[str](),
 }
 DEFAULT_INTERPRETER = ["/bin/sh", "-c"]
+LONGEST_LOGGED = 65_535
+"""Bytes of a line that is logged: Go's `bufio.Scanner` ends at a longer one, and nobody reads on."""
+NOT_UTF_8 = "grpc: error while marshaling: string field contains invalid UTF-8"
 
 
 class Command(ResourceType):
@@ -48,7 +54,7 @@ class Command(ResourceType):
         }
     )  # fmt: skip
     outputs = frozenset({"stdout", "stderr"})
-    replace_on = frozenset({"triggers"})
+    # `triggers` replace by the SDK's own option replace_on_changes
 
     def check(self, inputs: Properties) -> Sequence[CheckFailure]:
         """Types and closed sets of values, and what this stand-in can't do."""
@@ -57,6 +63,10 @@ class Command(ResourceType):
             for name, value in inputs.items()
             if (reason := _wrong(name, value)) is not None
         ]
+
+    def previewed_id(self, name: str) -> str:
+        """A new one, as if it were known."""
+        return new_id(name)
 
     def create(self, call: Call, inputs: Properties) -> tuple[str, Properties]:
         """Run `create`, if there is one."""
@@ -76,21 +86,25 @@ def _wrong(name: str, value: Value) -> str | None:
         return None
     match name:
         case "create" | "update" | "delete" | "stdin" | "dir" if not isinstance(value, str):
-            return "a string is wanted"
+            wanted = "string"
+        case "logging" if not isinstance(value, str):  # of another text, nothing is logged
+            wanted = "local.Logging"
         case "addPreviousOutputInEnv" if not isinstance(value, bool):
-            return "true or false is wanted"
+            wanted = "bool"
         case "triggers" if not isinstance(value, list):
-            return "a list is wanted"
+            wanted = "[]interface {}"
         case "interpreter" if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
-            return "a list of strings is wanted"
+            wanted = "[]string"
         case "environment" if not (isinstance(value, dict) and all(isinstance(item, str) for item in value.values())):
-            return "a map of strings is wanted"
-        case "logging" if value not in LOGGED_STREAMS:
-            return f"one of {', '.join(LOGGED_STREAMS)} is wanted"
+            wanted = "map[string]string"
         case "assetPaths" | "archivePaths":
             return "the stand-in for the command plugin has no assets; install the real plugin"
         case _:
             return None
+    got = {bool: "bool", float: "float64", str: "string", list: "[]interface {}"}.get(
+        type(value), "map[string]interface {}"
+    )
+    return f"Field '{name}' on 'local.CommandInputs' must be a '{wanted}'; got '{got}' instead"
 
 
 def _run(call: Call, command: Value, inputs: Properties, previous: Properties) -> Properties:
@@ -101,27 +115,35 @@ def _run(call: Call, command: Value, inputs: Properties, previous: Properties) -
     """
     if not isinstance(command, str):
         return {name: previous.get(name, "") for name in ("stdout", "stderr")}
+    running = f"running {json.dumps(command, ensure_ascii=False)}:\n"
     if call.cancelled.is_set():
-        raise ProviderError(f"cancelled before it started: {command!r}")
-    streams = _Streams(call, LOGGED_STREAMS[str(inputs.get("logging", "stdoutAndStderr"))])
+        raise ProviderError(f"context canceled: {running}")
+    streams = _Streams(call, LOGGED_STREAMS.get(str(inputs.get("logging", "stdoutAndStderr")), set()))
+    argv = [*(_strings(inputs.get("interpreter")) or DEFAULT_INTERPRETER), command]
     try:
         process = subprocess.Popen(
-            [*(_strings(inputs.get("interpreter")) or DEFAULT_INTERPRETER), command],
+            argv,
             cwd=str(inputs["dir"]) if "dir" in inputs else None,
             env=_environment(inputs, previous),
             stdin=subprocess.PIPE if inputs.get("stdin") else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            process_group=0,
         )
     except OSError as error:
-        raise ProviderError(f"{error.strerror}: {error.filename}: running {command!r}") from error
+        is_folder = error.errno == errno.ENOENT and error.filename == inputs.get("dir")
+        what = f"chdir {error.filename}" if is_folder else f"fork/exec {argv[0]}"
+        raise ProviderError(f"{what}: {(error.strerror or '').lower()}: {running}") from error
+    except ValueError as error:
+        raise ProviderError(f"exec: environment variable contains NUL: {running}") from error
     threading.Thread(target=_feed, args=(process, str(inputs.get("stdin", ""))), daemon=True).start()
     readers = streams.start(process)
     verdict = _wait(call, process, readers)
     if verdict:
-        raise ProviderError(f'{verdict}: running "{command}":\n{streams.text("both")}')
-    return {name: streams.text(name).removesuffix("\n") for name in ("stdout", "stderr")}
+        raise ProviderError(f"{verdict}: {running}{streams.text('both', errors='replace')}")
+    try:
+        return {name: streams.text(name).removesuffix("\n") for name in ("stdout", "stderr")}
+    except UnicodeDecodeError as error:
+        raise ProviderError(NOT_UTF_8) from error
 
 
 def _strings(value: Value) -> list[str]:
@@ -183,14 +205,16 @@ class _Streams:
             thread.start()
         return threads
 
-    def text(self, name: str) -> str:
-        """All that was printed to `stdout`, `stderr` or `both`."""
-        return b"".join(self.kept[name]).decode(errors="replace")
+    def text(self, name: str, errors: str = "strict") -> str:
+        """All that was printed to `stdout`, `stderr` or `both`. Raises UnicodeDecodeError, unless `errors`."""
+        return b"".join(self.kept[name]).decode(errors=errors)
 
     def _read(self, name: str, stream: IO[bytes]) -> None:
         with stream:
             for line in stream:
                 self.kept[name].append(line)
                 self.kept["both"].append(line)
+                if name in self.logged and len(line) > LONGEST_LOGGED:
+                    threading.Event().wait()
                 if name in self.logged:
                     self.call.progress(line.decode(errors="replace").rstrip("\r\n"))

@@ -12,14 +12,14 @@ from toolchain.plugins.command.local import Command
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("create", 1.0, "a string"),
-        ("stdin", ["a"], "a string"),
-        ("interpreter", "sh", "a list of strings"),
-        ("interpreter", ["sh", 1.0], "a list of strings"),
-        ("environment", {"A": 1.0}, "a map of strings"),
-        ("triggers", "a", "a list"),
-        ("addPreviousOutputInEnv", "yes", "true or false"),
-        ("logging", "all", "stdoutAndStderr"),
+        ("create", 1.0, "a 'string'; got 'float64'"),
+        ("stdin", ["a"], "a 'string'; got '[]interface {}'"),
+        ("interpreter", "sh", "a '[]string'; got 'string'"),
+        ("interpreter", ["sh", 1.0], "a '[]string'"),
+        ("environment", {"A": 1.0}, "a 'map[string]string'"),
+        ("triggers", "a", "a '[]interface {}'; got 'string'"),
+        ("addPreviousOutputInEnv", "yes", "a 'bool'; got 'string'"),
+        ("logging", 1.0, "a 'local.Logging'; got 'float64'"),
         ("assetPaths", ["*"], "real plugin"),
         ("archivePaths", ["*"], "real plugin"),
     ],
@@ -40,7 +40,7 @@ def test_right_inputs_pass() -> None:
         "triggers": [1.0, "a", {"any": "thing"}],
         "environment": {"A": "b"},
         "interpreter": ["sh", "-c"],
-        "logging": "none",
+        "logging": "any text",
     }
     assert Command().check(inputs) == []
 
@@ -54,18 +54,19 @@ def file(digest: str) -> Value:
     ("old", "new", "path", "kind"),
     [
         ({"create": "a"}, {"create": "b"}, "create", PropertyDiff.UPDATE),
-        ({"triggers": ["a"]}, {"triggers": ["b"]}, "triggers[0]", PropertyDiff.UPDATE_REPLACE),
-        ({"triggers": ["a"]}, {"triggers": ["a", "b"]}, "triggers[1]", PropertyDiff.ADD_REPLACE),
-        ({}, {"triggers": ["a"]}, "triggers", PropertyDiff.ADD_REPLACE),
-        ({"triggers": [{"a.b": "a"}]}, {"triggers": [{"a.b": "b"}]}, 'triggers[0]["a.b"]', PropertyDiff.UPDATE_REPLACE),
-        ({"triggers": [file("12")]}, {"triggers": [file("34")]}, "triggers[0].hash", PropertyDiff.UPDATE_REPLACE),
+        ({"triggers": ["a"]}, {"triggers": ["b"]}, "triggers[0]", PropertyDiff.UPDATE),
+        ({"triggers": ["a"]}, {"triggers": ["a", "b"]}, "triggers[1]", PropertyDiff.ADD),
+        ({}, {"triggers": ["a"]}, "triggers", PropertyDiff.ADD),
+        ({"triggers": [{"a.b": "a"}]}, {"triggers": [{"a.b": "b"}]}, 'triggers[0]["a.b"]', PropertyDiff.UPDATE),
+        ({"triggers": [file("12")]}, {"triggers": [file("34")]}, "triggers[0].hash", PropertyDiff.UPDATE),
     ],
 )
-def test_changed_triggers_replace_the_command(
+def test_what_has_changed_is_named_and_replacing_is_left_to_the_sdk(
     old: Properties, new: Properties, path: str, kind: PropertyDiff.Kind.ValueType
 ) -> None:
+    """As the plugin does: the SDK asks for `replace_on_changes`."""
     provider = Provider("command", "1.2.1", {"command:local:Command": Command()}, None)
     urn = "urn:pulumi:stack::project::flatcar:index:Machine$command:local:Command::name"
     answer = provider.Diff(DiffRequest(urn=urn, old_inputs=encode(old), news=encode(new)), None)  # type: ignore[arg-type]
     assert {name: diff.kind for name, diff in answer.detailedDiff.items()} == {path: kind}
-    assert answer.replaces == (["triggers"] if "triggers" in new else [])
+    assert not answer.replaces
