@@ -11,20 +11,19 @@ else. $FLATCAR_COMMANDS, a program that takes a Command's words, comes before bo
 from __future__ import annotations
 
 import functools
-import os
 import shlex
 import sys
 from pathlib import Path
 
 import pulumi
 
+from components.commands.environment import own_folder
 from components.commands.qemu.state import write_atomically
 
 _CODE = Path("components/commands/__main__.py")
-_FOLDER = "flatcar-reprovision"
 _FIND = f"""\
 if [ -n "$FLATCAR_COMMANDS" ]; then exec "$FLATCAR_COMMANDS" $0; fi
-noted="${{{{PULUMI_HOME:-$HOME/.pulumi}}}}/{_FOLDER}/{{name}}" python='' code=''
+noted="${{{{PULUMI_HOME:-$HOME/.pulumi}}}}/flatcar-reprovision/{{name}}" python='' code=''
 if [ -r "$noted" ]; then . "$noted"; fi
 [ -x "$python" ] || python=python3
 [ -f "$code" ] || code={_CODE}
@@ -50,7 +49,7 @@ def interpreter() -> list[str]:
 def _note(name: str) -> None:
     code = Path(__file__).resolve().parents[1] / _CODE
     text = f"python={shlex.quote(sys.executable)}\ncode={shlex.quote(str(code))}\n"
-    path = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / _FOLDER / name
+    path = own_folder() / name
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return

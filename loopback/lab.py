@@ -75,6 +75,11 @@ class Lab:
         """Put `content` where the pointer leads, as Pulumi would."""
         self.object.write_text(content)
 
+    @property
+    def pulumi_home(self) -> Path:
+        """Where the program's log lies, and where Pulumi's own settings would."""
+        return self.machine.folder / "pulumi-home"
+
     def place(self) -> dict[str, str]:
         """Where the program can write the object."""
         return {"path": str(self.object), "written": "2025-01-31T12:00:00.000000Z"}
@@ -122,7 +127,12 @@ class Lab:
             stderr=subprocess.PIPE,
             text=True,
             cwd=PROJECT,
-            env={**os.environ, **self.environment, "PULUMI_COMMAND_STDOUT": self.record},
+            env={
+                **os.environ,
+                "PULUMI_HOME": str(self.pulumi_home),
+                **self.environment,
+                "PULUMI_COMMAND_STDOUT": self.record,
+            },
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps(self.request(config_id, **changes)))

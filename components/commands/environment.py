@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 PREVIOUS_OUTPUT = "PULUMI_COMMAND_STDOUT"
 """Where pulumi-command's `update` finds what the run before it printed."""
@@ -25,3 +26,8 @@ def for_daemon() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if name in _DAEMON or name.startswith(("PYTHON", "QEMU_"))
     }
+
+
+def own_folder() -> Path:
+    """Where programs of this project note things on this computer, beside Pulumi's own. Raises RuntimeError without."""
+    return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "flatcar-reprovision"

@@ -11,6 +11,7 @@ from typing import Any
 
 from components.commands.environment import for_child
 from components.commands.qemu.state import BASE, DISK, MachineError, Record
+from components.commands.untrusted import printable, shortened
 
 MIN_FREE_BYTES = 256 * 1024 * 1024
 """Below this a guest would stop in the middle of its first boot."""
@@ -80,9 +81,16 @@ def check_space(directory: Path) -> None:
 
 def _qemu_img(*arguments: str, what: str, way_out: str = "") -> dict[str, Any]:
     try:
-        done = subprocess.run(["qemu-img", *arguments], capture_output=True, text=True, check=False, env=for_child())
+        done = subprocess.run(
+            ["qemu-img", *arguments],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env=for_child(),
+        )
     except FileNotFoundError as error:
         raise MachineError("qemu-img is not on PATH\n  install it (Debian, Ubuntu: qemu-utils)") from error
     if done.returncode != 0:
-        raise MachineError(f"{what}: {done.stderr.strip()}" + (f"\n{way_out}" if way_out else ""))
+        raise MachineError(f"{what}: {shortened(printable(done.stderr.strip()))}" + (f"\n{way_out}" if way_out else ""))
     return dict(json.loads(done.stdout)) if done.stdout else {}

@@ -48,6 +48,7 @@ from components.commands.qemu.state import (
     write_record,
 )
 from components.commands.qemu.supervisor import qemu_binary
+from components.commands.untrusted import printable, shortened
 
 ADDRESS = "127.0.0.1"
 PORTS = range(22000, 32000)
@@ -55,6 +56,7 @@ PORTS = range(22000, 32000)
 STOP_GRACE_S = 90.0
 PATIENCE_S = 10.0
 """How long a process is given to obey a signal before a stronger one."""
+MOST_SAID = 16_384  # bytes of what QEMU and its supervisor said
 _COMMANDS = Path(__file__).resolve().parents[1] / "__main__.py"
 
 
@@ -301,15 +303,19 @@ def _spawn(directory: Path) -> None:
         if pipe.readline():
             return
     process.wait()
-    qemu_said = [
-        (directory / name).read_text(encoding="utf-8", errors="replace").strip()
-        for name in (QEMU_LOG, SUPERVISOR_LOG)
-        if (directory / name).exists()
-    ]
-    raise MachineError(
-        f"{directory.name}: QEMU didn't start ({why_ended(directory)})\n  "
-        + "\n".join(said for said in qemu_said if said).replace("\n", "\n  ")
-    )
+    said = [line for name in (QEMU_LOG, SUPERVISOR_LOG) for line in _last_lines(directory / name)]
+    raise MachineError("\n  ".join([f"{directory.name}: QEMU didn't start ({why_ended(directory)})", *said]))
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The end of what a program said, cut and printable: Pulumi's command plugin stands still at a line of 64 KiB."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - MOST_SAID))
+            lines = file.read(MOST_SAID).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+    return [shortened(printable(line)) for line in lines if line.strip()]
 
 
 def _end(directory: Path, grace_s: float, progress: Progress) -> None:

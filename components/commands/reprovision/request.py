@@ -6,17 +6,19 @@ import hashlib
 import re
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.commands.objects.bucket import BucketWriter
 from components.commands.objects.folder import FolderWriter
 from components.commands.objects.packing import unpacked
+from components.commands.reprovision.log import Log
 from components.commands.ssh_session import SshTarget
 from components.commands.untrusted import printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from components.commands.objects.folder import ObjectWriter
 
@@ -169,39 +171,67 @@ class NotProvenError(Exception):
 
 MOST_TOLD = 40_960
 """Bytes of progress in one run. Pulumi keeps them and hands them to the next run in its environment, where Linux
-lets a variable be 128 KiB long: with what is told of a failure after them, they stay below 100 KiB."""
+lets a variable be 128 KiB long: with what others say besides (`pass_on`), they stay below 100 KiB."""
 LONGEST_TOLD = 1_000
-LEFT_OUT = "… more was left out"
-
-
-def within(lines: Iterable[str], most: int) -> Iterator[str]:
-    """The first lines of a machine's, `most` bytes of them at most, and a word where there were more."""
-    for line in lines:
-        line = shortened(printable(line), LONGEST_TOLD)
-        most -= len(line.encode()) + 1
-        yield line if most >= 0 else LEFT_OUT
-        if most < 0:
-            return
+MOST_LAST, LONGEST_LAST = 5, 200
+"""Lines, and characters of each, that are shown of the end where something was left out."""
 
 
 class Progress:
     """Lines on stderr with seconds since the start: one for each change of state, none for standing still.
 
-    When more was said than `MOST_TOLD`, the rest is left out.
+    When more was said than `MOST_TOLD`, the rest is in the log alone.
     """
 
-    def __init__(self, machine: str) -> None:
+    def __init__(self, machine: str, log: Log | None = None) -> None:
         self._machine = machine
+        self._log = log or Log()
         self._start = time.monotonic()
         self._last = ""
         self._left = MOST_TOLD
 
     def say(self, text: str) -> None:
         """Print `text`, unless it is empty or was the last thing said."""
-        text = shortened(printable(text), LONGEST_TOLD)
-        if not text.strip() or text == self._last or self._left < 0:
+        text = printable(text)
+        if not text.strip() or text == self._last:
             return
         self._last = text
-        self._left -= len(text.encode()) + len(self._machine) + 12
-        text = text if self._left >= 0 else LEFT_OUT
-        print(f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}", file=sys.stderr, flush=True)
+        text = f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}"
+        self._log.add(text)
+        if self._left < 0:
+            return
+        text = shortened(text, LONGEST_TOLD)
+        self._left -= len(text.encode()) + 1
+        _print(text if self._left >= 0 else self._log.left_out)
+
+    def pass_on(self, lines: Iterable[str], most: int) -> None:
+        """What others said: the first `most` bytes of it, and its last lines; all of it into the log."""
+        has_more = is_told = False
+        last: deque[str] = deque(maxlen=MOST_LAST)
+        for line in map(printable, lines):
+            self._log.add(line)
+            shown = shortened(line, LONGEST_TOLD)
+            has_more = has_more or shown != line or len(last) == MOST_LAST
+            most -= len(shown.encode()) + 1
+            if most >= 0:
+                _print(shown)
+                continue
+            if has_more and not is_told:  # now: what the lines come from may stay open
+                _print(self._log.left_out)
+                is_told = True
+            last.append(shortened(line, LONGEST_LAST))
+        if has_more and not is_told:
+            _print(self._log.left_out)
+        for line in last:
+            _print(line)
+
+    def fail(self, message: str, advice: str) -> None:
+        """Why the run failed, and what to do about it."""
+        for text in (message, advice):
+            line = shortened(f"{self._machine}: {printable(text)}")
+            self._log.add(line)
+            _print(line)
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -29,20 +29,21 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from components.commands import sign
 from components.commands.objects.folder import NoAccessError
 from components.commands.reprovision import ignition_version, pulling, rollback, service
 from components.commands.reprovision.health import check_health
 from components.commands.reprovision.host_key import pin
+from components.commands.reprovision.log import Log
 from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
 from components.commands.reprovision.record import LOOKED_AT, Record
-from components.commands.reprovision.request import NotProvenError, Outputs, Progress, Request, within
+from components.commands.reprovision.request import NotProvenError, Outputs, Progress, Request
 from components.commands.reprovision.salting import with_salted_id
 from components.commands.reprovision.waiting import Console, await_boot
 from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE, answers, run_script
-from components.commands.untrusted import printable, shortened
+from components.commands.untrusted import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -51,7 +52,8 @@ if TYPE_CHECKING:
     from components.commands.ssh_session import Finished
 
 REFUSED, ROLLING_BACK = 3, 5  # stage.sh's exit codes
-MOST_DIAGNOSED = 10_240  # bytes of a journal or a console: see `request.MOST_TOLD`
+MOST_DIAGNOSED = 10_240  # bytes of a journal or a console that are shown: see `request.MOST_TOLD`
+MOST_OF_JOURNAL = 4_194_304  # bytes that go into the log: a line of systemd's journal may have 48 KiB
 RESTARTS = 3  # of a machine, while it is proven
 MOST_LINES, LONGEST_LINE = 12, 250  # of the preview, in the outputs
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
@@ -84,7 +86,7 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
     except NotProvenError as failure:
         if good is None or not failure.rolls_back:
             raise
-        diagnose(request)
+        diagnose(request, progress)
         result = rollback.roll_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
         service.restore(request, progress)
         raise NotProvenError(f"{failure}; {result}", failure.advice, rolls_back=False) from None
@@ -115,7 +117,7 @@ def look_again(request: Request, progress: Progress, before: Record) -> Outputs:
             rollback.confirm(request, progress)  # its disk may be a new one
     except NotProvenError as failure:
         if was_off and failure.rolls_back:
-            diagnose(request)
+            diagnose(request, progress)
         raise NotProvenError(
             f"{failure}; nothing was staged: the machine is left as it is, and so is its last good config",
             failure.advice,
@@ -342,21 +344,20 @@ def _lost(finished: Finished) -> tuple[str, ...]:
     return tuple(printable(line)[:LONGEST_LINE] for line in finished.values("lost")[:MOST_LINES])
 
 
-def diagnose(request: Request) -> None:
+def diagnose(request: Request, progress: Progress) -> None:
     """Print the machine's journal where it can be reached, and the console's last lines where there are any."""
     if answers(request.target):
         request.target.connection.renew()
-        finished = run_script(request.target, "diagnose.sh", {}, timeout=30)
-        for line in within(finished.lines, MOST_DIAGNOSED):
-            print(line, file=sys.stderr)
+        finished = run_script(
+            request.target, "diagnose.sh", {}, timeout=30, most=MOST_OF_JOURNAL, on_error_line=progress.say
+        )
+        progress.pass_on(finished.lines, MOST_DIAGNOSED)
     tail = Console(request.console_log).tail()
-    if not tail:
-        if request.console_hint:
-            print(f"its console: {request.console_hint}", file=sys.stderr)
-        return
-    print(f"last lines of its console, {request.console_log}:", file=sys.stderr)
-    for line in within(tail, MOST_DIAGNOSED):
-        print("    " + line, file=sys.stderr)
+    if tail:
+        title = f"last lines of its console, {request.console_log}:"
+        progress.pass_on([title, *("    " + line for line in tail)], MOST_DIAGNOSED)
+    elif request.console_hint:
+        progress.pass_on([f"its console: {request.console_hint}"], MOST_DIAGNOSED)
 
 
 def main() -> int:
@@ -370,7 +371,7 @@ def main() -> int:
     if before is not None and before.answers(request):
         print(before.text())
         return 0
-    progress = Progress(request.machine)
+    progress = Progress(request.machine, Log(request.owner))
     Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
     try:
         pin(request, before.host_keys if before is not None and before.is_of(request) else ())
@@ -381,15 +382,11 @@ def main() -> int:
                 outputs = reprovision(request, progress, before.objects if before is not None else ())
     except NotProvenError as failure:
         if failure.rolls_back:  # else there was nothing to look at, or that has been done
-            diagnose(request)
-        _fail(request, str(failure), failure.advice)
+            diagnose(request, progress)
+        progress.fail(str(failure), failure.advice)
+        return 1
     except FileNotFoundError:
-        _fail(request, "there is no ssh client on this computer", "install OpenSSH's client")
+        progress.fail("there is no ssh client on this computer", "install OpenSSH's client")
+        return 1
     print(Record.of(request, outputs, before).text())
     return 0
-
-
-def _fail(request: Request, message: str, advice: str) -> NoReturn:
-    message, advice = shortened(message), shortened(advice)
-    print(f"{request.machine}: {message}\n{request.machine}: {advice}", file=sys.stderr)
-    raise SystemExit(1)

@@ -7,19 +7,18 @@ What they need to know is in their environment, never in their text; Pulumi's pa
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
 import time
 from typing import IO, TYPE_CHECKING
 
 from components.commands.environment import for_child
-from components.commands.reprovision.request import NotProvenError, within
+from components.commands.reprovision.request import NotProvenError
 
 if TYPE_CHECKING:
     from components.commands.reprovision.request import Progress, Request
 
 MOST_SHOWN = 8_192  # bytes of one command's output: see `request.MOST_TOLD`
-LONGEST_READ = 65_536
+LONGEST_READ = 65_536  # characters
 LAST_WORDS_SECONDS = 2
 
 
@@ -62,10 +61,12 @@ def _run(command: str, request: Request, progress: Progress, title: str) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
         env=environment,
     )
     # a thread: what the command has started may hold its output open for longer than it runs itself
-    pump = threading.Thread(target=_show, args=(process.stdout,), daemon=True)
+    pump = threading.Thread(target=_show, args=(process.stdout, progress), daemon=True)
     pump.start()
     try:
         code = process.wait(timeout=request.timeout)
@@ -78,12 +79,8 @@ def _run(command: str, request: Request, progress: Progress, title: str) -> str:
     return f"exit code {code}" if code else ""
 
 
-def _show(output: IO[bytes]) -> None:
+def _show(output: IO[str], progress: Progress) -> None:
     """Its lines on stderr, cut and in UTF-8: Pulumi's command plugin stands still at 64 KiB without a newline, fails at
-    other bytes after the machine has changed, and keeps all that it gets. Read to the end, also what is not shown."""
-    lines = (line.decode("utf-8", "replace").rstrip("\n") for line in iter(lambda: output.readline(LONGEST_READ), b""))
+    other bytes after the machine has changed, and keeps all that it gets. A progress bar's \\r ends a line as well."""
     with output:
-        for line in within(lines, MOST_SHOWN):
-            print(line, file=sys.stderr, flush=True)
-        for _ in lines:
-            pass
+        progress.pass_on((line.rstrip("\n") for line in iter(lambda: output.readline(LONGEST_READ), "")), MOST_SHOWN)

@@ -92,16 +92,20 @@ class Hostile:
 
     def run(self, **changes: Any) -> tuple[int, str, float]:
         """The program's exit code, what it told, and the most memory that it had, in MiB."""
+        code, told, stdout = self.told(**changes)
+        return code, told.decode(), int(stdout.split()[-1]) / 1024
+
+    def told(self, **changes: Any) -> tuple[int, bytes, bytes]:
+        """The program's exit code, and what it wrote to stderr and to stdout."""
         done = subprocess.run(
             [sys.executable, "-c", MEASURE, sys.executable, "-m", "components.commands.reprovision"],
-            input=json.dumps(self.document(**changes)),
+            input=json.dumps(self.document(**changes)).encode(),
             capture_output=True,
-            text=True,
             cwd=PROJECT,
             env=self.environment,
             check=False,
         )
-        return done.returncode, done.stderr, int(done.stdout.split()[-1]) / 1024
+        return done.returncode, done.stderr, done.stdout
 
 
 @pytest.fixture
@@ -183,6 +187,76 @@ def test_what_is_told_in_one_run_has_an_end(hostile: Hostile) -> None:
     assert code == 1 and len(told.encode()) < 100_000
     assert "… more was left out" in told
     assert told.splitlines()[-1].startswith("web: "), "why it failed is told all the same"
+
+
+AWKWARD = {
+    "a line over 64 KiB": "head -c 200000 /dev/zero | tr '\\0' x; echo",
+    "10 MB without a newline": "head -c 10000000 /dev/zero | tr '\\0' x",
+    "bytes that are no text, NUL and a terminal's escapes": "printf 'a\\377\\0b\\033[2J\\033]0;c\\7\\r\\n'",
+}
+"""What Pulumi's command plugin stands still or fails at, or what would steer the operator's terminal."""
+
+
+def client(*, state: str = STATE, staging: str = "echo staged=no", health: str = "", diagnose: str = "") -> str:
+    """What the client of a machine does that was staged without a reboot; each of them shell text."""
+    return (
+        f"start; case $script in *check_pointer*) {staging} ;; *KINDS=*) {health} ;; "
+        f"*'last messages of'*) {diagnose} ;; *) printf %b {state!r} ;; esac"
+    )
+
+
+WAYS = {
+    "drain": client(),
+    "restore": client(staging="exit 1"),
+    "staging": client(staging="awkward >&2; exit 1"),
+    "the login": "awkward >&2; exit 1",
+    "health": client(
+        state=STATE.replace("a" * 128, WANTED), health="awkward >&2; echo failed=0; echo why=$(awkward 2>/dev/null)"
+    ),
+    "diagnose": client(diagnose="awkward"),
+    "console": client(),
+}
+"""Where it comes from, and what the client does then."""
+
+
+@pytest.mark.parametrize("what", AWKWARD)
+@pytest.mark.parametrize("way", WAYS)
+def test_whatever_passes_through_is_cut_and_printable(hostile: Hostile, way: str, what: str) -> None:
+    console = hostile.folder / "console.log"
+    console.write_bytes(subprocess.run(["sh", "-c", AWKWARD[what]], capture_output=True, check=True).stdout)
+    hostile.does(f"awkward() {{ {AWKWARD[what]}; }}\n{WAYS[way]}")
+    code, told, _ = hostile.told(
+        timeout=3,
+        health=[{"name": "it", "subject": "true", "seconds": 1}] if way == "health" else [],
+        console_log=str(console) if way == "console" else "",
+        **({way: AWKWARD[what]} if way in ("drain", "restore") else {}),
+    )
+    assert code == 1, told
+    lines = told.decode().splitlines()
+    assert told.count(b"\n") == len(lines) and all(map(str.isprintable, lines))
+    assert max(map(len, lines)) <= LONGEST_LINE + 10
+    assert len(told) < 100_000
+    shown = ("a\ufffdb[2J]0;c", "xxx", "the machine sent more than it may")
+    assert any(text in line for line in lines for text in shown), told
+
+
+@pytest.mark.parametrize("what", AWKWARD)
+@pytest.mark.parametrize("program", ["components.audit", "components.audit.wipe"])
+def test_what_an_audit_shows_of_a_machine_is_printable(hostile: Hostile, program: str, what: str) -> None:
+    command = {"type": "command:local:Command", "urn": "urn::web-reprovision"}
+    resources = [{**command, "inputs": {"stdin": json.dumps(hostile.document())}}]
+    state = hostile.folder / "state.json"
+    state.write_text(json.dumps({"deployment": {"resources": resources}}))
+    hostile.does(f"start; awkward() {{ {AWKWARD[what]}; }}; awkward; awkward >&2; exit 1")
+    done = subprocess.run(
+        [sys.executable, "-m", program, "--export", str(state)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=PROJECT, env=hostile.environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1 and b"Traceback" not in done.stdout
+    lines = done.stdout.decode().splitlines()
+    assert done.stdout.count(b"\n") == len(lines) and all(map(str.isprintable, lines))
+    assert max(map(len, lines)) <= LONGEST_LINE + 10
+    assert "not looked at" in done.stdout.decode()
 
 
 HOSTILE_VALUES = (

@@ -466,6 +466,21 @@ def command(verb: str, document: object, **environment: str) -> subprocess.Compl
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("end", ["\\n", ""])
+def test_what_qemu_says_at_its_end_is_told_cut_and_printable(make_spec: MakeSpec, tmp_path: Path, end: str) -> None:
+    fake = tmp_path / "bin/qemu-system-x86_64"
+    fake.parent.mkdir()
+    long = "head -c 10000000 /dev/zero | tr '\\0' x >&2"
+    fake.write_text(f"#!/bin/sh\n{long}\nprintf '\\nno \\377\\0\\033[2Jaccelerator{end}' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    done = command("start", asdict(make_spec()), PATH=f"{fake.parent}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    first, cut, *_, last = done.stderr.splitlines()
+    assert first == "error: m: QEMU didn't start (QEMU ended with status 1)"
+    assert cut.startswith("  xxx") and len(cut) < 5_000
+    assert last == "  no \ufffd[2Jaccelerator"
+
+
 def test_command_line(make_spec: MakeSpec) -> None:
     spec = make_spec()
     document = {"directory": spec.directory, "image": spec.image, "memory_mib": 64, "cpus": 1, "accel": "tcg"}

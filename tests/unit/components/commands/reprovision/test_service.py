@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from components.commands.reprovision import service
-from components.commands.reprovision.request import LEFT_OUT, NotProvenError, Progress
+from components.commands.reprovision.log import LEFT_OUT
+from components.commands.reprovision.request import NotProvenError, Progress
 from tests.support.requests import made_request
 
 
@@ -26,9 +27,13 @@ def test_its_lines_are_shown_and_know_the_machine(capfd: pytest.CaptureFixture[s
 
 
 def test_a_line_without_end_is_cut(capfd: pytest.CaptureFixture[str]) -> None:
-    (first, *_, last) = drained(capfd, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end")
+    (first, *_, last, mark) = drained(capfd, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo end")
     assert first.startswith("xxx") and len(first) <= 1000
-    assert last == "end"
+    assert (last, mark) == ("end", LEFT_OUT)
+
+
+def test_a_progress_bar_is_shown_as_lines(capfd: pytest.CaptureFixture[str]) -> None:
+    assert drained(capfd, "printf '10 %%\\r20 %%\\r\\ndone\\r\\n'") == ["10 %", "20 %", "done"]
 
 
 def test_bytes_that_are_no_text_are_shown_as_such(capfd: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +42,7 @@ def test_bytes_that_are_no_text_are_shown_as_such(capfd: pytest.CaptureFixture[s
 
 def test_what_is_shown_has_an_end_and_the_command_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     lines = drained(capfd, "seq 100000; exit 0")
-    assert lines[0] == "1" and lines[-1] == LEFT_OUT
+    assert lines[0] == "1" and lines[-6:] == [LEFT_OUT, "99996", "99997", "99998", "99999", "100000"]
     assert len("\n".join(lines)) < service.MOST_SHOWN + 100
 
 
