@@ -476,7 +476,7 @@ def test_what_qemu_says_at_its_end_is_told_cut_and_printable(make_spec: MakeSpec
     done = command("start", asdict(make_spec()), PATH=f"{fake.parent}:{os.environ['PATH']}")
     assert done.returncode == 1
     first, cut, *_, last = done.stderr.splitlines()
-    assert first == "error: m: QEMU didn't start (QEMU ended with status 1)"
+    assert first.startswith("error: m: QEMU didn't start (")
     assert cut.startswith("  xxx") and len(cut) < 5_000
     assert last == "  no \ufffd[2Jaccelerator"
 
