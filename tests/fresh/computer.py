@@ -92,7 +92,18 @@ def mirrors(origin: str) -> list[str]:
 def _mmdebstrap(distribution: Distribution, folder: str, *more: str) -> str:
     """Run mmdebstrap; what it says when it fails, else nothing."""
     options = [f"--aptopt={line}" for line in _lines("apt-config", "dump") if APT.fullmatch(line)]
-    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={PACKAGES}", *options, *more]
+    # In a mount namespace: it may leave what it mounts.
+    command = [
+        "unshare",
+        "--mount",
+        "mmdebstrap",
+        "--quiet",
+        "--mode=root",
+        "--variant=minbase",
+        f"--include={PACKAGES}",
+        *options,
+        *more,
+    ]
     command += [f"--components={distribution.components}", distribution.suite, folder, *mirrors(distribution.origin)]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     return made.stderr if made.returncode else ""
