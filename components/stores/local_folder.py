@@ -1,4 +1,4 @@
-"""Store: a folder on this computer, which QEMU serves to its guest over TFTP. For the `Qemu` platform alone.
+"""Store: a folder on this computer, which QEMU serves to its guest. For the `Qemu` platform alone.
 
 Each machine has a folder of its own in it and is served nothing else, so one machine can't read another's config.
 """
@@ -16,6 +16,8 @@ import pulumi
 from pulumi_command import local
 
 from components.commands.objects.packing import packed
+from components.commands.qemu import serve
+from components.commands.qemu.state import POINTER
 from components.launcher import interpreter
 from components.stores import StoredObject
 
@@ -25,18 +27,22 @@ if TYPE_CHECKING:
     from components.stores import Content
 
 OBJECT = "config.ign"
-SOURCE_URL = f"tftp://10.0.2.2/{OBJECT}"
-"""The same for every machine: 10.0.2.2 is this computer as seen from QEMU's user network."""
+HTTP_URL = f"http://{serve.ADDRESS}/{OBJECT}"
+"""The same for every machine. Ignition asks again until it is answered; a file by TFTP it asks for a few times only."""
+TFTP_URL = f"tftp://10.0.2.2/{OBJECT}"
+"""Of machines that were made before there was the other one: a pointer never changes."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalFolder:
-    """Objects lie at `directory`/NAME/config.ign, mode 0600: QEMU's TFTP reads them as the same user."""
+    """Objects lie at `directory`/NAME/config.ign, mode 0600: QEMU reads them as the same user."""
 
     directory: Path
     """Relative to the project's folder or absolute; give the `Qemu` platform the same one as its `objects`."""
+    machines: Path | None = None
+    """The `Qemu` platform's `directory`, for objects over HTTP; None serves all of them over TFTP."""
 
     def secrets_problem(self, secrets: Sequence[str]) -> str | None:
         """Never: the folder is this user's alone."""
@@ -56,7 +62,7 @@ class LocalFolder:
         def document(text: str) -> str:
             return json.dumps({"path": str(path), "written": time_of_write(path, text), "content": packed(text)})
 
-        source_url = pulumi.Output.from_input(SOURCE_URL)
+        source_url = pulumi.Output.from_input(self._source_url(name))
         stdin = pulumi.Output.from_input(content(source_url)).apply(document)
         written = local.Command(
             f"{name}-object",
@@ -73,6 +79,15 @@ class LocalFolder:
         version = pulumi.Output.unsecret(stdin.apply(lambda text: str(json.loads(text)["written"])))
         place = version.apply(lambda written: {"path": str(path), "written": written})
         return StoredObject(source_url=source_url, version=version, resource=written, place=place)
+
+    def _source_url(self, name: str) -> str:
+        if self.machines is None:
+            return TFTP_URL
+        try:
+            user_data = (self.machines / name / POINTER).read_text(encoding="utf-8")
+        except OSError:
+            return HTTP_URL  # it is still to be made
+        return TFTP_URL if TFTP_URL in user_data else HTTP_URL
 
 
 def time_of_write(path: Path, content: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pulumi
 
 from components.config.credentials import Credential
-from components.config.local_files import objects_dir
+from components.config.local_files import machines_dir, objects_dir
 from components.config.values import checked
 from components.stores.settings import StoreSettings
 from components.stores.values import aws_region_problem, bucket_problem, do_region_problem
@@ -59,7 +59,7 @@ class StoreKind:
 def _folder(_: StoreSettings) -> Store:
     from components.stores.local_folder import LocalFolder
 
-    return LocalFolder(directory=objects_dir())
+    return LocalFolder(directory=objects_dir(), machines=machines_dir())
 
 
 def _spaces(settings: StoreSettings) -> Store:

@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -330,6 +331,19 @@ def test_another_servers_host_key_is_told_from_the_console(lab: Lab) -> None:
     assert code == 1
     assert "is not the one that the machine's console names" in progress
     assert not lab.known_hosts.exists(), "it is not pinned"
+
+
+def test_a_host_key_that_the_console_names_after_sshd_answers_is_waited_for(lab: Lab) -> None:
+    lab.known_hosts.unlink()
+    lab.record = ""
+    console = lab.machine.console.read_text()
+    lab.machine.console.write_text(console.replace("SSH host key:", "no host key:"))
+    login_screen = threading.Timer(2, lab.machine.console.write_text, [console])
+    login_screen.start()
+    code, _, progress = lab.run(lab.good)
+    login_screen.join()
+    assert code == 0, progress
+    assert "known from the console" in progress and "first contact" not in progress
 
 
 def test_the_host_key_is_known_before_the_first_connection(lab: Lab) -> None:

@@ -39,7 +39,7 @@ from components.platforms.qemu.machine import Qemu
 from components.stores.local_folder import LocalFolder
 
 config = pulumi.Config()
-store = LocalFolder(directory=objects_dir())
+store = LocalFolder(directory=objects_dir(), machines=None if config.get_bool("tftp") else machines_dir())
 content = config.require("content")
 stored = store.put("web", lambda _: pulumi.Output.secret(content) if config.get_bool("secret") else content)
 pointer = stored.source_url.apply(
@@ -123,6 +123,20 @@ def wait_until_off(directory: Path) -> None:
     while qemu_state.is_running(directory):
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_machine_keeps_the_pointer_it_was_made_with(stack: Stack) -> None:
+    stack.set("tftp", "true")  # as an older version of this project
+    older = stack.up()
+    assert "tftp://10.0.2.2/config.ign" in str(older["pointer"])
+    pid = stack.qemu_pid()
+    stack.pulumi("config", "rm", "tftp")
+    assert stack.up("--expect-no-changes") == older
+    assert stack.qemu_pid() == pid
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    newer = stack.up()
+    assert "http://10.0.2.4/config.ign" in str(newer["pointer"])
+    assert stack.up("--expect-no-changes") == newer
 
 
 def test_a_machine_from_first_preview_to_destroy(stack: Stack) -> None:

@@ -71,7 +71,7 @@ class Spec:
     user_data: str = ""
     """The pointer, passed as fw_cfg; "" passes none."""
     objects: str = ""
-    """Folder that the guest reads as tftp://10.0.2.2/; "" for none."""
+    """Folder that the guest reads as http://10.0.2.4/ and tftp://10.0.2.2/; "" for none."""
     memory_mib: int = 1024
     cpus: int = 2
     disk_gib: int | None = None

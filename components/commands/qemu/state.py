@@ -51,7 +51,7 @@ class Record:
     cpus: int
     accel: str
     objects: str
-    """Folder that QEMU serves over TFTP, absolute; "" for none."""
+    """Folder that QEMU serves, absolute; "" for none."""
     started_at: str
     awaited: bool = False
     """Whether whoever switched the machine on waits for it, by the name of its power-on; older versions did not."""

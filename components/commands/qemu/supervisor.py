@@ -16,6 +16,7 @@ import contextlib
 import json
 import os
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ import sys
 import time
 from pathlib import Path
 
+from components.commands.qemu import screen, serve
 from components.commands.qemu.accelerator import flags
 from components.commands.qemu.qmp import Qmp, QmpError
 from components.commands.qemu.state import (
@@ -46,6 +48,7 @@ from components.commands.qemu.state import (
 
 POWER_BUTTON_EVERY_S = 5.0
 RETRY_DISK_EVERY_S = 10.0
+LOOK_AT_SCREEN_EVERY_S = 2.0
 SHORT_LIFE_S = 3.0
 GUEST_ADDRESS, HOST_ADDRESS = "10.0.2.15", "10.0.2.2"
 """The guest's own address, and this computer's as the guest sees it, in QEMU's user network."""
@@ -66,12 +69,14 @@ def qemu_command(record: Record, *, has_pointer: bool) -> list[str]:
     """Return QEMU's command line for a machine, to be run inside its state directory; the monitor comes on top."""
     network = f"user,id=net0,hostfwd=tcp:127.0.0.1:{record.ssh_port}-:22"
     if record.objects:
-        network += ",tftp=" + record.objects.replace(",", ",,")
+        server = shlex.join([sys.executable, "-I", "-S", str(Path(serve.__file__).absolute()), record.objects])
+        for option in (f"tftp={record.objects}", f"guestfwd=tcp:{serve.ADDRESS}:{serve.PORT}-cmd:{server}"):
+            network += "," + option.replace(",", ",,")
     command = [
         qemu_binary(), "-name", "machine", "-nodefaults", "-no-user-config", "-display", "none",
         *flags(record.accel), "-smp", str(record.cpus), "-m", str(record.memory_mib),
         "-chardev", f"file,id=console,path={CONSOLE},append=on", "-serial", "chardev:console",
-        "-device", "virtio-rng-pci",
+        "-device", screen.DEVICE, "-device", "virtio-rng-pci",
         # flushes are honoured (no cache=unsafe): a killed QEMU must leave a disk that boots
         "-drive", f"if=none,id=disk0,file={DISK},format=qcow2,discard=unmap",
         "-device", "virtio-blk-pci,drive=disk0",
@@ -154,6 +159,8 @@ class Supervisor:
         reason: str | None = None
         next_press = 0.0
         retry_disk_at: float | None = None
+        next_look = time.monotonic() + LOOK_AT_SCREEN_EVERY_S
+        shown: list[str] = []
         told_to_quit = False
         while not qmp.closed:
             try:
@@ -166,11 +173,16 @@ class Supervisor:
                 if retry_disk_at is not None and time.monotonic() >= retry_disk_at:
                     retry_disk_at = None
                     qmp.execute("cont")
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + LOOK_AT_SCREEN_EVERY_S
+                    before, shown = shown, screen.emergency_lines(qmp)
+                    if shown and not before:
+                        self.mark("its screen says:]\n" + "\n".join(shown) + "\n[end of the screen")
             except QmpError as error:
                 if not qmp.closed:
                     self.mark(f"supervisor: {error}")
             if not qmp.events:
-                timeout = 1.0 if self.stopping or retry_disk_at is not None else None
+                timeout = 1.0 if self.stopping or retry_disk_at is not None else LOOK_AT_SCREEN_EVERY_S
                 readable, _, _ = select.select([qmp.fileno(), self.signals.fileno()], [], [], timeout)
                 if self.signals.fileno() in readable:
                     self.take_signals()

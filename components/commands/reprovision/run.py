@@ -146,8 +146,7 @@ def _prove(
             old_boot=state.boot_id,
             config_id=request.config_id,
             seconds=request.timeout,
-            # without a rollback, the machine's own next try is all there is to wait for
-            console=Console(request.console_log) if can_roll_back else None,
+            gives_up=can_roll_back,  # without a rollback, the machine's own next try is all there is to wait for
         )
     else:
         progress.say("runs the wanted config already, no reboot")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.commands.emergency import EMERGENCY
 from components.commands.reprovision.host_key import (
     is_pinned,
     pin_from_console,
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
     from components.commands.reprovision.request import Progress, Request
 
 POLL_SECONDS = 0.3
+NAMES_KEY_SECONDS = 60  # from sshd's first answer to the login screen, which names its key
 MOVES_SECONDS = 60  # an address that was moved in a cloud leads to the machine before for so long at most
 LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
 REFUSED_SECONDS = 12  # for what is no matter of how far a boot has got
 CONSOLE_LINES = 25
 CONSOLE_BYTES = 262_144  # a machine may write on its console without end
-# Flatcar's and the stand-in's words (flatcar/bootengine, dracut/99emergency-timeout/timeout.sh)
-_EMERGENCY = re.compile(r"Press Enter for emergency shell|Entering emergency mode")
 # systemd about the units after a failed one: in the initramfs so many that the failure itself would not be shown
 _FOLLOWS = re.compile(
     r"systemd\[1\]: (Dependency failed for|\S+: (Job \S+ failed with result 'dependency'|Triggering OnFailure=))"
 )
 _SSH_IS_UP = re.compile(r"SSH host key: SHA256:")
+_IGNITION_FAILED = re.compile(r"Ignition failed: (.+)")  # its last word (coreos/ignition, internal/main.go)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,12 @@ class Console:
 
     def shows_emergency(self) -> bool:
         """Whether the initramfs has given up since, as far as the console's end shows it."""
-        return _EMERGENCY.search(self._text()) is not None
+        return EMERGENCY.search(self._text()) is not None
+
+    def why_ignition_failed(self) -> str:
+        """What Ignition said last, as `: WHY`; "" where the console does not have it."""
+        said = _IGNITION_FAILED.findall(self._text())
+        return f": {shortened(printable(said[-1].strip()), 200)}" if said else ""
 
     def times_ssh_came_up(self) -> int:
         """How often the machine has told its SSH host key since: its server is up then, or will be in a moment."""
@@ -139,13 +145,14 @@ def await_boot(
     old_boot: str,
     config_id: str,
     seconds: float,
-    console: Console | None = None,
+    gives_up: bool = False,
     is_patient: bool = False,
 ) -> MachineState:
     """The state of the machine once it answers in another boot than `old_boot` ("": in any).
 
     With the stamp `config_id` it also has to have settled; without it there is nothing to wait for, and a machine whose
-    start-up hangs must still be open for a better config. With a `console`, an emergency on it ends the waiting.
+    start-up hangs must still be open for a better config. An emergency on the machine's console is told; it ends the
+    waiting with `gives_up`, else the machine's own next try is waited for.
     `is_patient`: a machine that lets nobody in is waited for as well, as it rolls back by itself.
     A reserved address may lead to the machine that this one replaces for a while: that one's key is not pinned anew.
     Raises `NotProvenError` after `seconds`.
@@ -162,11 +169,13 @@ def await_boot(
                 if (state := wait.look(remaining)) is not None:
                     return state
                 time.sleep(POLL_SECONDS)
-            elif console is not None and console.shows_emergency():
-                raise NotProvenError(
-                    "Ignition failed in the initramfs: its last lines are on the console",
-                    "mend the config; the console's lines above say what Ignition could not do",
-                )
+            elif boots.shows_emergency():
+                if gives_up:
+                    raise NotProvenError(
+                        f"Ignition failed in the initramfs{boots.why_ignition_failed()}",
+                        "mend the config; the console's lines above say what Ignition could not do",
+                    )
+                wait.note_emergency(boots.why_ignition_failed())
             else:
                 wait.note_silence(door.trouble)
     raise wait.too_late(seconds)
@@ -186,6 +195,7 @@ class _Wait:
         self._seen = "it never answered"
         self._is_going_down = False
         self._refused_since: float | None = None
+        self._answers_since: float | None = None
         # a local machine's address is its own
         may_move = not request.console_log and not is_pinned(request)
         self._moves_until = time.monotonic() + MOVES_SECONDS if may_move else 0.0
@@ -197,6 +207,12 @@ class _Wait:
         self._progress.say(self._seen)
         self._seen += f" ({trouble})" if trouble else ""
 
+    def note_emergency(self, why: str) -> None:
+        """The initramfs has given up, `why` (": …" or ""), and reboots to try again."""
+        self._seen = f"Ignition failed in the initramfs{why}"
+        self._is_going_down = False
+        self._progress.say(f"{self._seen}; the machine will try again by itself")
+
     def look(self, remaining: float) -> MachineState | None:
         """The state of the machine, which answers, if it is there; within `remaining` seconds.
 
@@ -204,6 +220,10 @@ class _Wait:
         """
         pin_from_console(self._request, self._progress)
         is_first = not is_pinned(self._request)
+        if is_first and self._awaits_key():
+            self._seen = "answers, but its console has not named its SSH host key yet"
+            self._progress.say(self._seen)
+            return None
         state = self._state(remaining)
         if state is not None:
             if time.monotonic() < self._moves_until and unpin_machine_before(self._request):
@@ -214,6 +234,15 @@ class _Wait:
             say_first_contact(self._request, self._progress)
         self._progress.say(self._seen if state is None else f"up on {short(state.stamp)}, {state.system}")
         return state
+
+    def _awaits_key(self) -> bool:
+        """Whether the console may still name the key: Flatcar's sshd answers some seconds before its login screen."""
+        request = self._request
+        if request.target.jump_host or not request.console_log or not Path(request.console_log).exists():
+            return False
+        if self._answers_since is None:
+            self._answers_since = time.monotonic()
+        return time.monotonic() - self._answers_since < NAMES_KEY_SECONDS
 
     def _state(self, remaining: float) -> MachineState | None:
         """What the machine says of itself; None where it gives no session."""

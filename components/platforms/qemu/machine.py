@@ -38,7 +38,7 @@ class Qemu:
     directory: Path
     """State of the machines, one folder each; usually `machines_dir()`."""
     objects: Path | None = None
-    """The `LocalFolder` store's folder, served over TFTP to each machine as far as it is its own."""
+    """The `LocalFolder` store's folder, served to each machine as far as it is its own."""
     memory_mib: int = 1024
     """Flatcar needs 2048."""
     cpus: int = 2

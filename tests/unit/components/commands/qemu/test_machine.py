@@ -33,6 +33,9 @@ IDLE = bytes([0xF4, 0xEB, 0xFD])  # hlt; jmp back
 RESET = bytes([0xB0, 0xFE, 0xE6, 0x64, 0xF4, 0xEB, 0xFD])  # mov al,0xfe; out 0x64,al: reset through the keyboard port
 # mov dx,0x604; mov ax,0x2000; out dx,ax: ACPI's S5, once the BIOS has enabled it at another port
 POWER_OFF = bytes([0xBA, 0x04, 0x06, 0xB8, 0x00, 0x20, 0xEF, 0xF4, 0xEB, 0xFD])
+# prints the text behind it (at 0x7c19) on the screen: xor ax,ax; mov ds,ax; mov si,0x7c19; cld; lodsb; test al,al;
+# jz to hlt; mov ah,0x0e; mov bx,7; int 0x10; jmp to lodsb; hlt; jmp back
+SHOW = bytes.fromhex("31c0 8ed8 be197c fc ac 84c0 7409 b40e bb0700 cd10 ebf2 f4 ebfd")
 # writes a sector to every 64 KiB of the disk through the BIOS: xor ax,ax; mov ds,ax; mov si,0x7c18; mov ah,0x43;
 # xor al,al; int 0x13; add dword [0x7c20],128; jmp back to mov si; then the packet: one sector from 0x7c00 to LBA 128
 FILL = bytes.fromhex("31c0 8ed8 be187c b443 30c0 cd13 6681 06207c 80000000 ebec 1000 0100 007c 0000 80000000 00000000")
@@ -216,6 +219,17 @@ def test_guest_reset_gets_a_fresh_process(make_spec: MakeSpec) -> None:
     )
     assert qemu_state.is_running(directory)
     assert qemu.outputs(directory)["power_on"] == 1, "a reboot from inside is no power-on"
+
+
+def test_an_emergency_on_the_screen_is_told_on_the_console(make_spec: MakeSpec) -> None:
+    text = "\r\n".join(["Ignition failed: " + "no such file, " * 8, "\x02Press Enter for emergency shell or wait\0"])
+    spec = make_spec(code=SHOW + text.encode())
+    start(spec)
+    console = Path(spec.directory) / qemu_state.CONSOLE
+    wait_until(lambda: "[end of the screen]" in console.read_text(), "nothing of the screen")
+    told = console.read_text().partition("its screen says:]\n")[2].partition("\n[end")[0].splitlines()
+    failure = "Ignition failed: " + "no such file, " * 7 + "no such file,"
+    assert told[-2:] == [failure, " Press Enter for emergency shell or wait"]
 
 
 def test_guest_power_off_ends_the_machine(make_spec: MakeSpec) -> None:

@@ -94,3 +94,16 @@ def test_the_end_of_a_console_has_the_failure_and_not_all_that_followed_from_it(
     tail = Console(str(console)).tail()
     assert tail[-2:] == [failure, end]
     assert len(tail) == CONSOLE_LINES
+
+
+def test_the_console_tells_why_ignition_failed(tmp_path: Path) -> None:
+    log = tmp_path / "console.log"
+    log.write_text("[    8.1] ignition[140]: Ignition failed: an earlier boot's\n")
+    console = Console(str(log))
+    assert console.why_ignition_failed() == ""
+    with log.open("a") as more:
+        more.write(
+            "[    9.1] ignition[144]: Ignition failed: config is not \x1b[1mvalid\nPress Enter for emergency shell\n"
+        )
+    assert console.why_ignition_failed() == ": config is not [1mvalid"
+    assert console.shows_emergency()
