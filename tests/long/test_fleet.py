@@ -122,7 +122,7 @@ def test_a_bad_config_ends_at_the_first_machine_which_goes_back_by_itself(tmp_pa
     fleet.remember_ways()
     config_id = fleet.stack.outputs()["a"]["configId"]
     # the stand-in's word for how long a failed machine waits before it tries again; Flatcar waits 5 minutes
-    fleet.on("a", "echo 'set emergency_wait=\"3\"' | sudo tee -a /oem/grub.cfg >/dev/null")
+    fleet.on("a", "echo 'set emergency_wait=\"5\"' | sudo tee -a /oem/grub.cfg >/dev/null")
     fleet.on("a", "echo kept | sudo tee /var/log/kept >/dev/null")
     before = fleet.boots()
     host_key = fleet.on("a", "cat /etc/ssh/ssh_host_ed25519_key.pub")

@@ -1,7 +1,7 @@
 """A real machine for VM tests: `with machine(tmp_path, image=…, config=…) as vm: vm.ssh("…")`.
 
-It goes the way `pulumi up` goes (the same `qemu` command module, a pointer in fw_cfg, the object over QEMU's TFTP),
-with Pulumi left out. Deadlines are generous: they only end tests that would hang; no test asserts how long things take.
+It goes the way `pulumi up` goes (the same `qemu` command module, a pointer in fw_cfg, the object over HTTP), without
+Pulumi. Deadlines are generous: they only end tests that would hang; no test asserts how long things take.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from components.commands.qemu import machine as qemu
 from components.commands.qemu import state as qemu_state
 from tests.conftest import missing
 
-SOURCE_URL = "tftp://10.0.2.2/config.ign"
-POINTER = json.dumps(
-    {"ignition": {"version": "3.3.0", "config": {"replace": {"source": SOURCE_URL}}}}, separators=(",", ":")
+SOURCE_URL = "http://10.0.2.4/config.ign"
+POINTER, TFTP_POINTER = (
+    json.dumps({"ignition": {"version": "3.3.0", "config": {"replace": {"source": url}}}}, separators=(",", ":"))
+    for url in (SOURCE_URL, "tftp://10.0.2.2/config.ign")
 )
 CPUS = 1
 """Of each machine. Two tests run side by side, and in TCG a second processor makes another machine's boot slower: with

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.commands.qemu import state as qemu_state
-from tests.vm.machines import VM, base_image, login_config, machine, needs_image
+from tests.vm.machines import TFTP_POINTER, VM, base_image, login_config, machine, needs_image
 
 pytestmark = [pytest.mark.slow, needs_image]
 
@@ -28,7 +28,7 @@ def wait_until_off(vm: VM) -> None:
 
 
 def test_one_machine_through_reboot_kill_and_power_off(tmp_path: Path) -> None:
-    with machine(tmp_path, started=False) as vm:
+    with machine(tmp_path, user_data=TFTP_POINTER, started=False) as vm:  # as those that older versions made
         files = {"files": [{"path": "/etc/from-the-object", "mode": 420, "contents": {"source": "data:,first"}}]}
         vm.put(login_config(vm.public_key, **files))
         vm.start()

@@ -76,8 +76,7 @@ PRETTY_NAME="Flatcar stand-in $version"
 END
   rm -f "$tree/etc/os-release" "$tree/etc/issue" "$tree/etc/issue.net" "$tree/etc/motd"
   ln -s ../usr/lib/os-release "$tree/etc/os-release"
-  # shellcheck disable=SC1003 # agetty's escapes: system, release, terminal, address
-  printf 'This is \\n, a Flatcar stand-in %s (\\s \\m \\r)\neth0: \\4{eth0}\n\n' "$version" > "$tree/etc/issue"
+  ln -s ../run/issue "$tree/etc/issue"
   echo 'core:x:500:500:CoreOS Admin:/home/core:/bin/bash' >> "$tree/etc/passwd"
   echo 'core:*:19000:0:99999:7:::' >> "$tree/etc/shadow"
   echo 'core:x:500:' >> "$tree/etc/group"
@@ -88,7 +87,9 @@ END
   local units=$tree/usr/lib/systemd/system
   mkdir -p "$units"/{multi-user,network-online,sockets,getty}.target.wants
   rm -f "$units/ssh.service" "$units/ssh.socket" "$units/default.target"
-  ln -s ../sshd.service ../systemd-networkd.service "$units/multi-user.target.wants/"
+  ln -s ../sshd-keygen.service ../issuegen.service ../audit-rules.service ../systemd-networkd.service \
+    "$units/multi-user.target.wants/"
+  ln -s ../sshd.socket "$units/sockets.target.wants/"
   ln -s ../systemd-networkd-wait-online.service "$units/network-online.target.wants/"
   ln -s multi-user.target "$units/default.target"
 
@@ -149,6 +150,10 @@ make_disk() {
   mkdir "$work/oem"
   printf 'ID=qemu\nVERSION_ID=%s\nNAME="Flatcar stand-in"\n' "$version" > "$work/oem/oem-release"
   : > "$work/oem/grub.cfg"
+  # Flatcar's OEM files are such an extension. Nothing looks into it here.
+  mkdir "$work/oem/sysext"
+  : > "$work/oem/sysext/active-oem-qemu"
+  : > "$work/oem/sysext/oem-qemu-$version.raw"
   mke2fs -q -t ext4 -L OEM -d "$work/oem" "$work/oem.ext4" "${oem_size}M"
   mke2fs -q -t ext4 -L ROOT -E lazy_itable_init=1,lazy_journal_init=1 "$work/root.ext4" "${root_size}M"
   grub-mkimage -O i386-pc -d /usr/lib/grub/i386-pc -p '(hd0,gpt1)/flatcar/grub' -c "$here/boot/grub-early.cfg" \
