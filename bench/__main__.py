@@ -17,7 +17,8 @@ from bench.facts import machine_facts
 from bench.measure import BenchError
 from bench.plot import svg
 from bench.table import Row, table
-from toolchain import needs, packages, pulumi_cli, stack
+from toolchain import needs, packages, pulumi_cli
+from toolchain.image import chosen
 from toolchain.places import LOCAL_STACK, TOOLCHAIN, exports
 from toolchain.plugins import install
 from toolchain.steps import SetupError, alone
@@ -95,7 +96,7 @@ def _set_up(row: str) -> None:
         if row == "5":
             packages.install(needs.of("").packages)
             if not (TOOLCHAIN / "image" / "image.json").is_file():
-                stack.ensure_image()
+                chosen.ensure_stand_in()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def _do(verb: str, stack: str, tiers: Sequence[str], rest: Sequence[str]) -> int
     if verb == "audit":
         stacks.audit(stack, rest)
     with alone():
-        stacks.set_up(stack)
+        stacks.set_up(stack, image=verb != "destroy")
     stacks.pulumi(verb, stack, rest)
     return 0
 

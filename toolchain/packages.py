@@ -15,6 +15,8 @@ SSH_CLIENT = ("openssh-client",)
 # Installing it starts a server: done where CI=true, not on somebody's laptop; tests skip there without it.
 SSH_SERVER = ("openssh-server",)
 ROOT_FILE_SYSTEMS = ("git", "mmdebstrap", "mount")
+# What checks and unpacks an official image of Flatcar.
+RELEASE = ("gpg", "qemu-utils")
 # What builds the stand-in machine image (`toolchain/image`).
 IMAGE = (
     "cpio", "debian-archive-keyring", "dosfstools", "e2fsprogs", "fakeroot", "fdisk", "gcc", "gpg", "grub-common",

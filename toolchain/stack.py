@@ -7,18 +7,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from toolchain import needs, packages, pulumi_cli
-from toolchain.places import LOCAL_STACK, ROOT, STATE, environment
+from toolchain.image import chosen
+from toolchain.places import MACHINES, ROOT, STATE, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, say
 
 # Settings of a stack that tell what it needs, as `pulumi config set` writes them.
-SETTING = r"""^\s+["']?flatcar:{name}["']?\s*:\s*["']?([^\s"'#]+)"""
+SETTING = r"""^[ \t]+["']?flatcar:{name}["']?[ \t]*:[ \t]*["']?([^\s"'#]+)["']?"""
 
 
-def set_up(stack: str) -> None:
-    """Make sure that everything is there to run `pulumi` on a stack. Raises SetupError."""
+def set_up(stack: str, *, image: bool = True) -> None:
+    """Make sure that everything is there to run `pulumi` on a stack; `image`: new machines too. Raises SetupError."""
     pulumi_cli.ensure()
     install.ensure("command")
     wanted = needs.of(setting(stack, "platform"))
@@ -26,8 +28,10 @@ def set_up(stack: str) -> None:
         install.ensure(wanted.plugin)
     if wanted.packages:
         packages.install(wanted.packages)
-    if wanted.image and not setting(stack, "image"):  # a Flatcar image of the user's own needs no building
-        ensure_image()
+    if wanted.image and image:
+        version = chosen.ensure(setting(stack, "image"), MACHINES / stack)
+        if version:
+            pin_image(stack, version)
 
 
 def setting(stack: str, name: str) -> str:
@@ -35,20 +39,40 @@ def setting(stack: str, name: str) -> str:
 
     Read without a YAML parser: set-up runs on the standard library alone.
     """
-    settings = ROOT / "stacks" / f"Pulumi.{stack}.yaml"
-    text = settings.read_text() if settings.is_file() else ""
-    match = re.search(SETTING.format(name=name), text, re.MULTILINE)
+    match = re.search(SETTING.format(name=name), _settings(stack), re.MULTILINE)
     return match[1] if match else ""
 
 
-def ensure_image() -> None:
-    """Make the machine image; quick when nothing it is built from changed. Raises SetupError."""
-    if sys.platform != "linux":
-        raise SetupError("the machine image is built on Linux alone", "use a stack in a cloud")
-    packages.install(packages.IMAGE)
-    argv = [sys.executable, "-m", "toolchain.image"]
-    if subprocess.run(argv, cwd=ROOT, env=environment(LOCAL_STACK), check=False).returncode:
-        raise SetupError("the machine image can't be made (the reason is above)")
+def pin_image(stack: str, version: str) -> None:
+    """Write a version into a stack's config as `flatcar:image`, in a channel's place or anew; the rest stays as it is.
+
+    Raises SetupError for a config that is written in another way than `pulumi config set` does.
+    """
+    text, pattern = _settings(stack), re.compile(SETTING.format(name="image"), re.MULTILINE)
+    if match := pattern.search(text):
+        text = text[: match.start(1)] + version + text[match.end(1) :]
+    elif re.search(r"^[\"']?config\b", text, re.MULTILINE):
+        first = re.search(r"^config:.*\n(?:[ \t]*(?:#.*)?\n)*([ \t]+)", text, re.MULTILINE)
+        line = f"{first[1] if first else '  '}flatcar:image: {version}"
+        text = re.sub(r"^config:(?: *\{\})?( *(?:#.*)?)$", rf"config:\1\n{line}", text, count=1, flags=re.MULTILINE)
+    else:
+        text += "\n" * (text[-1:] not in ("", "\n")) + f"config:\n  flatcar:image: {version}\n"
+    path = _path(stack)
+    if not (found := pattern.search(text)) or found[1] != version:
+        raise SetupError(
+            f"{path} is written in a way that set-up can't add to",
+            f"pulumi config set --stack {stack} flatcar:image {version}",
+        )
+    path.write_text(text, encoding="utf-8")
+    say(f"{path.relative_to(ROOT)}: flatcar:image is {version} from now on; commit it")
+
+
+def _path(stack: str) -> Path:
+    return ROOT / "stacks" / f"Pulumi.{stack}.yaml"
+
+
+def _settings(stack: str) -> str:
+    return _path(stack).read_text(encoding="utf-8") if _path(stack).is_file() else ""
 
 
 def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:

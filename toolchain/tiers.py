@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
-from toolchain import needs, packages, pulumi_cli, stack
+from toolchain import needs, packages, pulumi_cli
+from toolchain.image import chosen
 from toolchain.places import LOCAL_STACK, ROOT, VENV, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, alone, say
@@ -67,7 +68,7 @@ def _prepare_engine() -> None:
 def _prepare_vm() -> None:
     _prepare_engine()
     packages.install(needs.of("").packages)  # the platform of the playground
-    stack.ensure_image()
+    chosen.ensure_stand_in()
 
 
 def _prepare_fresh() -> None:

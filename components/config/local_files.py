@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,22 +27,30 @@ class MachineImage:
 
     path: Path
     memory_mib: int
+    version: str = ""
+    """Flatcar's, "" where it is not known."""
+
+
+_SET_UP = re.compile(r"|stand-in|stable|beta|alpha|lts|\d+\.\d+\.\d+")
+"""What `flatcar:image` may say that is no file's name."""
 
 
 def machine_image(chosen: str = "") -> MachineImage:
     """The image at `chosen`, taken for a Flatcar image (2048 MiB), else the one that set-up prepared.
 
-    Set-up's is described by $TOOLCHAIN_DIR/image/image.json (.toolchain by default). Raises `pulumi.RunError` when that
-    is missing or is no such description.
+    Set-up's is described in $TOOLCHAIN_DIR/image (.toolchain by default): a version of Flatcar or the stand-in by a
+    file of this name, what `chosen` = "" stands for by image.json. A channel has none: set-up puts a version in its
+    place. Raises `pulumi.RunError` when the description is missing or is none.
     """
-    if chosen:
-        return MachineImage(path=Path(chosen), memory_mib=2048)
-    description = Path(os.environ.get("TOOLCHAIN_DIR") or ".toolchain") / "image" / "image.json"
+    if not _SET_UP.fullmatch(chosen):
+        return MachineImage(path=Path(chosen).expanduser(), memory_mib=2048)
+    description = Path(os.environ.get("TOOLCHAIN_DIR") or ".toolchain") / "image" / f"{chosen or 'image'}.json"
     try:
         document = json.loads(description.read_text(encoding="utf-8"))
-        return MachineImage(path=Path(document["path"]), memory_mib=int(document["memory"]))
+        version = chosen if "." in chosen else ""
+        return MachineImage(path=Path(document["path"]), memory_mib=int(document["memory"]), version=version)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise pulumi.RunError(
-            f"there is no machine image: {description}: {error}\n"
-            "  `make up` prepares one; or name yours with `pulumi config set flatcar:image FILE`"
+            f"the machine image {f'{chosen} ' if chosen else ''}isn't there: {description}: {error}\n"
+            "  `make up` gets it; or name a file with `pulumi config set flatcar:image FILE`"
         ) from None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import subprocess
-import tarfile
 from pathlib import Path
 
 import pytest
 
-from toolchain import clean, download, packages, places, pulumi_cli, stack, steps, tiers
+from toolchain import clean, packages, places, pulumi_cli, stack, steps, tiers
+from toolchain.image import chosen
 from toolchain.plugins import install
 from toolchain.plugins.base import changes, decode, encode, is_unknown
 
@@ -74,6 +72,7 @@ def test_stamp_holds_for_one_source_alone(tmp_path: Path, monkeypatch: pytest.Mo
         ("config:\n  # flatcar:platform: qemu\n", ""),
         ("config:\n  flatcar:platforms: qemu\n  other:platform: qemu\n", ""),
         ('config:\n  flatcar:platform: ""\n', ""),
+        ("config:\n  flatcar:platform:\n  flatcar:other: x\n", ""),
         (None, ""),
     ],
 )
@@ -88,8 +87,11 @@ def test_setting_of_a_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set
 @pytest.mark.parametrize(
     ("settings", "calls"),
     [
-        ("", ["qemu-system-x86", "image"]),
-        ("  flatcar:platform: qemu\n  flatcar:image: /some/flatcar.img\n", ["qemu-system-x86"]),
+        ("", ["qemu-system-x86", "image "]),
+        (
+            "  flatcar:platform: qemu\n  flatcar:image: /some/flatcar.img\n",
+            ["qemu-system-x86", "image /some/flatcar.img"],
+        ),
         ("  flatcar:platform: droplet\n", []),
         ("  flatcar:platform: host\n", []),
         ("  flatcar:platform: digitalocean\n", ["plugin digitalocean"]),
@@ -104,11 +106,53 @@ def test_set_up_makes_what_a_stack_needs(
     monkeypatch.setattr(pulumi_cli, "ensure", lambda: None)
     monkeypatch.setattr(install, "ensure", lambda name: done.append(f"plugin {name}"))
     monkeypatch.setattr(packages, "install", lambda names: done.append(names[1]))
-    monkeypatch.setattr(stack, "ensure_image", lambda: done.append("image"))
+    monkeypatch.setattr(chosen, "ensure", lambda setting, machines: done.append(f"image {setting}"))
     (tmp_path / "stacks").mkdir()
     (tmp_path / "stacks" / "Pulumi.one.yaml").write_text(f"config:\n{settings}")
     stack.set_up("one")
     assert done == ["plugin command", *calls]
+    done.clear()
+    stack.set_up("one", image=False)
+    assert done == [call for call in ["plugin command", *calls] if not call.startswith("image")]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("config:\n  flatcar:platform: qemu\n", "config:\n  flatcar:image: 1.2.3\n  flatcar:platform: qemu\n"),
+        (
+            "a: b\nconfig: # mine\n\n    # one\n    b:c: d\n",
+            "a: b\nconfig: # mine\n    flatcar:image: 1.2.3\n\n    # one\n    b:c: d\n",
+        ),
+        ("config:\n  x:y: z\n  flatcar:image: beta # newest\n", "config:\n  x:y: z\n  flatcar:image: 1.2.3 # newest\n"),
+        ("config:\n  'flatcar:image': \"stable\"\n", "config:\n  'flatcar:image': \"1.2.3\"\n"),
+        ("config: {}\n", "config:\n  flatcar:image: 1.2.3\n"),
+        ("encryptionsalt: v1", "encryptionsalt: v1\nconfig:\n  flatcar:image: 1.2.3\n"),
+        (None, "config:\n  flatcar:image: 1.2.3\n"),
+    ],
+)  # fmt: skip
+def test_a_version_is_added_to_a_stacks_config_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None, after: str
+) -> None:
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    file = tmp_path / "stacks" / "Pulumi.one.yaml"
+    if before is not None:
+        file.write_text(before)
+    stack.pin_image("one", "1.2.3")
+    assert file.read_text() == after
+    assert stack.setting("one", "image") == "1.2.3"
+
+
+def test_a_config_in_another_form_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    file = tmp_path / "stacks" / "Pulumi.one.yaml"
+    file.write_text("config: {flatcar:platform: qemu}\n")
+    with pytest.raises(steps.SetupError, match="can't add to") as caught:
+        stack.pin_image("one", "1.2.3")
+    assert caught.value.hint == "pulumi config set --stack one flatcar:image 1.2.3"
+    assert file.read_text() == "config: {flatcar:platform: qemu}\n"
 
 
 def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,31 +220,6 @@ def test_installed_pulumi_counts_when_new_and_whole(tmp_path: Path, monkeypatch:
     (tmp_path / "pulumi-language-python").write_text("#!/bin/sh\n")
     (tmp_path / "pulumi-language-python").chmod(0o755)
     assert pulumi_cli.installed() == program
-
-
-def test_download_with_another_digest_leaves_nothing(tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "target"
-    source.write_bytes(b"content")
-    right = hashlib.sha256(b"content").hexdigest()
-    with pytest.raises(steps.SetupError, match="SHA-256"):
-        download.fetch(source.as_uri(), "0" * 64, target)
-    assert [path.name for path in tmp_path.iterdir()] == ["source"]
-    download.fetch(source.as_uri(), right, target)
-    assert target.read_bytes() == b"content"
-
-
-def test_release_is_unpacked_flat_and_runnable(tmp_path: Path) -> None:
-    archive = tmp_path / "release.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for name in ("pulumi/pulumi", "pulumi/pulumi-language-python", "pulumi/../../escape", "pulumi/README"):
-            info = tarfile.TarInfo(name)
-            info.size = 4
-            tar.addfile(info, io.BytesIO(b"code"))
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    download.unpack(archive, folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["pulumi", "pulumi-language-python"]
-    assert os.access(folder / "pulumi", os.X_OK)
 
 
 # --- tiers

@@ -1,5 +1,5 @@
 """The machine image: a stand-in built from Debian packages, an official Flatcar image, or one that is given.
 
-`python -m toolchain.image` is the only way in. Nothing outside of `toolchain` imports this package; what it makes
-is described by `$TOOLCHAIN_DIR/image/image.json` (`description.py`).
+`chosen.py` is set-up's way in, `python -m toolchain.image` the user's. Nothing outside of `toolchain` imports this
+package; what it makes is described in `$TOOLCHAIN_DIR/image/*.json` (`description.py`).
 """

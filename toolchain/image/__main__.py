@@ -1,18 +1,19 @@
-"""Make `$TOOLCHAIN_DIR/image/image.json` up to date: `python -m toolchain.image`.
+"""Choose the image of stacks that name none, `$TOOLCHAIN_DIR/image/image.json`: `python -m toolchain.image`.
 
-Without options the stand-in is built as far as needed. `--image PATH` takes a Flatcar image that is there already,
-`--channel` an official one from Flatcar's release server.
+Without options that is the stand-in, built as far as needed. `--image PATH` takes a Flatcar image that is there
+already, `--channel` an official one from Flatcar's release server.
 """
 
 from __future__ import annotations
 
 import argparse
-import fcntl
 import sys
 from pathlib import Path
 
+from toolchain.download import OutOfReachError
 from toolchain.image import given, release, stand_in
-from toolchain.image.description import Image, image_folder
+from toolchain.image.chosen import STAND_IN
+from toolchain.image.description import Image, alone
 from toolchain.steps import SetupError, say
 
 
@@ -26,9 +27,7 @@ def main() -> int:
     parser.add_argument("--or-stand-in", action="store_true", help="build the stand-in when that can't be had")
     parser.add_argument("--mirror", default="", help="Debian mirror or sources.list for the stand-in")
     options = parser.parse_args()
-    folder = image_folder()
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two checkouts may share a toolchain
+    with alone() as folder:
         try:
             image = _image(options, folder)
         except SetupError as problem:
@@ -44,12 +43,18 @@ def _image(options: argparse.Namespace, folder: Path) -> Image:
         if options.image is not None:
             return given.describe(options.image)
         if options.channel is not None:
-            return release.make(folder, options.channel, options.version)
-    except SetupError as problem:
+            source = release.Source.chosen()
+            version = options.version
+            if version == "current":
+                version = release.newest(options.channel, source)
+            return release.make(folder, options.channel, version, source)
+    except OutOfReachError as problem:
         if not options.or_stand_in:
             raise
-        say(f"note: {problem}; building the stand-in, which is not Flatcar")
-    return stand_in.make(folder, mirror=options.mirror)
+        say(f"STAND-IN: Flatcar can't be had, the project's own image takes its place:\n  {problem}")
+    image = stand_in.make(folder, mirror=options.mirror)
+    image.write(folder, STAND_IN)
+    return image
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""What `image.json` says about the image that machines are made from, and how it is written.
+"""What is known of an image that machines are made from, and how it is written.
 
-It holds one JSON object with the fields of `Image`.
+`image.json` describes the one for stacks that name none, `4593.2.0.json` a release of Flatcar, `stand-in.json` the
+stand-in: one JSON object each, with the fields of `Image`.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,12 +35,12 @@ class Image:
     description: str
     made_from: str
 
-    def write(self, folder: Path) -> None:
-        """Make this the image of `folder`/image.json, atomically."""
+    def write(self, folder: Path, name: str = "image") -> None:
+        """Make this the image of `folder`/NAME.json, atomically."""
         text = json.dumps({**asdict(self), "path": str(self.path)}, indent=2) + "\n"
-        temporary = folder / f".image.json.{os.getpid()}"
+        temporary = folder / f".{name}.json.{os.getpid()}"
         temporary.write_text(text)
-        temporary.replace(folder / "image.json")
+        temporary.replace(folder / f"{name}.json")
 
 
 def image_folder() -> Path:
@@ -44,3 +48,12 @@ def image_folder() -> Path:
     folder = TOOLCHAIN / "image"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def alone() -> Iterator[Path]:
+    """`image_folder()`, for this process alone: several checkouts may share a toolchain."""
+    folder = image_folder()
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder

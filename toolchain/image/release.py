@@ -1,120 +1,188 @@
 """An official Flatcar image: downloaded, its signature checked against Flatcar's image signing key, unpacked.
 
-The key itself is downloaded too; it counts because its fingerprint is the one below, which the installer of Flatcar
-(flatcar/init, `bin/flatcar-install`) names. Not tried against the release server yet: no computer with a way there was
-at hand. The tests go through all of it with a server and a key of their own.
+Releases lie at `https://CHANNEL.release.flatcar-linux.net/amd64-usr/VERSION/`, those of `current` in the newest's
+place; machines in QEMU are x86-64 ones, on whatever computer. The key is downloaded too; it counts because its
+fingerprint is the one below, which the installer of Flatcar (flatcar/init, `bin/flatcar-install`) names. Two variables
+lead elsewhere, to a mirror or to builds of one's own: `FLATCAR_RELEASES` takes the place of
+`https://{channel}.release.flatcar-linux.net` (`{channel}` in it is filled in), `FLATCAR_IMAGE_KEY` names a file with
+the one key that counts then.
 """
 
 from __future__ import annotations
 
 import bz2
+import os
+import re
 import shutil
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
+from toolchain import download
 from toolchain.image import given
 from toolchain.image.description import Image
 from toolchain.steps import SetupError, step
 
 CHANNELS = ("stable", "beta", "alpha", "lts")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+BOARD = "amd64-usr"
 FILE = "flatcar_production_qemu_image.img.bz2"
-TIMEOUT = 5.0  # seconds without an answer after which this computer counts as offline
+# What gpg says of a signature that doesn't count; it ends with success for those of keys that don't count any more.
+BAD = {
+    "BADSIG": "it is not what was signed",
+    "EXPSIG": "the signature has expired",
+    "EXPKEYSIG": "the key that signed it has expired",
+    "REVKEYSIG": "the key that signed it is revoked",
+    "ERRSIG": "another key signed it",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where releases come from (`{channel}` is filled in) and the fingerprint of the key that signs them."""
+    """Where releases come from, and what has to have signed them."""
 
-    releases: str = "https://{channel}.release.flatcar-linux.net/amd64-usr"
+    releases: str = "https://{channel}.release.flatcar-linux.net"
+    """`{channel}` is filled in; folders for boards are below it."""
     key: str = "https://www.flatcar.org/security/image-signing-key/Flatcar_Image_Signing_Key.asc"
     fingerprint: str = "F88CFEDEFF29A5B4D9523864E25D9AED0593B34A"
+    """Of the primary key; "" for whichever `key` holds."""
+
+    @classmethod
+    def chosen(cls) -> Source:
+        """The one that the environment names, else Flatcar's own. Raises SetupError."""
+        releases = os.environ.get("FLATCAR_RELEASES", "").rstrip("/") or cls().releases
+        if not (file := os.environ.get("FLATCAR_IMAGE_KEY", "")):
+            return cls(releases=releases)
+        if not Path(file).is_file():
+            raise SetupError(f"FLATCAR_IMAGE_KEY: there is no file {file}")
+        return cls(releases=releases, key=Path(file).resolve().as_uri(), fingerprint="")
+
+    def folder(self, channel: str, version: str) -> str:
+        """The address of a release's files."""
+        return f"{self.releases.replace('{channel}', channel)}/{BOARD}/{version}"
 
 
-def make(folder: Path, channel: str, version: str, source: Source | None = None) -> Image:
-    """The image of a release below `folder`, downloaded unless it is there. `version` may be "current".
+def channel_of(version: str) -> str:
+    """The channel that a version was released in: its middle number tells."""
+    return {"0": "alpha", "1": "beta", "3": "lts"}.get(version.split(".")[1], "stable")
 
-    Raises SetupError: offline, no such release, gpg missing, wrong key, wrong signature. Nothing that was not checked
-    stays behind.
+
+def newest(channel: str, source: Source) -> str:
+    """The version of a channel's newest release. Raises OutOfReachError, SetupError."""
+    url = f"{source.folder(channel, 'current')}/version.txt"
+    match = re.search(r'^FLATCAR_VERSION="?([^"\s]+)', download.get(url).decode(errors="replace"), re.MULTILINE)
+    if match is None or not VERSION.fullmatch(match[1]):
+        raise SetupError(f"{url} names no version of Flatcar", "is that the release server, or something in its place?")
+    return match[1]
+
+
+def image_of(folder: Path, version: str) -> Path:
+    """Where the image of a release lies below `folder`, once it is there."""
+    return folder / f"flatcar-{version}" / FILE.removesuffix(".bz2")
+
+
+def make(folder: Path, channel: str, version: str, source: Source) -> Image:
+    """The image of a release below `folder`, downloaded unless it is there.
+
+    Raises OutOfReachError when it can't be had, SetupError when what came is not right, or gpg is missing. Nothing
+    that was not checked stays behind but a download that broke off, for the next time.
     """
-    source = source or Source()
-    base = f"{source.releases.format(channel=channel)}/{version}"
-    if version == "current":
-        version = _version(_get(f"{base}/version.txt").decode())
-        base = f"{source.releases.format(channel=channel)}/{version}"
-    final = folder / f"flatcar-{channel}-{version}"
-    image = final / FILE.removesuffix(".bz2")
+    image = image_of(folder, version)
     if not image.exists():
         if shutil.which("gpg") is None:
             raise SetupError("gpg is not installed: the image's signature can't be checked", "install the package gpg")
-        work = Path(tempfile.mkdtemp(prefix=".work-", dir=folder))
-        try:
-            with step(f"downloading Flatcar {channel} {version}"):
-                for suffix in (".sig", ""):
-                    _download(f"{base}/{FILE}{suffix}", work / f"{FILE}{suffix}")
-                (work / "key.asc").write_bytes(_get(source.key))
-            _check_signature(work, source.fingerprint)
-            with step("unpacking it"), bz2.open(work / FILE) as packed, (work / image.name).open("wb") as unpacked:
-                shutil.copyfileobj(packed, unpacked, 1 << 20)
-            final.mkdir(exist_ok=True)
-            (work / image.name).replace(image)
-        except EOFError as broken:
-            raise SetupError(f"{base}/{FILE} is cut short", "try again") from broken
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    return given.describe(image, f"Flatcar {channel} {version}")
+        url, packed = f"{source.folder(channel, version)}/{FILE}", folder / f".flatcar-{version}.img.bz2"
+        # What is small first: without it the rest is for nothing.
+        signature, key = download.get(f"{url}.sig"), download.get(source.key)
+        with _keyring(key, source) as keyring:
+            with step(f"downloading Flatcar {version} ({channel})"):
+                resumed = download.resume(url, packed, f"Flatcar {version}")
+            try:
+                try:
+                    keyring.check(packed, signature)
+                except SetupError:
+                    packed.unlink()
+                    if not resumed:
+                        raise
+                    with step("downloading it once more: what was left of the last time doesn't fit"):
+                        download.resume(url, packed, f"Flatcar {version}")
+                    keyring.check(packed, signature)
+            except SetupError:
+                packed.unlink(missing_ok=True)
+                raise
+        _unpack(packed, image)
+        for rest in folder.glob(".flatcar-*.img.bz2"):
+            rest.unlink()
+    return given.describe(image, f"Flatcar {version} ({channel})")
 
 
-def _version(text: str) -> str:
-    """FLATCAR_VERSION of a version.txt."""
-    for line in text.splitlines():
-        name, _, value = line.partition("=")
-        if name == "FLATCAR_VERSION":
-            return value.strip().strip('"')
-    raise SetupError("the release server's version.txt names no FLATCAR_VERSION", "name one with --version")
-
-
-def _get(url: str) -> bytes:
+def _unpack(packed: Path, image: Path) -> None:
+    image.parent.mkdir(exist_ok=True)
+    part = image.with_name(f".{image.name}.part")
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response:  # noqa: S310 # https, from Source
-            content: bytes = response.read()
-            return content
-    except urllib.error.HTTPError as error:
-        raise SetupError(f"{url}: {error}", "is there such a channel and version?") from error
-    except OSError as error:
-        raise SetupError(f"{url} can't be reached: {error}", "go without --channel, or give --image PATH") from error
+        with step("unpacking it"), bz2.open(packed) as source:
+            try:
+                with part.open("wb") as target:
+                    shutil.copyfileobj(source, target, download.MIB)
+            except OSError as error:
+                if error.errno is None:  # bz2's own
+                    raise SetupError(f"{packed.name} was signed, but is no bzip2 file: {error}") from error
+                raise download.no_space(part, error) from error
+            except EOFError as error:
+                raise SetupError(f"{packed.name} was signed, but is cut short") from error
+        part.replace(image)
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _download(url: str, target: Path) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as response, target.open("wb") as stream:  # noqa: S310 # as above
-            shutil.copyfileobj(response, stream, 1 << 20)
-    except urllib.error.HTTPError as error:
-        raise SetupError(f"{url}: {error}", "is there such a channel and version?") from error
-    except OSError as error:
-        raise SetupError(f"{url}: download failed: {error}", "try again, or give --image PATH") from error
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Keyring:
+    """A gpg that knows one key and nothing else of this computer."""
 
+    home: str
+    fingerprint: str
 
-def _check_signature(work: Path, fingerprint: str) -> None:
-    """Raise SetupError unless FILE in `work` is signed by the key with this (primary) fingerprint."""
-    # gpg looks for its agent's socket beside the keys, also where it must not start one: that wants a short path.
-    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
-        gpg = ["gpg", "--homedir", home, "--batch", "--no-autostart", "--status-fd", "1"]
-        imported = subprocess.run(
-            [*gpg, "--import", str(work / "key.asc")], capture_output=True, text=True, check=False
-        )
-        if imported.returncode:
-            raise SetupError(f"the image signing key can't be read: {imported.stderr.strip()}")
-        verified = subprocess.run(
-            [*gpg, "--verify", str(work / f"{FILE}.sig"), str(work / FILE)], capture_output=True, text=True, check=False
-        )
-    # [GNUPG:] VALIDSIG <fingerprint of the signing subkey> … <fingerprint of the primary key>
-    signers = [line.split()[-1] for line in verified.stdout.splitlines() if line.startswith("[GNUPG:] VALIDSIG ")]
-    if verified.returncode or signers != [fingerprint]:
+    def gpg(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["gpg", "--homedir", self.home, "--batch", "--no-autostart", "--status-fd", "1", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+
+    def check(self, file: Path, signature: bytes) -> None:
+        """Raise SetupError unless `file` has a good signature by a key that belongs to the fingerprint's and counts."""
+        signed = Path(self.home, "signature")
+        signed.write_bytes(signature)
+        done = self.gpg("--verify", str(signed), str(file))
+        said = [line.split() for line in done.stdout.splitlines() if line.startswith("[GNUPG:] ")]
+        words = [line[1] for line in said]
+        # [GNUPG:] VALIDSIG <fingerprint of the signing subkey> … <fingerprint of the primary key>
+        signers = [line[-1] for line in said if line[1] == "VALIDSIG"]
+        good = not done.returncode and words.count("GOODSIG") == 1 and not BAD.keys() & set(words)
+        if good and signers == [self.fingerprint]:
+            return
+        why = next((BAD[word] for word in words if word in BAD), "its .sig is no signature")
         raise SetupError(
-            f"{FILE} is not signed by Flatcar's image signing key {fingerprint}:\n{verified.stderr.strip()}",
+            f"{file.name.removeprefix('.')} is not signed by the image signing key\n  {self.fingerprint}: {why}\n"
+            + "".join(f"  | {line}\n" for line in done.stderr.strip().splitlines()),
             "do not use it: something between here and the release server alters downloads",
         )
+
+
+@contextmanager
+def _keyring(key: bytes, source: Source) -> Iterator[_Keyring]:
+    # gpg looks for its agent's socket beside the keys, also where it must not start one: that wants a short path.
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
+        file = Path(home, "key")
+        file.write_bytes(key)
+        keyring = _Keyring(home=home, fingerprint=source.fingerprint)
+        imported = keyring.gpg("--import", str(file))
+        listed = [line.split(":") for line in keyring.gpg("--list-keys", "--with-colons").stdout.splitlines()]
+        primary = [after[9] for line, after in pairwise(listed) if line[0] == "pub"]
+        if len(primary) != 1 or (source.fingerprint and primary != [source.fingerprint]):
+            raise SetupError(
+                f"{source.key} holds not the one image signing key {source.fingerprint} but {primary or 'none'}\n"
+                f"  {imported.stderr.strip()}"
+            )
+        yield _Keyring(home=home, fingerprint=primary[0])

@@ -29,7 +29,7 @@ def make_disk(directory: Path, image: Path, disk_gib: int | None) -> os.stat_res
     except OSError as error:
         raise MachineError(
             f"the machine image {image} can't be read: {error.strerror}\n"
-            "  run `make up`, which makes one, or name another with `pulumi config set flatcar:image PATH`"
+            "  run `make up`, which gets one, or name another with `pulumi config set flatcar:image PATH`"
         ) from error
     check_space(directory)
     info = _qemu_img("info", "--output=json", str(image), what=f"the machine image {image} is no disk image")

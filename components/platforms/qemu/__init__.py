@@ -53,6 +53,7 @@ class QemuPlatform(Descriptor[str, QemuSettings]):
         def platform_of(machine: QemuSettings) -> tuple[Platform, Store]:
             platform = Qemu(
                 image=image.path,
+                image_version=image.version,
                 directory=machines_dir(),
                 objects=objects_dir(),
                 memory_mib=machine.memory_mib or image.memory_mib,

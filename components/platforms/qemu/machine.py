@@ -35,6 +35,8 @@ class Qemu:
 
     image: Path
     """Base image, qcow2 or raw, never written: `flatcar_production_qemu_image.img` or the stand-in."""
+    image_version: str = ""
+    """The OS version in it, "" where that is not known: told at preview is what it can't read."""
     directory: Path
     """State of the machines, one folder each; usually `machines_dir()`."""
     objects: Path | None = None
@@ -90,7 +92,8 @@ class Qemu:
         if record is None and not self.image.exists():
             raise pulumi.RunError(
                 f"the machine image {self.image} is missing\n"
-                "  run `make up`, which makes one, or name another with `pulumi config set flatcar:image PATH`"
+                "  run `make up`, which gets one, or name another with `pulumi config set flatcar:image`:\n"
+                "  a file, a channel (stable, beta, alpha, lts), or a version such as 4593.2.0"
             )
         settings = {key: value for key, value in asdict(spec).items() if value not in (None, "") and key != "user_data"}
         running = local.Command(

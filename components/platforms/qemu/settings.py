@@ -24,7 +24,7 @@ class QemuSettings:
 
 
 def image_setting(section: Section, login: Login) -> str:
-    """Read `flatcar:image`, "" for the one that set-up prepared; problems go to the section's list."""
+    """Read `flatcar:image`: a file, or what set-up prepares, "" too; problems go to the section's list."""
     if login.port:
         section.problem("ssh.port", "would be asked for every machine, and each one in QEMU has a port of its own")
     return section.text("image")
