@@ -28,11 +28,16 @@ def ensure(setting: str, machines: Path) -> str:
 
     `machines` is the folder of the stack's machines. Raises SetupError.
     """
-    if release.VERSION.fullmatch(setting):
-        _release(release.channel_of(setting), setting)
-    elif setting in release.CHANNELS:
-        return _release(setting)
-    elif setting == STAND_IN:
+    try:
+        if release.VERSION.fullmatch(setting):
+            _release(release.channel_of(setting), setting)
+            return ""
+        if setting in release.CHANNELS:
+            return _release(setting)
+    except OutOfReachError as why:
+        hint = "no network? a proxy? is there such a version? `pulumi config set flatcar:image stand-in` does without"
+        raise SetupError(f"flatcar:image is {setting}, which can't be had:\n  {why}", hint) from why
+    if setting == STAND_IN:
         ensure_stand_in()
     elif not setting:
         return _unless_stand_in(machines)
