@@ -5,6 +5,7 @@ Source: pulumi-command 1.2.1, `provider/pkg/provider/local`. Every run is a real
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -65,6 +66,15 @@ def wait_until_gone(pid: int) -> None:
     while Path(f"/proc/{pid}").exists() and "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text():
         assert time.monotonic() < deadline, f"process {pid} goes on"
         time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[1] == str(pid):
+                found.append(int(stat.parent.name))
+    return found
 
 
 def test_life_of_a_command(pulumi: Project, tmp_path: Path) -> None:
@@ -189,6 +199,10 @@ def test_a_logged_line_of_64_kib_stands_still(pulumi: Project, tmp_path: Path, l
             return
         with pytest.raises(subprocess.TimeoutExpired):
             process.communicate(timeout=8)
+        waiting = children(process.pid)
+    for pid in waiting:  # the plugin would wait on
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     stack.run("cancel", "--yes")  # the lock that the killed engine left
 
 

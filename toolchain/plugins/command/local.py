@@ -214,7 +214,7 @@ class _Streams:
             for line in stream:
                 self.kept[name].append(line)
                 self.kept["both"].append(line)
-                if name in self.logged and len(line) > LONGEST_LOGGED:
+                if name in self.logged and len(line.rstrip(b"\n")) > LONGEST_LOGGED:
                     threading.Event().wait()
                 if name in self.logged:
                     self.call.progress(line.decode(errors="replace").rstrip("\r\n"))
