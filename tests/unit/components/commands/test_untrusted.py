@@ -55,7 +55,11 @@ class Hostile:
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
-        self.environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+        self.environment = {
+            **os.environ,
+            "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            "PULUMI_HOME": str(folder / "pulumi"),
+        }
 
     def does(self, act: str) -> None:
         """Set what the client does from now on."""
@@ -238,6 +242,26 @@ def test_whatever_passes_through_is_cut_and_printable(hostile: Hostile, way: str
     assert len(told) < 100_000
     shown = ("a\ufffdb[2J]0;c", "xxx", "the machine sent more than it may")
     assert any(text in line for line in lines for text in shown), told
+
+
+def test_what_was_left_out_is_in_the_file_that_is_named(hostile: Hostile) -> None:
+    hostile.does(client(diagnose="seq 5000 5999; printf '\\377%.0s' {1..3000}"))
+    code, told, _ = hostile.run(timeout=3, owner="organization/project/dev/web", drain="seq 100000 101999")
+    assert code == 1
+    log = hostile.folder / "pulumi/flatcar-reprovision/logs/organization.project.dev.web.log"
+    assert told.count(f"… more was left out: see {log}") == 2
+    written = log.read_text().splitlines()
+    ended = [
+        "101999",
+        "the machine came up",
+        "5999",
+        "\ufffd" * 3000,
+        "web: the machine came up",
+        "web: something else",
+    ]
+    assert [end for end in ended for line in written if end in line] == ended
+    assert set(map(str, [*range(100_000, 102_000), *range(5000, 6000)])) <= set(written)
+    assert all(line in written for line in told.splitlines() if len(line) < 200 and "left out" not in line)
 
 
 @pytest.mark.parametrize("what", AWKWARD)
