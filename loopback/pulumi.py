@@ -49,11 +49,11 @@ class Run:
     def replacing_keys(self) -> dict[str, Any]:
         """What the provider names as the inputs that replace a resource, by resource name."""
         found = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
-        return {step["urn"].rsplit("::", 1)[-1]: step["keys"] for step in found if step["op"] == "replace"}
+        return {step["urn"].rsplit("::", 1)[-1]: step.get("keys") for step in found if step["op"] == "replace"}
 
     def id(self, name: str) -> str:
-        """The id that a resource is shown to have before its step."""
-        found = [event["resourcePreEvent"]["metadata"] for event in self.events if "resourcePreEvent" in event]
+        """The id of a resource after its step, also in a preview; "" where it is not known."""
+        found = [event["resOutputsEvent"]["metadata"] for event in self.events if "resOutputsEvent" in event]
         return next(str(step["new"]["id"]) for step in found if step["urn"].rsplit("::", 1)[-1] == name)
 
     def outputs(self, name: str) -> dict[str, Any]:
