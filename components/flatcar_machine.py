@@ -216,6 +216,7 @@ def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValu
         platform=args.platform.ignition_platform,
         platform_user=args.platform.login_user,
         login_user=args.ssh.user,
+        login_key=args.ssh.login_key,
         strict=args.strict,
         image_version=getattr(args.platform, "image_version", ""),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -34,6 +34,8 @@ _INSTANCE_STORAGE = (
 """How disks are called that a cloud gives empty and takes back: EC2, Google Compute Engine, Azure (udev rules)."""
 _NEWEST_READ = "3.5.0"
 """The newest Ignition config that the stable Flatcar reads."""
+_PUBLIC_KEY = re.compile(r"\b((?:ssh|ecdsa|sk)-[\w@.-]+ [A-Za-z0-9+/]+=*)")
+_OTHER_LOGIN = re.compile(r"(?im)^\s*(TrustedUserCAKeys|AuthorizedKeysCommand|AuthorizedKeysFile)\s")
 _UPDATE_CONF = ("/etc/flatcar/update.conf", "/etc/coreos/update.conf")
 _ENABLED_EXTENSIONS = "/etc/flatcar/enabled-sysext.conf"
 _EXTENSIONS = "/etc/flatcar/sysext"
@@ -53,6 +55,7 @@ class Rule(StrEnum):
     REBOOT = "reboot"
     SIZE = "size"
     SPEC = "spec"
+    SECRET = "secret"  # noqa: S105 - a rule's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,20 @@ class Situation:
     """What the rules have to know about the machine.
 
     `is_kept` tells of a whole path whether it survives the wipe. `ssh_user` is who logs in; None when the
-    platform itself brings that user's keys. `managed_rollouts`: reboots are this program's business. `limit` is
-    the largest config, in bytes, that `limit_of` (a store, a platform) takes. `root_is_kept`: something on ROOT has
-    to survive the next run. `reads` tells whether the OS version `image`, which new machines start with, can read an
-    Ignition spec; None where that is not known.
+    platform itself brings that user's keys. `ssh_key` is the public key that logs in, as `TYPE BASE64`, "" where it is
+    not known; `other_ssh_keys`: others may be offered too, by an agent. `secrets` has the names of the secrets that
+    parts of the config hold (`storage.files.0`, `systemd.units.1`) which every user may read. `managed_rollouts`:
+    reboots are this program's business. `limit` is the largest config, in bytes, that `limit_of` (a store, a platform)
+    takes. `root_is_kept`: something on ROOT has to survive the next run. `reads` tells whether the OS version `image`,
+    which new machines start with, can read an Ignition spec; None where that is not known.
     """
 
     is_kept: Callable[[str], bool] = lambda _path: False
     root_is_kept: bool = False
     ssh_user: str | None = None
+    ssh_key: str = ""
+    other_ssh_keys: bool = False
+    secrets: Mapping[str, str] = field(default_factory=dict)
     managed_rollouts: bool = False
     limit: int | None = None
     limit_of: str = "the store"
@@ -191,7 +199,9 @@ def _findings(config: dict[str, Any], situation: Situation, size: int) -> Iterat
     yield from _disks(storage)
     yield from _remote(storage, config.get("ignition", {}))
     yield from _extensions(storage, situation.is_kept)
-    yield from _login(config, situation.ssh_user)
+    if situation.ssh_user is not None:
+        yield from _login(config, situation.ssh_user, situation)
+    yield from _readable_secrets(config, situation.secrets)
     if situation.managed_rollouts:
         yield from _reboots(config)
     if situation.limit is not None and size > situation.limit:
@@ -422,16 +432,61 @@ def _extensions(storage: dict[str, Any], is_kept: Callable[[str], bool]) -> Iter
             yield Finding(Rule.REMOTE, "warning", f"storage.files.{index}", message, hint, subject)
 
 
-def _login(config: dict[str, Any], user: str | None) -> Iterator[Finding]:
-    if user is None:
-        return
+def _login(config: dict[str, Any], user: str, situation: Situation) -> Iterator[Finding]:
+    """Whether the key that logs in is there, where that is known; where it isn't, what is taken for granted."""
     users = config.get("passwd", {}).get("users", [])
-    has_keys = any(entry["name"] == user and entry.get("sshAuthorizedKeys") for entry in users)
     files = config.get("storage", {}).get("files", [])
-    if not has_keys and not any(file["path"].startswith(f"/home/{user}/.ssh/") for file in files):
+    given = [key for entry in users if entry["name"] == user for key in entry.get("sshAuthorizedKeys", [])]
+    given += [_text(file) for file in files if file["path"].startswith(f"/home/{user}/.ssh/")]
+    keys = {key for text in given for key in _PUBLIC_KEY.findall(text)}
+    others = _other_logins(given, files)
+    subject = ("passwd", "name", user)
+    hint = f"give {user} ssh_authorized_keys"
+    if not given and not others:
         message = f"{user} has no SSH key in the config: after the wipe nobody can log in"
-        hint = f"give {user} ssh_authorized_keys"
-        yield Finding(Rule.LOGIN, "error", "passwd.users", message, hint, ("passwd", "name", user))
+        yield Finding(Rule.LOGIN, "error", "passwd.users", message, hint, subject)
+        return
+    is_judged = bool(situation.ssh_key) and all(map(_PUBLIC_KEY.search, given))  # else a key's text is not known yet
+    if given and (not is_judged or situation.ssh_key in keys):
+        return
+    if others or situation.other_ssh_keys:
+        others = others or "ssh-agent or the SSH configuration of who logs in offers one of them"
+        message = (
+            f"{user} has other SSH keys in the config than the one that is known to log in"
+            if given
+            else (f"{user} has no SSH key in the config")
+        )
+        hint += ": ${ssh_public_key} is the one that is known"
+        yield Finding(Rule.LOGIN, "warning", "passwd.users", f"{message}; assumed is that {others}", hint, subject)
+        return
+    kind, _, text = situation.ssh_key.partition(" ")
+    message = f"{user} has other SSH keys in the config than the one that logs in, {kind} …{text[-12:]}"
+    hint += ' with that key too ("${ssh_public_key}"), or log in with a key that is there'
+    yield Finding(Rule.LOGIN, "error", "passwd.users", f"{message}: the machine would not let it in", hint, subject)
+
+
+def _other_logins(given: Sequence[str], files: Sequence[dict[str, Any]]) -> str:
+    """What else may let somebody in: half a sentence, "" where the config holds nothing of the kind."""
+    if any("cert-authority" in text for text in given):
+        return "a certificate of the cert-authority there is offered"
+    for file in files:
+        found = _OTHER_LOGIN.search(_text(file)) if file["path"].startswith("/etc/ssh/") else None
+        if found is not None:
+            return f"{found[1]} in {file['path']} lets the login in"
+    return ""
+
+
+def _readable_secrets(config: dict[str, Any], secrets: Mapping[str, str]) -> Iterator[Finding]:
+    for index, file in enumerate(config.get("storage", {}).get("files", [])):
+        if name := secrets.get(where := f"storage.files.{index}"):
+            message = f"{file['path']} holds the secret {name!r}, and every user of the machine may read it"
+            hint = "give it mode: 0600, and an owner who needs it"
+            yield Finding(Rule.SECRET, "warning", where, message, hint, ("storage", "path", file["path"]))
+    for index, unit in enumerate(config.get("systemd", {}).get("units", [])):
+        if name := secrets.get(where := f"systemd.units.{index}"):
+            message = f"the unit {unit['name']} holds the secret {name!r}, and every user of the machine may read it"
+            hint = "put it into a file of mode 0600, for EnvironmentFile= or LoadCredential="
+            yield Finding(Rule.SECRET, "warning", where, message, hint, ("systemd", "name", unit["name"]))
 
 
 def _reboots(config: dict[str, Any]) -> Iterator[Finding]:

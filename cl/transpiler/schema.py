@@ -204,7 +204,10 @@ class Decoder:
             return converted
         shown = text if len(text) <= 24 else text[:21] + "..."
         what = f"the quoted text {shown!r}" if not node.plain else f"{shown!r}"
-        self.problem(node, f"expected {kind.describe()}, found {what}")
+        convert = _CONVERT.get(kind.kind, _nothing)
+        is_only_quoted = not node.plain and tag == "!!str" and convert(resolve("", text)[1]) is not MISSING
+        why = f": quotes make a text of it, write {shown}" if is_only_quoted else ""
+        self.problem(node, f"expected {kind.describe()}, found {what}{why}")
         return MISSING
 
     def struct(self, struct: Struct, node: Mapping, old: object = MISSING) -> object:

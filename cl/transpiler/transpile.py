@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -58,6 +58,7 @@ def transpile(
     platform: str = "",
     strict: bool = False,
     variables: Mapping[str, str] | None = None,
+    other_variables: Collection[str] = (),
     snippets: Sequence[str | Butane] = (),
     spec: SpecName = "native",
 ) -> Transpiled:
@@ -66,7 +67,8 @@ def transpile(
     `dialect` "auto": JSON with an `ignition.version` is Ignition, a top-level `variant` key means Butane, else
     it is CLC. `filename` is what the report calls the source. `files_dir` is where `local` paths start; without
     it they are errors. `platform` is ct's `-platform`. `strict` makes any finding fatal. `variables` fill
-    `${name}` in values; None leaves `${…}` alone. `snippets` are further configs, merged over the source in order
+    `${name}` in values; None leaves `${…}` alone. `other_variables` are names that there would be a value for, if a
+    source named them: a misspelt one gets a hint. `snippets` are further configs, merged over the source in order
     (a `Snippet` knows the name of its file). `spec` "3" converts a CLC's 2.3.0 to 3.1.0, as Flatcar does while
     it boots. A source or snippet may also be a `butane.Butane`, written in Python: findings then name the field
     (`storage.files[0].mode`), and variables are not filled in.
@@ -78,7 +80,7 @@ def transpile(
         raise ValueError(f"dialect is one of {', '.join(get_args(DialectName))}, not {dialect!r}")
     if spec not in get_args(SpecName):
         raise ValueError(f"spec is one of {', '.join(get_args(SpecName))}, not {spec!r}")
-    values = None if variables is None else Variables(variables)
+    values = None if variables is None else Variables(variables, other_variables)
     options = _Options(dialect, files_dir, platform, strict, spec)
     sources = [(filename, source)]
     for number, snippet in enumerate(snippets, start=1):

@@ -5,7 +5,7 @@ its scalar. `$${` stands for a literal `${`; a shell's `$VAR` and `$(…)` and s
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from cl.transpiler.report import Findings, did_you_mean
 
@@ -20,10 +20,10 @@ def names_in(text: str) -> frozenset[str]:
 
 
 class Variables:
-    """The variables of one transpilation, and which of them its sources have used."""
+    """The variables of one transpilation, and which of them its sources have used. `others` are names for hints."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        self._values = values
+    def __init__(self, values: Mapping[str, str], others: Collection[str] = ()) -> None:
+        self._values, self._others = values, others
         self.used: set[str] = set()
 
     def filler(self, findings: Findings) -> Filler:
@@ -41,7 +41,7 @@ class Variables:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(self._values)
+        return (*self._values, *self._others)
 
     def may_all_be_used(self) -> None:
         """Count all as used: a source that can't be read may name any of them."""

@@ -21,7 +21,7 @@ from components.payload.lifecycle import lifecycle_fragment
 from components.payload.masking import MASK, StandIns, is_guessable, locators, masked_report, with_shown, without
 from components.payload.rollback import SCRIPT, retry_fragment, rollback_fragment
 from components.payload.rules import check_rules, warn_once
-from components.payload.sensitive import sensitive_parts
+from components.payload.sensitive import readable_secrets, sensitive_parts
 from components.platforms.registry import ignition_platform
 from components.settings.lifecycle import Lifecycle
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cl.transpiler.butane import Butane
     from components.payload.masking import Locators
     from components.settings.machine import MachineSettings
+    from components.settings.ssh import LoginKey
 
 STAMP = "/etc/flatcar/config-id"
 GENERATION = "/etc/flatcar/generation"
@@ -45,7 +46,8 @@ class MachineConfigArgs:
     """What a machine's config is made of: its settings, and what it has from its stack (see `FlatcarMachineArgs`).
 
     `machine` is its name, `owner` whom it belongs to, `platform` Ignition's name. `login_user` has to find an SSH key
-    in the config, unless that is `platform_user`, to whom the platform brings one; None: it brings none.
+    in the config, unless that is `platform_user`, to whom the platform brings one; None: it brings none. `login_key` is
+    the one that the program itself logs in with, None where it isn't known.
     `image_version` is the OS version that a new machine starts with, "" where it is not pinned.
     """
 
@@ -56,6 +58,7 @@ class MachineConfigArgs:
     platform: str
     platform_user: str | None
     login_user: str
+    login_key: LoginKey | None = None
     strict: bool
     image_version: str = ""
 
@@ -145,7 +148,8 @@ def machine_config(args: MachineConfigArgs, variables: VariableValues, salt: str
 class _Source:
     """A config and its snippets, the values of the variables that they use, and where secret and unknown ones are.
 
-    `texts` has those that are text, with their file names; `named` are the variables that these name.
+    `texts` has those that are text, with their file names; `named` are the variables that these name, and
+    `other_variables` those that they could name.
     """
 
     name: str
@@ -154,6 +158,7 @@ class _Source:
     texts: Sequence[tuple[str, str]]
     named: frozenset[str]
     values: Mapping[str, str]
+    other_variables: Collection[str]
     stand_ins: StandIns
     secret_at: Locators
     unknown_at: Locators
@@ -176,6 +181,7 @@ class _Source:
             texts=texts,
             named=named,
             values=values,
+            other_variables=tuple(sorted({*variables.shared, *variables.secrets} - values.keys())),
             stand_ins=StandIns.of({name: values[name] for name in secrets}),
             secret_at=locators(texts, secrets),
             unknown_at=locators(texts, variables.unknown),
@@ -205,6 +211,7 @@ def _transpiled(args: MachineConfigArgs, source: _Source) -> tuple[IgnitionConfi
             snippets=source.snippets,
             spec="3",
             variables=values,
+            other_variables=source.other_variables,
         )
 
     result = run(source.values)
@@ -251,6 +258,9 @@ def _check(
 ) -> None:
     """Hold the config against the rules for configs that run again, and its secrets against what can be tried out."""
 
+    readable = readable_secrets(masked, source.stand_ins)
+    pull = args.settings.pull
+
     def check(config: IgnitionConfig, values: Mapping[str, str]) -> Report:
         return check_rules(
             config,
@@ -260,6 +270,8 @@ def _check(
             variables=values,
             platform=args.platform,
             login_user=args.login_user if args.login_user != args.platform_user else None,
+            login_key=args.login_key if pull is None or pull.wait == "ssh" else None,
+            readable=readable,
             image_version=args.image_version,
         )
 
@@ -268,7 +280,7 @@ def _check(
     if findings.is_fatal:
         raise pulumi.RunError(f"{source.name} would do harm when the machine runs it again\n\n{text}")
     warn_once(text)
-    if args.settings.pull is None and args.settings.lifecycle is not Lifecycle.REPLACE:
+    if pull is None and args.settings.lifecycle is not Lifecycle.REPLACE:
         return  # neither the state nor the machine shows an id without salt
     for secret in source.stand_ins.values:
         if is_guessable(source.values[secret]):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cl.transpiler import Report
     from components.payload.fragments import IgnitionConfig
     from components.settings.machine import MachineSettings
+    from components.settings.ssh import LoginKey
 
 _ABOUT_STATE = (Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE)
 """Rules about what is there already: a machine that is new each time, or left alone, does not meet them."""
@@ -39,14 +40,17 @@ def check_rules(
     variables: Mapping[str, str],
     platform: str,
     login_user: str | None,
+    login_key: LoginKey | None = None,
+    readable: Mapping[str, str] | None = None,
     image_version: str = "",
 ) -> Report:
     """What would go wrong when the machine runs this config again and again.
 
     `config` is the user's, without what the program adds; `size` the whole object's, in bytes. `sources` and
     `variables` are what it was made from (`lint`). `platform` is Ignition's name. `login_user` is who has to find an
-    SSH key in the config, None when the platform brings it. `image_version` is the OS version that a new machine starts
-    with, "" where it is not pinned.
+    SSH key in the config, None when the platform brings it; `login_key` the one that logs in, if known. `readable` are
+    the secrets that every user may read (`sensitive.readable_secrets`). `image_version` is the OS version that a new
+    machine starts with, "" where it is not pinned.
     """
     ignition = ignition_platform(platform)
     lifecycle, keep = settings.lifecycle, kept_paths(settings.keep)
@@ -55,6 +59,9 @@ def check_rules(
         is_kept=lambda path: flag or (reset and is_kept(path, keep)),
         root_is_kept=flag or reset,
         ssh_user=login_user,
+        ssh_key=login_key.public if login_key is not None else "",
+        other_ssh_keys=login_key is not None and not login_key.alone,
+        secrets=readable or {},
         managed_rollouts=True,
         limit=ignition.limit,
         limit_of=ignition.limit_of,

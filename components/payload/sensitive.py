@@ -10,6 +10,7 @@ from cl.transpiler.ignition.checks import CheckError, decode_data_url
 
 if TYPE_CHECKING:
     from components.payload.fragments import IgnitionConfig
+    from components.payload.masking import StandIns
 
 PRIVATE_KEY = b"PRIVATE KEY-----"
 
@@ -37,6 +38,39 @@ def sensitive_parts(config: IgnitionConfig, masked: IgnitionConfig | None) -> li
         if user.get("passwordHash"):
             found.append("passwordHash of " + _name(masked, "passwd", "users", number, "name"))
     return found
+
+
+def readable_secrets(masked: IgnitionConfig | None, stand_ins: StandIns) -> dict[str, str]:
+    """The names of the secrets in files that every user may read (0644 by default), and in units, by their places.
+
+    Places are such as `storage.files.0`; a folder that the config closes to others hides what is in it.
+    """
+    if masked is None or not stand_ins.values:
+        return {}
+    named = stand_ins.shown_as({name: name for name in stand_ins.values})
+    storage = masked.get("storage", {})
+    closed = ["/root/"]
+    closed += [f"{node['path']}/" for node in storage.get("directories", []) if not node.get("mode", 0o755) & 1]
+    texts = {}
+    for number, file in enumerate(storage.get("files", [])):
+        if file.get("mode", 0o644) & 0o004 and not file["path"].startswith(tuple(closed)):
+            parts = [file.get("contents", {}), *file.get("append", [])]
+            texts[f"storage.files.{number}"] = "".join(_text(part) for part in parts)
+    for number, unit in enumerate(masked.get("systemd", {}).get("units", [])):
+        parts = [unit.get("contents"), *(part.get("contents") for part in unit.get("dropins", []))]
+        texts[f"systemd.units.{number}"] = "".join(filter(None, parts))
+    found = {place: next((named[word] for word in named if word in text), "") for place, text in texts.items()}
+    return {place: name for place, name in found.items() if name}
+
+
+def _text(part: dict[str, Any]) -> str:
+    source = part.get("source") or ""
+    if not source.startswith("data:"):
+        return ""
+    try:
+        return decode_data_url(source, part.get("compression")).decode("utf-8", "replace")
+    except CheckError:  # told by `sensitive_parts`
+        return ""
 
 
 def _name(masked: IgnitionConfig | None, section: str, kind: str, number: int, key: str) -> str:

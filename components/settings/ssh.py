@@ -22,6 +22,14 @@ def without_comment(key: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoginKey:
+    """The key that logs in: its public half, as `TYPE BASE64`, and whether ssh offers it `alone`."""
+
+    public: str
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SshSettings:
     """The login. A change of any of these re-runs nothing on the machines.
 
@@ -35,6 +43,23 @@ class SshSettings:
     private_key_file: str = ""
     public_key: str = ""
     jump_host: str = ""
+
+    @property
+    def login_key(self) -> LoginKey | None:
+        """What is known of the key that logs in; None for nothing.
+
+        With a key file ssh offers nothing else, and what lies beside it as `.pub` is its public half. Without one,
+        ssh-agent and the user's SSH configuration may offer others than `public_key`.
+        """
+        beside = Path(f"{self.private_key_file}.pub").expanduser()
+        try:
+            own = beside.read_text(encoding="utf-8").strip() if self.private_key_file else ""
+        except (OSError, UnicodeDecodeError):
+            own = ""
+        key = own if PUBLIC_KEY.fullmatch(own) else self.public_key
+        if not PUBLIC_KEY.fullmatch(key):
+            return None
+        return LoginKey(public=without_comment(key), alone=bool(self.private_key_file))
 
     def known_hosts(self, machine: str) -> str:
         """The file that pins the host key of `machine`: one per machine, so that no other host's key can stand in."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.runtime import config as runtime_config
 
+from cl.transpiler.report import did_you_mean
+from components.config.places import with_places
 from components.config.section import Section
 from components.platforms import registry
 from components.settings import ssh
@@ -28,7 +30,7 @@ from components.stores.registry import open_store, store_settings
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from components.platforms import Descriptor, Platform
     from components.stores import Store
@@ -77,7 +79,15 @@ def stack_settings() -> Settings:
     secret = {key for key in values if runtime_config.is_config_secret(key)}
     settings, problems = read_settings(values, secret_keys=secret, root=Path())
     if settings is None:
-        lines = "".join(f"\n  {problem}" for problem in problems)
+        files = _decoded(values, []).get("machine_files")
+        placed = with_places(
+            problems,
+            values,
+            root=Path(),
+            stack=pulumi.get_stack(),
+            machine_files=[file for file in files if isinstance(file, str)] if isinstance(files, list) else [],
+        )
+        lines = "".join(f"\n  {problem}" for problem in placed)
         raise pulumi.RunError(f"the config of stack {pulumi.get_stack()!r} can't be used:{lines}")
     return settings
 
@@ -99,6 +109,7 @@ def read_settings(
         if key.startswith(PROJECT + ":") and key != f"{PROJECT}:secrets"
     ]
     names = [platform.name for platform in registry.PLATFORMS]
+    problems += _misspelt_namespaces(values, [PROJECT, *names])
     name = section.choice("platform", names, names[0])
     platform = next(platform for platform in registry.PLATFORMS if platform.name == name)
     login = _ssh(section.section("ssh"), on_this_computer=platform.on_this_computer)
@@ -162,6 +173,14 @@ def _namespace(values: Mapping[str, str], problems: list[str], name: str) -> Sec
     prefix = f"{name}:"
     own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
     return Section(name, own, problems)
+
+
+def _misspelt_namespaces(values: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+    """Settings that nobody reads, as their namespace is nearly one of ours: others are somebody's own."""
+    for key in sorted(values):
+        namespace = key.partition(":")[0]
+        if namespace not in known and (near := did_you_mean(namespace, known)) is not None:
+            yield f"{key}: nobody reads the namespace {namespace!r}; {near}"
 
 
 def _decoded(values: Mapping[str, str], problems: list[str]) -> dict[str, Any]:

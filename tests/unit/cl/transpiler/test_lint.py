@@ -18,6 +18,14 @@ pytestmark = pytest.mark.covering
 
 HEAD = "variant: flatcar\nversion: 1.1.0\n"
 KEY = "passwd: {users: [{name: core, ssh_authorized_keys: [k]}]}\n"
+KEYS = "passwd: {users: [{name: core, ssh_authorized_keys: ['from=\"10.0.0.0/8\" ssh-ed25519 AAAA= me', sk-x@y BB]}]}\n"
+CA = "storage: {files: [{path: /etc/ssh/sshd_config.d/ca.conf, contents: {inline: 'TrustedUserCAKeys /etc/ca'}}]}\n"
+AUTHORITY = "passwd: {users: [{name: core, ssh_authorized_keys: [cert-authority ssh-ed25519 AAAA]}]}\n"
+KEY_FILE = "storage: {files: [{path: /home/core/.ssh/authorized_keys.d/x, contents: "
+
+
+def _logs_in(key: str, **more: Any) -> Situation:
+    return Situation(ssh_user="core", ssh_key=key, **more)
 
 
 def config(text: str) -> dict[str, Any]:
@@ -214,6 +222,22 @@ KEPT = Situation(is_kept=lambda path: path.startswith("/var/log"))
             "storage: {files: [{path: /home/core/.ssh/authorized_keys.d/x, contents: {inline: k}}]}",
             Situation(ssh_user="core"),
             [],
+        ),
+        (KEYS, _logs_in("ssh-ed25519 AAAA="), []),
+        (KEYS, _logs_in("sk-x@y BB"), []),
+        (KEYS, _logs_in(""), []),
+        (KEYS, _logs_in("ssh-ed25519 BBBB"), [("error", "$.passwd.users")]),
+        (KEYS, _logs_in("ssh-ed25519 BBBB", other_ssh_keys=True), [("warning", "$.passwd.users")]),
+        (KEYS + CA, _logs_in("ssh-ed25519 BBBB"), [("warning", "$.passwd.users")]),
+        (CA, _logs_in("ssh-ed25519 BBBB"), [("warning", "$.passwd.users")]),
+        (AUTHORITY, _logs_in("ssh-ed25519 BBBB"), [("warning", "$.passwd.users")]),
+        (KEY, _logs_in("ssh-ed25519 BBBB"), []),  # its text may be known later
+        (KEY_FILE + "{inline: ssh-ed25519 BB me}}]}", _logs_in("ssh-ed25519 BB"), []),
+        (KEY_FILE + "{inline: ssh-ed25519 BB me}}]}", _logs_in("ssh-ed25519 CC"), [("error", "$.passwd.users")]),
+        (
+            KEY_FILE + "{source: https://h/k}}]}",
+            _logs_in("ssh-ed25519 CC"),
+            [("warning", "$.storage.files.0.contents")],
         ),
         ("", Situation(managed_rollouts=True), [("warning", "$.storage.files")]),
         (

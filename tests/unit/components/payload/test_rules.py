@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from components.platforms import IgnitionPlatform
 from components.settings.keep import kept_paths
 from components.settings.lifecycle import Lifecycle
 from components.settings.machine import MachineSettings
+from components.settings.pull import PullSettings
+from components.settings.ssh import LoginKey
 from tests.support.machine_configs import made_config
 
 HEAD = "variant: flatcar\nversion: 1.0.0\n"
@@ -109,6 +112,82 @@ def test_nobody_is_locked_out(run: Any, warnings: list[str]) -> None:
     assert run(HEAD + OFF, platform_user="core").config_id  # the platform brings the keys
     assert run(HEAD + OFF, allow=[Rule.LOGIN]).config_id
     assert warnings == []
+
+
+MINE, OTHER = LoginKey(public="ssh-ed25519 MINE0123456789abcd", alone=True), "ssh-ed25519 AAAA"
+
+
+def test_the_key_that_logs_in_is_asked_for(run: Any, warnings: list[str]) -> None:
+    with pytest.raises(pulumi.RunError) as refused:
+        run(HEAD + LOGIN + OFF, login_key=MINE)
+    said = str(refused.value)
+    assert (
+        "core has other SSH keys in the config than the one that logs in, ssh-ed25519 …23456789abcd: the mach" in said
+    )
+    assert "--> web.yaml:5:13" in said
+    assert "allow: [login]" in said
+    assert run(HEAD + LOGIN + OFF, login_key=MINE, allow=[Rule.LOGIN]).config_id
+    mine = LOGIN.replace(OTHER, '"${ssh_public_key}"')
+    assert run(HEAD + mine + OFF, login_key=MINE, shared={"ssh_public_key": f"{MINE.public} another comment"}).config_id
+    assert run(HEAD + LOGIN + OFF, login_key=MINE, platform_user="core").config_id
+    assert run(HEAD + LOGIN + OFF, login_key=MINE, pull=PullSettings(wait="report", report="https://h/r")).config_id
+    assert warnings == []
+
+
+def test_what_is_assumed_of_a_login_is_told(run: Any, warnings: list[str]) -> None:
+    run(HEAD + LOGIN + OFF, login_key=replace(MINE, alone=False))
+    authority = "storage: {files: [{path: /etc/ssh/sshd_config, contents: {inline: 'TrustedUserCAKeys /etc/ca'}}]}\n"
+    run(HEAD + authority + OFF, login_key=MINE)
+    agent, certificate = warnings
+    assert (
+        "core has other SSH keys in the config than the one that is known to log in; assumed is that ssh-agent or the "
+        "SSH configuration of who logs in offers one of them"
+    ) in agent
+    assert (
+        "core has no SSH key in the config; assumed is that TrustedUserCAKeys in /etc/ssh/sshd_config lets the login in"
+    ) in certificate
+
+
+SECRET = "storage:\n  {kind}:\n    - path: /etc/token\n      mode: {mode}\n      contents: {{inline: 'a=${{token}}'}}\n"
+
+
+def test_a_secret_that_every_user_may_read_is_told(run: Any, warnings: list[str]) -> None:
+    run(HEAD + LOGIN + OFF + SECRET.format(kind="files", mode="0644"))
+    (warning,) = warnings
+    assert "/etc/token holds the secret 'token', and every user of the machine may read it" in warning
+    assert "--> web.yaml:10:13" in warning
+    assert "give it mode: 0600" in warning
+    assert "hunter2" not in warning
+    unit = OFF.replace("[{", '[{name: a.service, contents: "[Service]\\nEnvironment=A=${token}\\n"}, {')
+    run(HEAD + LOGIN + unit)
+    assert "the unit a.service holds the secret 'token'" in warnings[1]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        SECRET.format(kind="files", mode="0600"),
+        SECRET.format(kind="files", mode="0640"),
+        SECRET.format(kind="files", mode="0644").replace("/etc/token", "/root/token"),
+        SECRET.format(kind="files", mode="0644") + "  directories: [{path: /etc, mode: 0750}]\n",
+        SECRET.format(kind="files", mode="0644").replace("${token}", "${plain}"),
+    ],
+)
+def test_a_secret_that_is_closed_to_others_is_not(run: Any, warnings: list[str], storage: str) -> None:
+    run(HEAD + LOGIN + OFF + storage, shared={"plain": "x"})
+    run(HEAD + LOGIN + OFF + SECRET.format(kind="files", mode="0644"), allow=[Rule.SECRET])
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("machine_nam", "machine_name"), ("tokn", "token"), ("greting", "greeting")]
+)
+def test_a_misspelt_variable_is_told(run: Any, name: str, near: str) -> None:
+    file = "storage: {files: [{path: /a, contents: {inline: '${" + name + "}'}}]}\n"
+    with pytest.raises(pulumi.RunError) as refused:
+        run(HEAD + LOGIN + OFF + file, shared={"machine_name": "web", "greeting": "hello"})
+    assert f"variable {name!r} is not known" in str(refused.value)
+    assert f"did you mean {near!r}?" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +289,7 @@ ALL_WRONG: dict[str, Any] = {
 def test_a_lifecycle_skips_the_rules_about_what_it_does_not_meet(lifecycle: str, skipped: set[Rule]) -> None:
     report = rules.check_rules(
         ALL_WRONG, MachineSettings(config="", lifecycle=Lifecycle(lifecycle), keep=["/var/log/.*"]), size=1 << 30,
-        sources=[], variables={}, platform="qemu", login_user="core",
+        sources=[], variables={}, platform="qemu", login_user="core", readable={"storage.files.0": "token"},
     )  # fmt: skip
     found = {re.findall(r'allow: \["?(\w+)', entry.hint or "")[0] for entry in report}
     assert found == {*Rule} - skipped

@@ -50,6 +50,17 @@ def test_the_defaults(root: Path) -> None:
     assert (settings.platform.name, settings.strict, settings.ssh.user) == ("qemu", True, "core")
 
 
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [("flatcr:machines", "flatcar"), ("Flatcar:ssh", "flatcar"), ("awss:region", "aws")],
+)
+def test_a_misspelt_namespace_is_told(root: Path, key: str, near: str) -> None:
+    values = {"flatcar:machines": json.dumps({"web": WEB}), "flatcar:ssh": json.dumps({"public_key": KEY})}
+    _, problems = read_settings({**values, key: "x", "mine:size": "3"}, secret_keys=(), root=root)
+    namespace = key.partition(":")[0]
+    assert problems == [f"{key}: nobody reads the namespace {namespace!r}; did you mean {near!r}?"]
+
+
 def test_everything_given(root: Path) -> None:
     machine = {
         "config": "cl/web.yaml", "snippets": ["cl/snippet.yaml"], "variables": {"size": 3, "name": "x"},
@@ -100,10 +111,10 @@ def test_snippets_for_all_machines_come_before_a_machines_own(root: Path) -> Non
         ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),
         (
             {**WEB, "allow": ["wipes"]},
-            "'wipes' is none of kept, wipe, disks, remote, replace, login, reboot, size, spec; did you mean 'wipe'",
+            "is none of kept, wipe, disks, remote, replace, login, reboot, size, spec, secret; did you mean 'wipe'",
         ),
         ({**WEB, "allow": ["disk:/dev/vdb"]}, "web.allow: 'disk' is none of kept, wipe, disks,"),
-        ({**WEB, "allow": ["disk:/dev/vdb"]}, "reboot, size, spec; did you mean 'disks'?"),
+        ({**WEB, "allow": ["disk:/dev/vdb"]}, "reboot, size, spec, secret; did you mean 'disks'?"),
         ({**WEB, "allow": ["wipe:"]}, "web.allow: 'wipe:' names no device; write wipe:/dev/…, as the finding does"),
         ({**WEB, "allow": ["disks:data"]}, "web.allow: 'disks:data' names no device; write disks:/dev/…"),
         ({**WEB, "allow": ["login:/dev/a"]}, "allow: 'login:/dev/a': this rule is about no device; write login alone"),
