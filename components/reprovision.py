@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from dataclasses import asdict, dataclass, fields
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pulumi
 from pulumi_command import local
 
+from components import progress, rollout
 from components.commands.objects.packing import packed
 from components.commands.reprovision.request import Request
 from components.launcher import interpreter
-from components.sdk import json_text
+from components.sdk import is_program, json_text
 from components.settings.keep import kept_paths
 
 if TYPE_CHECKING:
@@ -60,46 +62,54 @@ class Reprovision(local.Command):
         request: pulumi.Output[str],
         config_id: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
+        machine: pulumi.Resource | None = None,
     ) -> None:
-        """`request` is a `Request` as JSON, about a config whose id is `config_id`; see `of`."""
+        """`request` is a `Request` as JSON, about a config whose id is `config_id`; progress is shown at `machine`."""
         super().__init__(
             f"{name}-reprovision",
             create="reprovision",
             interpreter=interpreter(),
             stdin=request,
-            logging=local.Logging.STDERR,
+            # in a program `progress` shows what it does
+            logging=local.Logging.NONE if is_program() else local.Logging.STDERR,
             environment={"CONFIG_ID": config_id},  # for previews: the request is secret
-            opts=pulumi.ResourceOptions.merge(
+            opts=_merged(
                 pulumi.ResourceOptions(
                     ignore_changes=["triggers"],  # of older versions, where another one replaced the Command
                 ),
                 opts,
+                rollout.options(name),
             ),
         )
 
+        if machine is not None:
+            progress.follow(name, machine)
         # the request is secret as the config in it may be; the outputs never hold any of it
-        self._proof = pulumi.Output.unsecret(self.stdout.apply(_read))
+        self._proof: pulumi.Output[dict[str, Any]] = pulumi.Output.unsecret(self.stdout.apply(_read))
         declared_at = time.time()
-        self._proof.apply(lambda outputs: self._tell_lost(outputs, since=declared_at))
+        self._proof.apply(lambda outputs: self._end(name, outputs, since=declared_at))
 
     @classmethod
     def of(cls, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> Reprovision:
         """For a machine and its object, once both are there."""
         after = pulumi.ResourceOptions(depends_on=[args.machine.resource, args.ignition_object.resource])
         request = json_text(request_document(name, args))
-        return cls(name, request, args.config.config_id, pulumi.ResourceOptions.merge(after, opts))
+        opts = pulumi.ResourceOptions.merge(after, opts)
+        return cls(name, request, args.config.config_id, opts, args.machine.resource)
 
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
         """One field of the Command's outputs (`commands.reprovision.request.Outputs`)."""
         return self._proof.apply(lambda outputs: outputs.get(field, default))
 
-    def _tell_lost(self, outputs: Mapping[str, Any], *, since: float) -> None:
-        """What this run deleted and no config declares, as a diagnostic: a Command's own lines are gone at the end.
+    def _end(self, name: str, outputs: Mapping[str, Any], *, since: float) -> None:
+        """What this run did: for the rollout, and, of what it deleted and no config declares, as a diagnostic.
 
         Told by the run that did it alone; the outputs stay in the state.
         """
+        is_of_now = outputs.get("ended_at", 0.0) >= since
+        rollout.ended(name, proven=is_of_now)
         lost = outputs.get("lost", [])
-        if lost and outputs.get("ended_at", 0.0) >= since:
+        if lost and is_of_now:
             pulumi.log.warn("\n".join(lost).replace("will be deleted", "deleted", 1), self)
 
 
@@ -153,7 +163,12 @@ def host_key_alias(name: str, machine: PlatformMachine) -> pulumi.Output[str]:
     return pulumi.Output.from_input(name)
 
 
-def _read(stdout: str) -> dict[str, Any]:
+def _merged(*options: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    return functools.reduce(pulumi.ResourceOptions.merge, options, pulumi.ResourceOptions())
+
+
+async def _read(stdout: str) -> dict[str, Any]:
+    await progress.catch_up()  # the program may end with this
     lines = stdout.strip().splitlines()
     outputs: dict[str, Any] = json.loads(lines[-1]) if lines else {}
     return outputs

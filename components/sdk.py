@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.settings import monitor_supports_feature
+from pulumi.runtime.settings import get_root_resource, monitor_supports_feature
+from pulumi.runtime.stack import Stack
 from pulumi_command import local
 
 if TYPE_CHECKING:
@@ -35,9 +36,19 @@ def has_failed() -> bool:
     return _failed
 
 
+def is_program() -> bool:
+    """Whether this is a program, and no plugin that makes components for one: those end while their Commands run."""
+    return isinstance(get_root_resource(), Stack)
+
+
 def has_hooks() -> bool:
-    """Whether the engine calls hooks of the program; Pulumi 3.182 and newer does."""
-    return bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS))
+    """Whether the engine calls hooks of this program; Pulumi 3.182 and newer does."""
+    return is_program() and bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS))
+
+
+def has_error_hooks() -> bool:
+    """Whether it calls one of this program when a resource fails."""
+    return is_program() and bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS))
 
 
 @contextlib.contextmanager

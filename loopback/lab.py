@@ -166,7 +166,7 @@ def confirmed_lab(folder: Path) -> Iterator[Lab]:
 
 def is_back(lab: Lab, progress: str, wanted: str) -> None:
     """The machine runs the last good config, confirmed, and nothing is left over."""
-    assert f"back on its last good config id {lab.good[:12]}; wanted was config id {wanted[:12]}" in progress, progress
+    assert f"it is back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress, progress
     assert lab.machine.path("/etc/only-good").exists()
     assert lab.object.read_text() == lab.contents[lab.good], "the object is put back"
     assert not lab.machine.path("/oem/config.ign").exists(), "nothing shadows the pointer"

@@ -66,11 +66,13 @@ class Run:
         return found
 
     def progress(self, name: str) -> list[str]:
-        """The lines that were shown at a resource, in order."""
+        """The lines that were shown at a resource, in order; of a machine's Command those at the machine as well."""
+        machine = name.removesuffix("-reprovision")
+        places = {name} if machine == name else {name, machine, f"{machine}-machine"}
         lines = []
         for event in self.events:
             diagnostic = event.get("diagnosticEvent", {})
-            if diagnostic.get("urn", "").rsplit("::", 1)[-1] == name:
+            if diagnostic.get("urn", "").rsplit("::", 1)[-1] in places:
                 lines.append(diagnostic["message"].rstrip("\n"))
         return lines
 

@@ -148,7 +148,7 @@ def a_failed_change_is_put_back_and_tried_again(
     lab.edit_web("Fails.")
     failed = lab.up(code=None)
     assert failed.code != 0 and touched(failed) == in_place(name, stored=stored), failed.output
-    assert any("is back on its last good config id" in line for line in failed.progress(f"{name}-reprovision"))
+    assert any("is back on its last good config" in line for line in failed.progress(f"{name}-reprovision"))
     content, version = held()
     known = lab.pulumi.resources()[f"{name}-object"]["outputs"]["versionId"]
     assert content == good and version != known, "behind Pulumi's back"

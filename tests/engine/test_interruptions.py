@@ -55,7 +55,7 @@ def test_a_machine_left_alone_by_its_deployer_goes_back_and_the_next_run_tries_a
         ("staging lifecycle reset", signal.SIGKILL),
         ("rebooting", signal.SIGKILL),
         ("rebooting, no answer", signal.SIGKILL),
-        ("running the health checks: it", signal.SIGKILL),
+        ("checking health: it", signal.SIGKILL),
         ("rebooting", signal.SIGTERM),
     ],
 )
@@ -216,7 +216,7 @@ def test_a_network_that_is_cut_at_the_health_checks_is_got_over(lab: Lab, moment
     process = lab.start(wanted, health=[check])
     assert process.stderr is not None
     for line in process.stderr:
-        if "running the health checks" in line:
+        if "checking health" in line:
             break
     if moment == "within":
         wait_until(lab.machine.path("/run/checking").exists)

@@ -447,7 +447,7 @@ def test_after_a_failed_change_the_next_up_converges_forwards_and_back(lab: Lab)
     lab.edit("first line", "bad line")
     failed = lab.stack.up(code=None)
     assert failed.code != 0
-    assert "health checks failed: check" in failed.output
+    assert "health check 'check' failed" in failed.output
     assert "Traceback" not in failed.output
     assert changes(lab.stack.up(code=None)).keys() == {"web-reprovision"}  # tried anew
     lab.edit("bad line", "first line")

@@ -285,7 +285,7 @@ def test_a_health_check_that_fails_is_named_and_one_that_comes_late_passes(lab: 
     assert lab.run(wanted, health=[late])[0] == 0
     code, _, progress = lab.run(wanted, health=[late, never])
     assert code == 1
-    assert "health checks failed: never" in progress
+    assert "health check 'never' failed" in progress
     assert "it is broken" in progress
 
 
@@ -297,7 +297,7 @@ def test_a_changed_health_check_is_tried_at_once_and_reboots_nothing(lab: Lab) -
     assert lab.run(wanted, version="1", rollback_after=300)[0] == 0
     code, outputs, progress = lab.run(wanted, version="1", rollback_after=300, health=[LATER])
     assert (code, outputs) == (1, {})
-    assert "health checks failed: the page is served (command: exit code 1)" in progress
+    assert "health check 'the page is served' failed: exit code 1" in progress
     assert "nothing was staged: the machine is left as it is, and so is its last good config" in progress
     is_untouched(lab)
     lab.machine.path("/tmp/served").write_text("yes")
@@ -335,7 +335,7 @@ def test_a_machine_that_was_off_is_waited_for_and_its_health_is_checked(lab: Lab
     _, progress = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "was off, waiting for it" in progress
-    assert "health checks failed: the page is served" in progress
+    assert "health check 'the page is served' failed" in progress
     lab.machine.path("/etc/sick").unlink()
     code, outputs, progress = lab.run(wanted, version="1", health=health, power_on="2 disk")
     assert code == 0, progress

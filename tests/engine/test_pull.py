@@ -243,7 +243,7 @@ def test_the_deployer_waits_for_the_machine_when_asked(pulled: Pulled, lab: Lab,
     code, _, progress = lab.run(sick, pull=wait, timeout=120, report=f"{pulled.address}/status/web")
     looking.join()
     assert code == 1
-    assert "health checks failed" in progress or "rolled back" in progress
+    assert "health check" in progress or "rolled back" in progress
     wait_until(lambda: pulled.stamp() == wanted, 120)
 
 

@@ -74,7 +74,7 @@ def test_a_machine_stuck_in_its_initramfs_is_healed_by_its_object(lab: BucketLab
     code, _, progress = lab.run(wanted)
     assert code == 1 and SECRET not in progress
     assert "Ignition failed in the initramfs" in progress and "the object holds the last good config again" in progress
-    assert f"back on its last good config id {lab.good[:12]}; wanted was config id {wanted[:12]}" in progress
+    assert f"back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
     content, version = lab.held()
     assert content == lab.contents[lab.good] and version != lab.pulumis
 
@@ -109,5 +109,5 @@ def test_without_credentials_the_machine_goes_back_and_the_object_stays(lab: Buc
     missing = "no AWS credentials in the environment" if lab.kind == "s3" else "SPACES_SECRET_ACCESS_KEY are not in"
     assert "the object can't be rolled back from here, should this config fail: " in progress and missing in progress
     assert "the object could not be rolled back: " in progress
-    assert f"back on its last good config id {lab.good[:12]}; wanted was config id {wanted[:12]}" in progress
+    assert f"back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
     assert lab.held() == (lab.contents[wanted], lab.pulumis)

@@ -37,7 +37,7 @@ def test_a_small_fleet_through_success_failure_and_a_change_of_some(tmp_path: Pa
         fleet.write(stack.directory, "/etc/sick")
         failed = stack.up(code=None)
         assert failed.code != 0
-        assert any("back on its last good config id" in line for line in failed.progress("m0-reprovision"))
+        assert any("back on its last good config" in line for line in failed.progress("m0-reprovision"))
         for name, machine in fleet.machines.items():
             assert machine.path("/etc/two").exists(), name
             assert machine.boots == boots[name] + (2 if name == "m0" else 0)

@@ -50,7 +50,7 @@ def test_a_machine_that_fails_its_checks_then_does_not_go_back_to_the_same_confi
     good, salted = lab.good, lab.publish("salted")
     lab.machine.path("/etc/sick").write_text("by hand")
     code, _, progress = lab.run(salted, unsalted_id=good, salt=RANDOM, health=[SICK])
-    assert code == 1 and "health checks failed" in progress, progress
+    assert code == 1 and f"health check '{SICK['name']}' failed" in progress, progress
     is_salted(lab, salted)
     lab.machine.path("/etc/sick").unlink()
     code, _, progress = lab.run(salted, unsalted_id=good, salt=RANDOM, health=[SICK])

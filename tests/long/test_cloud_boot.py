@@ -149,7 +149,7 @@ def test_a_machine_is_provisioned_changed_and_healed_on_its_cloud(cloud: Cloud) 
     cloud.publish("{not json")
     code, progress = cloud.reprovision("0" * 128, "{not json")
     assert code == 1 and "Ignition failed in the initramfs" in progress, progress + vm.tail()
-    assert f"the machine is back on its last good config id {second.config_id[:12]}" in progress, progress + vm.tail()
+    assert f"it is back on its last good config ({second.config_id[:12]})" in progress, progress + vm.tail()
     held = cloud.aws.s3.get_object(Bucket=BUCKET, Key=KEY)
     assert held["Body"].read().decode() == second.text and held["VersionId"] != version
     assert vm.ssh("cat /etc/flatcar/config-id /var/lib/data/kept") == f"{second.config_id}\nmine\n"

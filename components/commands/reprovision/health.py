@@ -35,14 +35,17 @@ def check_health(request: Request, progress: Progress) -> None:
     outside = [check for check in request.health if check.vantage != "machine"]
     if not request.health:
         return
-    progress.say("running the health checks: " + ", ".join(check.name for check in request.health))
+    progress.say("checking health: " + ", ".join(check.name for check in request.health))
     failed = _run_on_the_machine(inside, request, progress) if inside else []
     failed += [(check, why) for check in outside if (why := _from_here(check, request.target.host))]
     if failed:
+        one = len(failed) == 1
+        reasons = (f"'{check.name}' failed: {why}" if one else f"'{check.name}' ({why})" for check, why in failed)
         raise NotProvenError(
-            "the config was applied, but health checks failed: "
-            + "; ".join(f"{check.name} ({check.kind}: {why})" for check, why in failed),
+            ("health check " if one else "health checks failed: ") + "; ".join(reasons),
             "; ".join(dict.fromkeys(_ADVICE[check.kind] for check, _ in failed)),
+            back_advice="mend the config, or the check; with 'rollback: false' it stays as it is, to be looked at",
+            has_booted=True,
         )
 
 
@@ -72,7 +75,7 @@ def _run_on_the_machine(
         timeout=allowed,
         patience=CUT_SECONDS,
         root=False,
-        on_error_line=progress.say,
+        on_error_line=lambda line: progress.pass_on([line], LONGEST_REASON),
         on_break=lambda: progress.say("the connection broke during the health checks, running them again"),
     )
     if finished.code == UNREACHABLE:

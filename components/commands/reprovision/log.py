@@ -30,6 +30,8 @@ class Log:
         self._left = MOST
         self.left_out = LEFT_OUT
         """What is said in the place of lines that are in the file alone."""
+        self.path = ""
+        """The file, "" while there is none."""
 
     def add(self, line: str) -> None:
         """A printable line, unless the file is full."""
@@ -53,6 +55,7 @@ class Log:
             self._give_up(str(error))
             return False
         self.left_out = f"{LEFT_OUT}: see {path}"
+        self.path = str(path)
         self.add(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
         return True
 

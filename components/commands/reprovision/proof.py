@@ -55,10 +55,14 @@ class MachineState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingProof:
-    """A proof that does not hold and won't by waiting: what is wrong, and what to do."""
+    """A proof that does not hold and won't by waiting: what is wrong, and what to do.
+
+    `has_booted`: Ignition did its work, so its messages explain nothing.
+    """
 
     message: str
     advice: str
+    has_booted: bool = False
 
 
 def read_state(finished: Finished) -> MachineState | None:
@@ -136,6 +140,7 @@ def missing_proof(
         return MissingProof(
             message="the config was applied, but units failed: " + ", ".join(state.failed_units or ("(none named)",)),
             advice="mend them in the config, or set health.degraded to 'allow' for this machine",
+            has_booted=True,
         )
     return None
 

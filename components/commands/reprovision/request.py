@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from components.commands.objects.bucket import BucketWriter
 from components.commands.objects.folder import FolderWriter
 from components.commands.objects.packing import unpacked
+from components.commands.reprovision.followed import Followed
 from components.commands.reprovision.log import Log
 from components.commands.ssh_session import SshTarget
 from components.commands.untrusted import printable, shortened
@@ -161,12 +162,18 @@ class NotProvenError(Exception):
     """The machine is not proven to run the wanted config: what is wrong, and what to do about it.
 
     `rolls_back` is False where the machine did not leave its old config: there is nothing to roll back from.
+    `back_advice` is what to do instead once the machine has rolled back, "" for the same. `has_booted`: the boot went
+    well, so that its messages explain nothing.
     """
 
-    def __init__(self, message: str, advice: str, *, rolls_back: bool = True) -> None:
+    def __init__(
+        self, message: str, advice: str, *, rolls_back: bool = True, back_advice: str = "", has_booted: bool = False
+    ) -> None:
         super().__init__(message)
         self.advice = advice
         self.rolls_back = rolls_back
+        self.back_advice = back_advice or advice
+        self.has_booted = has_booted
 
 
 MOST_TOLD = 40_960
@@ -178,34 +185,35 @@ MOST_LAST, LONGEST_LAST = 5, 200
 
 
 class Progress:
-    """Lines on stderr with seconds since the start: one for each change of state, none for standing still.
+    """What a run says while it goes on: one line for each change of state, none for standing still.
 
-    When more was said than `MOST_TOLD`, the rest is in the log alone.
+    To the program that follows it, if one does (`Followed`): events alone, and what belongs together in one. Else all
+    of it to stderr, with seconds since the start. When more was said than `MOST_TOLD`, the rest is in the log alone.
     """
 
-    def __init__(self, machine: str, log: Log | None = None) -> None:
+    def __init__(self, machine: str, log: Log | None = None, owner: str = "") -> None:
         self._machine = machine
         self._log = log or Log()
+        self._followed = Followed(owner)
         self._start = time.monotonic()
         self._last = ""
         self._left = MOST_TOLD
+        self._block: list[str] = []
+        self._details: list[str] = []
 
     def say(self, text: str) -> None:
-        """Print `text`, unless it is empty or was the last thing said."""
-        text = printable(text)
-        if not text.strip() or text == self._last:
-            return
-        self._last = text
-        text = f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}"
-        self._log.add(text)
-        if self._left < 0:
-            return
-        text = shortened(text, LONGEST_TOLD)
-        self._left -= len(text.encode()) + 1
-        _print(text if self._left >= 0 else self._log.left_out)
+        """An event, unless it is empty or was the last thing said; its first words are all that a terminal shows."""
+        self._say(text, is_event=True)
+
+    def note(self, text: str) -> None:
+        """A detail: for the log, and for whoever runs this by hand."""
+        self._say(text, is_event=False)
 
     def pass_on(self, lines: Iterable[str], most: int) -> None:
-        """What others said: the first `most` bytes of it, and its last lines; all of it into the log."""
+        """What others said: the first `most` bytes of it, and its last lines; all of it into the log.
+
+        Who follows gets it when the run fails, after the cause.
+        """
         has_more = is_told = False
         last: deque[str] = deque(maxlen=MOST_LAST)
         for line in map(printable, lines):
@@ -214,23 +222,68 @@ class Progress:
             has_more = has_more or shown != line or len(last) == MOST_LAST
             most -= len(shown.encode()) + 1
             if most >= 0:
-                _print(shown)
+                self._show(shown)
                 continue
             if has_more and not is_told:  # now: what the lines come from may stay open
-                _print(self._log.left_out)
+                self._show(self._log.left_out)
                 is_told = True
             last.append(shortened(line, LONGEST_LAST))
         if has_more and not is_told:
-            _print(self._log.left_out)
+            self._show(self._log.left_out)
         for line in last:
-            _print(line)
+            self._show(line)
 
-    def fail(self, message: str, advice: str) -> None:
-        """Why the run failed, and what to do about it."""
-        for text in (message, advice):
+    @property
+    def details(self) -> int:
+        """How many lines wait for a failure."""
+        return len(self._details)
+
+    def forget(self, details: int) -> None:
+        """What was passed on since there were so many is no detail of a failure that comes later."""
+        del self._details[details:]
+
+    def end(self) -> None:
+        """Say what was put together until now."""
+        if self._block:
+            self._followed.add("\n".join(self._block))
+            self._block.clear()
+
+    def fail(self, *texts: str) -> None:
+        """Why the run failed, and what to do about it; then the details that stderr has not got yet."""
+        self.end()
+        for text in texts:
             line = shortened(f"{self._machine}: {printable(text)}")
             self._log.add(line)
             _print(line)
+        for line in self._details:
+            _print(line)
+        if self._followed and self._log.path:
+            _print(f"all that was said: {self._log.path}")
+
+    def _show(self, line: str) -> None:
+        if self._followed:
+            self._details.append(line)
+        else:
+            _print(line)
+
+    def _say(self, text: str, *, is_event: bool) -> None:
+        text = printable(text)
+        if not text.strip() or text == self._last:
+            return
+        self._last = text
+        line = f"{self._machine} {time.monotonic() - self._start:6.1f}s  {text}"
+        self._log.add(line)
+        if self._left < 0:
+            return
+        line, text = shortened(line, LONGEST_TOLD), shortened(text, LONGEST_TOLD)
+        self._left -= len(line.encode()) + 1
+        if not self._followed:
+            _print(line if self._left >= 0 else self._log.left_out)
+        elif is_event and text.startswith(("will be ", " ")):
+            self._block.append(text)  # a list: its first line is the event
+        elif is_event:
+            self.end()
+            self._followed.add(text if self._left >= 0 else self._log.left_out)
 
 
 def _print(line: str) -> None:

@@ -98,8 +98,8 @@ def roll_back(request: Request, progress: Progress, good: LastGood, failure: Not
     `old_boot` is the boot that the re-run was staged in, "" when nothing was staged. Raises `NotProvenError` that names
     both troubles when the machine does not get there.
     """
-    progress.say(f"not proven: {failure}")
-    progress.say(f"rolling back to the last good {short(good.config_id)}")
+    progress.note(f"not proven: {failure}")
+    progress.say(f"rolling back to the last good {short(good.config_id)}: {failure}")
     object_text = _roll_object_back(request, progress, good)
     try:
         state = _await_last_good(request, progress, good, old_boot)
@@ -112,7 +112,7 @@ def roll_back(request: Request, progress: Progress, good: LastGood, failure: Not
     if missing is not None:
         raise NotProvenError(f"{failure}; back on {short(good.config_id)}, but {missing.message}", missing.advice)
     _confirm(request, progress, good.config_id, {**noted(request), "CONTENT": ""})
-    return f"the machine is back on its last good {short(good.config_id)}; wanted was {short(request.config_id)}"
+    return f"it is back on its last good config ({good.config_id[:12]}); wanted was {request.config_id[:12]}"
 
 
 def _await_last_good(request: Request, progress: Progress, good: LastGood, old_boot: str) -> MachineState:
@@ -147,7 +147,7 @@ def _confirm(request: Request, progress: Progress, proven: str, what: dict[str, 
         values,
         timeout=SESSION_SECONDS,
         patience=CUT_SECONDS,
-        on_error_line=progress.say,
+        on_error_line=progress.note,
         on_break=lambda: progress.say("the connection broke at the end, trying again"),
     )
     if finished.code == 0:
@@ -183,5 +183,5 @@ def _roll_object_back(request: Request, progress: Progress, good: LastGood) -> s
     except (OSError, NoAccessError) as error:
         progress.say(f"the object could not be rolled back: {error}")
         return "its object still holds the config that failed"
-    progress.say("the object holds the last good config again")
+    progress.note("the object holds the last good config again")
     return "its object holds the last good config"

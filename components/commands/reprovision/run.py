@@ -25,6 +25,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
+import shlex
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -56,6 +58,10 @@ MOST_DIAGNOSED = 10_240  # bytes of a journal or a console that are shown: see `
 MOST_OF_JOURNAL = 4_194_304  # bytes that go into the log: a line of systemd's journal may have 48 KiB
 RESTARTS = 3  # of a machine, while it is proven
 MOST_LINES, LONGEST_LINE = 12, 250  # of the preview, in the outputs
+# what stage.sh says of its own steps
+_DETAIL = re.compile(
+    "checking what the pointer|staging lifecycle|there is no last good config|the pointer is not checked"
+)
 STAYS = ("replace", "ignore")  # lifecycles that never stage anything
 
 
@@ -66,7 +72,7 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
     """
     if request.pull == "no" or (request.pull and request.lifecycle in STAYS):
         return pulling.leave_alone(request, progress)
-    progress.say(f"wanted {short(request.config_id)}")
+    progress.note(f"wanted {short(request.config_id)}")
     if request.pull == "report":
         return pulling.await_report(request, progress)
     if request.pull == "ssh" and (pulled := pulling.await_stamp(request, progress)) is not None:
@@ -86,10 +92,10 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
     except NotProvenError as failure:
         if good is None or not failure.rolls_back:
             raise
-        diagnose(request, progress)
+        diagnose(request, progress, failure)
         result = rollback.roll_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
         service.restore(request, progress)
-        raise NotProvenError(f"{failure}; {result}", failure.advice, rolls_back=False) from None
+        raise NotProvenError(f"{failure}; {result}", failure.back_advice, rolls_back=False) from None
     service.restore(request, progress)
     progress.say(
         f"proven: {request.config_id[:12]} on {outputs.os_version}"
@@ -117,11 +123,12 @@ def look_again(request: Request, progress: Progress, before: Record) -> Outputs:
             rollback.confirm(request, progress)  # its disk may be a new one
     except NotProvenError as failure:
         if was_off and failure.rolls_back:
-            diagnose(request, progress)
+            diagnose(request, progress, failure)
         raise NotProvenError(
             f"{failure}; nothing was staged: the machine is left as it is, and so is its last good config",
             failure.advice,
             rolls_back=False,
+            has_booted=failure.has_booted,
         ) from None
     progress.say(f"proven again: {request.config_id[:12]} on {outputs.os_version}")
     return replace(outputs, downtime_seconds=before.outputs.downtime_seconds)
@@ -176,7 +183,7 @@ def _check(request: Request, progress: Progress, state: MachineState, before: Ma
         allow_degraded=request.allow_degraded,
     )
     if missing is not None:
-        raise NotProvenError(missing.message, missing.advice)
+        raise NotProvenError(missing.message, missing.advice, has_booted=missing.has_booted)
     if (before or state.staged_object) and ran_object(state, request.object_sha512) is None:
         progress.say("warning: the stamp alone says what runs: Ignition's messages, with the object's hash, are gone")
     if state.failed_units:
@@ -295,7 +302,7 @@ def _stage(request: Request, progress: Progress, proven: Collection[str]) -> _St
             _staging_values(request, proven),
             timeout=request.timeout,
             most=rollback.MOST_CONTENT // 3 * 4 + MOST_BYTES,
-            on_error_line=progress.say,
+            on_error_line=lambda line: (progress.note if _DETAIL.match(line) else progress.say)(line),
         )
         lost = _lost(finished) or lost  # the connection may have broken right after the reboot was ordered
         if finished.code == 0 and (reboots := finished.value("staged")):
@@ -309,11 +316,12 @@ def _stage(request: Request, progress: Progress, proven: Collection[str]) -> _St
         progress.say("the connection broke while staging, looking again")
     if drained and finished.code != UNREACHABLE:
         service.restore(request, progress)
-    if finished.code == REFUSED:
-        raise NotProvenError("the re-run was refused, nothing was staged", "see the way out above", rolls_back=False)
+    said = finished.stderr.splitlines()
+    if finished.code == REFUSED and len(said) > 1:  # scripts/staging.sh, `refuse`
+        raise NotProvenError(said[-2], said[-1], rolls_back=False)
     raise NotProvenError(
-        f"staging failed (exit code {finished.code})",
-        "staging can be repeated: mend what its last line complains about and run 'pulumi up' again",
+        f"staging failed (exit code {finished.code})" + (f": {said[-1]}" if said else ""),
+        "staging can be repeated: mend what it complains about and run 'pulumi up' again",
         rolls_back=False,
     )
 
@@ -343,14 +351,18 @@ def _lost(finished: Finished) -> tuple[str, ...]:
     return tuple(printable(line)[:LONGEST_LINE] for line in finished.values("lost")[:MOST_LINES])
 
 
-def diagnose(request: Request, progress: Progress) -> None:
-    """Print the machine's journal where it can be reached, and the console's last lines where there are any."""
+def diagnose(request: Request, progress: Progress, failure: NotProvenError) -> None:
+    """Show what explains the failure: the journal of failed units and, of a boot that went wrong, Ignition's and the
+    console's last lines."""
     if answers(request.target):
         request.target.connection.renew()
+        values = {"HAS_BOOTED": "yes" if failure.has_booted else "no"}
         finished = run_script(
-            request.target, "diagnose.sh", {}, timeout=30, most=MOST_OF_JOURNAL, on_error_line=progress.say
+            request.target, "diagnose.sh", values, timeout=30, most=MOST_OF_JOURNAL, on_error_line=progress.say
         )
         progress.pass_on(finished.lines, MOST_DIAGNOSED)
+    if failure.has_booted:
+        return
     tail = Console(request.console_log).tail()
     if tail:
         title = f"last lines of its console, {request.console_log}:"
@@ -370,7 +382,7 @@ def main() -> int:
     if before is not None and before.answers(request):
         print(before.text())
         return 0
-    progress = Progress(request.machine, Log(request.owner))
+    progress = Progress(request.machine, Log(request.owner), request.owner)
     Path(request.target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
     try:
         pin(request, before.host_keys if before is not None and before.is_of(request) else ())
@@ -381,11 +393,18 @@ def main() -> int:
                 outputs = reprovision(request, progress, before.objects if before is not None else ())
     except NotProvenError as failure:
         if failure.rolls_back:  # else there was nothing to look at, or that has been done
-            diagnose(request, progress)
-        progress.fail(str(failure), failure.advice)
+            diagnose(request, progress, failure)
+        progress.fail(str(failure), failure.advice, *(_login(request) if failure.has_booted else ()))
         return 1
     except FileNotFoundError:
         progress.fail("there is no ssh client on this computer", "install OpenSSH's client")
         return 1
+    progress.end()
     print(Record.of(request, outputs, before).text())
     return 0
+
+
+def _login(request: Request) -> list[str]:
+    """How to log in to the machine, where the program has made a file for ssh (`SshSettings.command`)."""
+    path = Path(request.target.known_hosts).absolute().parent.parent / ".ssh" / request.machine
+    return [f"log in with: {shlex.join(['ssh', '-F', str(path), request.machine])}"] if path.is_file() else []

@@ -48,8 +48,9 @@ def restore(request: Request, progress: Progress) -> None:
 
 
 def _run(command: str, request: Request, progress: Progress, title: str) -> str:
-    """Run it, its output to stderr; why it failed, or ""."""
+    """Run it and pass on its output; why it failed, or ""."""
     progress.say(f"running the {title} command")
+    before = progress.details
     environment = {
         **for_child(),
         "MACHINE": request.machine,
@@ -76,6 +77,8 @@ def _run(command: str, request: Request, progress: Progress, title: str) -> str:
         return f"no end within {request.timeout:.0f} s"
     finally:
         pump.join(LAST_WORDS_SECONDS)
+    if not code:
+        progress.forget(before)
     return f"exit code {code}" if code else ""
 
 

@@ -40,6 +40,7 @@ NAMES_KEY_SECONDS = 60  # from sshd's first answer to the login screen, which na
 MOVES_SECONDS = 60  # an address that was moved in a cloud leads to the machine before for so long at most
 LOGIN_REFUSED_SECONDS = 45  # sshd may refuse logins for a while at the end of a boot
 REFUSED_SECONDS = 12  # for what is no matter of how far a boot has got
+SIGN_OF_LIFE_SECONDS = 15
 CONSOLE_LINES = 25
 CONSOLE_BYTES = 262_144  # a machine may write on its console without end
 # systemd about the units after a failed one: in the initramfs so many that the failure itself would not be shown
@@ -193,6 +194,8 @@ class _Wait:
         self._config_id = config_id
         self._is_patient = is_patient
         self._seen = "it never answered"
+        self._noted = ""
+        self._began_at = self._told_at = time.monotonic()
         self._is_going_down = False
         self._refused_since: float | None = None
         self._answers_since: float | None = None
@@ -204,7 +207,7 @@ class _Wait:
         """Nobody answers, for the reason `trouble`, if that is known."""
         self._seen = "rebooting, no answer" if self._old_boot else "no answer"
         self._is_going_down = False
-        self._progress.say(self._seen)
+        self._note(self._seen)
         self._seen += f" ({trouble})" if trouble else ""
 
     def note_emergency(self, why: str) -> None:
@@ -222,7 +225,7 @@ class _Wait:
         is_first = not is_pinned(self._request)
         if is_first and self._awaits_key():
             self._seen = "answers, but its console has not named its SSH host key yet"
-            self._progress.say(self._seen)
+            self._note(self._seen)
             return None
         state = self._state(remaining)
         if state is not None:
@@ -232,7 +235,10 @@ class _Wait:
                 state, self._seen = None, on_the_way
         if is_first:
             say_first_contact(self._request, self._progress)
-        self._progress.say(self._seen if state is None else f"up on {short(state.stamp)}, {state.system}")
+        if state is not None:
+            self._progress.note(f"up on {short(state.stamp)}, {state.system}")
+        else:
+            self._note(self._seen)
         return state
 
     def _awaits_key(self) -> bool:
@@ -243,6 +249,16 @@ class _Wait:
         if self._answers_since is None:
             self._answers_since = time.monotonic()
         return time.monotonic() - self._answers_since < NAMES_KEY_SECONDS
+
+    def _note(self, seen: str) -> None:
+        """What is waited for, as a detail; every `SIGN_OF_LIFE_SECONDS` as an event with the seconds."""
+        now = time.monotonic()
+        if now - self._told_at >= SIGN_OF_LIFE_SECONDS:
+            self._told_at = now
+            self._progress.say(f"{seen}, {now - self._began_at:.0f} s")
+        elif seen != self._noted:
+            self._progress.note(seen)
+        self._noted = seen
 
     def _state(self, remaining: float) -> MachineState | None:
         """What the machine says of itself; None where it gives no session."""

@@ -1,0 +1,78 @@
+"""What is said when a machine fails: the cause first, then how far the rollout has come.
+
+Pulumi's own error of a Command begins with an exit code, and names none of the machines that were left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from components import progress
+from components.sdk import has_error_hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_NAMED = 12
+_RAN = re.compile(r'\A.*?running "[^"]*":\n', re.DOTALL)
+"""What pulumi-command says in front of a Command's own words."""
+_STATES = ("proven", "failed", "under way", "not tried")
+
+
+def options(machine: str) -> pulumi.ResourceOptions | None:
+    """For the Command of `machine`, which takes part from now on; None in a preview, or where the engine is too old."""
+    if pulumi.runtime.is_dry_run() or not has_error_hooks():
+        return None
+    rollout = _rollout(asyncio.get_running_loop())
+    rollout.states[machine] = "not tried"
+    return rollout.options
+
+
+def ended(machine: str, *, proven: bool) -> None:
+    """The Command of `machine` has ended well: `proven` by this run, or unchanged since an earlier one."""
+    if not pulumi.runtime.is_dry_run() and has_error_hooks():
+        _rollout(asyncio.get_running_loop()).states[machine] = "proven" if proven else "unchanged"
+
+
+@functools.lru_cache(maxsize=1)
+def _rollout(_: asyncio.AbstractEventLoop) -> _Rollout:
+    return _Rollout()
+
+
+class _Rollout:
+    """The machines of the program that runs in one loop, each with where it is."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, str] = {}
+        hook = pulumi.ErrorHook("flatcar-rollout", self._failed)
+        self.options = pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(on_error=[hook]))
+
+    async def _failed(self, args: pulumi.ErrorHookArgs) -> bool:
+        self.states[args.name.removesuffix("-reprovision")] = "failed"
+        await progress.catch_up()
+        lines = [_RAN.sub("", args.errors[0]).splitlines()[0]]
+        if len(self.states) > 1:
+            heard = progress.heard()
+            states = {
+                machine: "under way" if state == "not tried" and machine in heard else state
+                for machine, state in self.states.items()
+            }
+            lines.append("rollout: " + in_words(states))
+        progress.show("\n".join(lines), args.urn, is_error=True)  # above Pulumi's own
+        return False  # it is not tried again at once
+
+
+def in_words(states: dict[str, str]) -> str:
+    """Such as `proven: db; failed: web; not tried: worker`; machines without a change are left out."""
+    named = [(state, [machine for machine, its in states.items() if its == state]) for state in _STATES]
+    return "; ".join(f"{state}: {_listed(machines)}" for state, machines in named if machines)
+
+
+def _listed(names: Sequence[str]) -> str:
+    left = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {left} more" if left > 0 else "")
