@@ -152,10 +152,11 @@ class FlatcarMachine(pulumi.ComponentResource):
         self.address = pulumi.Output.from_input(machine.ssh_host)
         self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, host_key_alias(name, machine)).apply(
             lambda way: args.ssh.command(
+                name,
                 host=way[0],
                 port=args.ssh.port or way[1],
-                known_hosts=args.ssh.known_hosts(name),
                 host_key_alias=way[2],
+                write=not pulumi.runtime.is_dry_run(),
             )
         )
         self.config_id = self.reprovision.proof("config_id", "")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.audit.declared import read_declared
-from components.audit.drift import Finding, compare
+from components.audit.drift import ROLLED_BACK, Finding, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.audit.seen import read_seen
 from components.commands.reprovision.host_key import pin
@@ -34,6 +34,7 @@ MOST_BYTES = 4_194_304
 """What a machine may tell of itself; sixteen of them are looked at side by side."""
 SIDE_BY_SIDE = 16
 ADVICE = "To clear drift, raise the machine's generation and run `pulumi up`: the same config runs again."
+BACK_ADVICE = "A machine that rolled back runs its last good config: mend the one that failed and run `pulumi up`."
 LAST = 3
 """How many lines of a machine's history the table shows."""
 
@@ -63,6 +64,13 @@ class Report:
             return f"not looked at: {self.trouble}"
         drift = sum(finding.is_drift for finding in self.findings)
         return f"{drift} drift{'s' if drift > 1 else ''}" if drift else "clean"
+
+
+def advice(reports: Sequence[Report]) -> list[str]:
+    """What to do about drift. Another run, which wipes, is none for a machine that rolled back from the last one."""
+    drifted = [report for report in reports if not report.trouble and not report.is_clean]
+    back = [report for report in drifted if any(ROLLED_BACK in finding.problem for finding in report.findings)]
+    return [ADVICE] * (len(back) < len(drifted)) + [BACK_ADVICE] * bool(back)
 
 
 def look(record: Record, ignored: Sequence[str] = ()) -> Report:
@@ -197,8 +205,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         text = json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2)
     else:
-        drifted = any(not report.trouble and not report.is_clean for report in reports)
-        text = table(reports) + (f"\n\n{ADVICE}" if drifted else "")
+        text = "\n\n".join([table(reports), *advice(reports)])
     if not _print(text):
         return 2
     return 0 if all(report.is_clean for report in reports) else 1

@@ -26,6 +26,7 @@ _LONG_RUNNING = ("simple", "exec", "forking", "notify", "notify-reload", "dbus",
 _EXITED = "1"  # CLD_EXITED
 _AGENT_FILES = (f"{FOLDER}/settings", f"{FOLDER}/object")
 OTHER_CONTENT = "has other content"
+ROLLED_BACK = "the machine rolled back by itself"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
         yield Finding(
             kind="stamp",
             subject="config id",
-            problem=f"the machine rolled back by itself from {seen.rolled_back_from[:12]}",
+            problem=f"{ROLLED_BACK} from {seen.rolled_back_from[:12]}",
         )
     if record.proven_boot_id and seen.boot_id != record.proven_boot_id:
         if bare(seen.provisioning_boot_id) == bare(seen.boot_id):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.commands.environment import for_child
-from components.commands.qemu.state import RECORD
+from components.commands.qemu.state import RECORD, write_atomically
 from components.config.local_files import machines_dir
 
 PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\r\n]*)?")
@@ -65,16 +65,31 @@ class SshSettings:
         """The file that pins the host key of `machine`: one per machine, so that no other host's key can stand in."""
         return str(machines_dir() / "known_hosts" / machine)
 
-    def command(self, *, host: str, port: int, known_hosts: str, host_key_alias: str) -> str:
-        """What a person types to log in, with the same pinned host key as the program uses."""
-        words = ["ssh", "-o", f"UserKnownHostsFile={known_hosts}", "-o", f"HostKeyAlias={host_key_alias}"]
-        if self.private_key_file:
-            words += ["-i", self.private_key_file]
-        if self.jump_host:
-            words += ["-J", self.jump_host]
-        if port != 22:
-            words += ["-p", str(port)]
-        return shlex.join([*words, f"{self.user}@{host}"])
+    def command(self, machine: str, *, host: str, port: int, host_key_alias: str, write: bool) -> str:
+        """What a person types to log in, from any folder, with the same pinned host key as the program uses.
+
+        It is short, as the rest is in a file for ssh, which is made or kept up to date where `write` is true.
+        """
+        path = machines_dir().absolute() / ".ssh" / machine  # no machine's name begins with a dot
+        text = self._configuration(machine, host=host, port=port, host_key_alias=host_key_alias)
+        if write and not (path.is_file() and path.read_text(encoding="utf-8") == text):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_atomically(path, text)
+        return shlex.join(["ssh", "-F", str(path), machine])
+
+    def _configuration(self, machine: str, *, host: str, port: int, host_key_alias: str) -> str:
+        """ssh_config(5) for one machine, and then the user's own, which -F would leave out."""
+        lines = [f"Host {machine}", f"HostName {host}", f"Port {port}", f"User {self.user}"]
+        lines += [f"UserKnownHostsFile {_file(self.known_hosts(machine))}", f"HostKeyAlias {host_key_alias}"]
+        lines += [f"IdentityFile {_file(self.private_key_file)}"] if self.private_key_file else []
+        lines += [f"ProxyJump {self.jump_host}"] if self.jump_host else []
+        return "\n  ".join(lines) + "\nMatch all\nInclude ~/.ssh/config /etc/ssh/ssh_config\n"
+
+
+def _file(path: str) -> str:
+    """A file's name in ssh_config(5), where '%' begins a token."""
+    absolute = path if path.startswith("~") else str(Path(path).absolute())
+    return '"' + absolute.replace("%", "%%") + '"'
 
 
 class LoginKeyError(Exception):

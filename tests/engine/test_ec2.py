@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import urllib.error
 import urllib.request
@@ -329,7 +330,7 @@ def test_a_private_machine_is_reached_through_a_jump_host(lab: Ec2Lab, sshd: Ssh
     machine = lab.instance("web-1")
     outputs = lab.pulumi.outputs()["web-1"]
     assert outputs["address"] == machine["PrivateIpAddress"] != machine["PublicIpAddress"]
-    assert f"-J {sshd.user}@{sshd.host}:{sshd.port}" in outputs["ssh"]
+    assert f"ProxyJump {sshd.user}@{sshd.host}:{sshd.port}\n" in Path(shlex.split(outputs["ssh"])[2]).read_text()
     lab.edit_web("Through the jump host.")
     before = logins(sshd)
     assert touched(lab.up()) == in_place("web-1", stored="BucketObjectv2")

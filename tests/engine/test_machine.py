@@ -484,5 +484,8 @@ def test_a_machine_that_pulls_gets_its_agent_once_and_is_left_alone_then(lab: La
 
 def test_the_printed_ssh_command_works(lab: Lab) -> None:
     lab.stack.up()
-    command = [*shlex.split(lab.stack.outputs()["ssh"]), "-oBatchMode=yes", "cat /etc/motd"]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.startswith("first line")
+    printed = lab.stack.outputs()["ssh"]
+    assert re.fullmatch(r"ssh -F /\S+ web", printed), "short, and from any folder"
+    command = [*shlex.split(printed), "-oBatchMode=yes", "cat /etc/motd"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd="/")
+    assert done.stdout.startswith("first line")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +55,18 @@ def test_a_change_and_a_failure_are_told_in_few_lines_the_cause_first(tmp_path: 
         assert block[3].startswith("web: mend the config, or the check; with 'rollback: false' it stays")
         assert "log in" not in failed.output
         assert "console" not in failed.output, "the boot went well"
+
+
+def test_a_new_machine_that_fails_can_be_looked_at(tmp_path: Path, pulumi: Project) -> None:
+    with running_fleet(tmp_path / "fleet", ["web"]) as fleet:
+        stack = fleet_stack(fleet, pulumi)
+        fleet.write(stack.directory, "/etc/sick")
+        failed = stack.up(code=None)
+        assert "web: log in and run the command by hand; mend the config, or the check" in failed.output, failed.output
+        login = re.search(r"web: log in with: (ssh -F /\S+ web)", failed.output)
+        assert login is not None, failed.output
+        command = [*shlex.split(login[1]), "-oBatchMode=yes", "test -e /etc/sick"]
+        subprocess.run(command, check=True, cwd="/")
 
 
 def test_a_failure_in_a_rollout_tells_how_far_it_came(tmp_path: Path, pulumi: Project) -> None:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from components.audit import __main__ as audit
-from components.audit.__main__ import Report, look_at_all, main, table
+from components.audit.__main__ import ADVICE, BACK_ADVICE, Report, advice, look_at_all, main, table
 from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, read_records
@@ -440,6 +440,15 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
 
 
 @pytest.mark.usefixtures("nobody_answers")
+def test_a_machine_that_rolled_back_is_not_told_to_run_its_config_again() -> None:
+    back = Report(machine="web", findings=tuple(compare(RECORD, read_declared({}), replace(SEEN, rolled_back_from=ID))))
+    drifted = Report(machine="db", findings=tuple(compare(RECORD, read_declared({}), replace(SEEN, stamp=""))))
+    assert advice([Report(machine="clean")]) == []
+    assert advice([drifted]) == [ADVICE]
+    assert advice([back]) == [BACK_ADVICE] and "generation" not in BACK_ADVICE
+    assert advice([back, drifted]) == [ADVICE, BACK_ADVICE]
+
+
 def test_the_table_and_the_exit_codes(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
     drifted = Report(
         machine="web", config_id=ID, findings=(Finding(kind="boot", subject="boot id", problem="x", is_drift=False),)
