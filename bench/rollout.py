@@ -79,7 +79,7 @@ def _rollout(count: int, row: Row) -> tuple[Sample, int]:
     names = [f"m{number:03}" for number in range(count)]
     with tempfile.TemporaryDirectory() as scratch, running_fleet(Path(scratch) / "fleet", names) as fleet:
         fleet.settings["rollout"] = ROLLOUT
-        stack = _stack(Path(scratch), fleet)
+        stack = made_stack(Path(scratch), fleet)
         samples = {what: _up(stack, fleet, file) for what, file in (("create", "/etc/one"), ("change", "/etc/two"))}
         samples["no change"] = _up(stack, fleet, "/etc/two")
         waves_hold(fleet, names)
@@ -89,7 +89,8 @@ def _rollout(count: int, row: Row) -> tuple[Sample, int]:
     return samples["change"], most_away
 
 
-def _stack(scratch: Path, fleet: Fleet) -> Pulumi:
+def made_stack(scratch: Path, fleet: Fleet) -> Pulumi:
+    """A stack of the fleet's program, with all that it needs in `scratch`."""
     directory, home = scratch / "project", scratch / "home"
     directory.mkdir()
     (directory / "Pulumi.yaml").write_text("name: test\nruntime: python\n")

@@ -6,6 +6,7 @@ Pulumi's own error of a Command begins with an exit code, and names none of the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import re
 from typing import TYPE_CHECKING
@@ -53,9 +54,14 @@ class _Rollout:
         self.options = pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(on_error=[hook]))
 
     async def _failed(self, args: pulumi.ErrorHookArgs) -> bool:
-        self.states[args.name.removesuffix("-reprovision")] = "failed"
+        with contextlib.suppress(Exception):  # it would stand in the place of the error itself
+            await self._tell(args.name.removesuffix("-reprovision"), args.urn, "".join(args.errors[:1]))
+        return False  # it is not tried again at once
+
+    async def _tell(self, failed: str, urn: str, error: str) -> None:
+        self.states[failed] = "failed"
         await progress.catch_up()
-        lines = [_RAN.sub("", args.errors[0]).splitlines()[0]]
+        lines = [cause(failed, error)]
         if len(self.states) > 1:
             heard = progress.heard()
             states = {
@@ -63,8 +69,13 @@ class _Rollout:
                 for machine, state in self.states.items()
             }
             lines.append("rollout: " + in_words(states))
-        progress.show("\n".join(lines), args.urn, is_error=True)  # above Pulumi's own
-        return False  # it is not tried again at once
+        progress.show("\n".join(lines), urn, is_error=True)  # above Pulumi's own
+
+
+def cause(machine: str, error: str) -> str:
+    """The first line of a Command's own words, in pulumi-command's error; of one that was ended, what ended it."""
+    said = _RAN.sub("", error).strip()
+    return said.splitlines()[0] if said else f"{machine}: the run was ended ({error.partition(': running ')[0]})"
 
 
 def in_words(states: dict[str, str]) -> str:

@@ -89,9 +89,10 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:
     if subprocess.run(select, cwd=ROOT, env=env, check=False).returncode:
         raise SetupError(f"stack {stack} can't be selected (the reason is above)")
     agreed = [] if verb == "preview" or sys.stdin.isatty() else ["--yes"]
+    quiet = [] if sys.stdout.isatty() else ["--suppress-progress"]  # no dots between the lines of a log
     os.chdir(ROOT)
     sys.stdout.flush()
-    os.execvpe("pulumi", ["pulumi", verb, "--stack", stack, *agreed, *arguments], env)  # noqa: S606
+    os.execvpe("pulumi", ["pulumi", verb, "--stack", stack, *agreed, *quiet, *arguments], env)  # noqa: S606
 
 
 def audit(stack: str, arguments: Sequence[str]) -> None:

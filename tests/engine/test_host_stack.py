@@ -77,6 +77,9 @@ def test_a_host_of_another_stack_or_name_is_refused_until_it_is_taken_over(
     assert host.text("/oem/.flatcar-owner") == "organization/test/test/rack\n"
     settings["shelf"] = settings.pop("rack")
     stack.set("flatcar:machines", json.dumps(settings))
+    preview = stack.preview().output
+    assert "shelf: new; reset: reboots, ROOT is wiped but for 2 kept paths; wave 1 of 1\n" in preview, preview
+    assert "rack: taken away\n    1 of 1 machine reboots\n" in preview, preview
     refused = stack.up(code=None)
     assert refused.code != 0
     assert "belongs to organization/test/test/rack, not to organization/test/test/shelf" in refused.output
