@@ -362,7 +362,7 @@ def test_what_does_not_concern_the_config_leaves_the_machine_alone(lab: Lab) -> 
     lab.stack.up()
     outputs = lab.stack.outputs()
     lab.stack.set("timeout", "90")
-    lab.stack.set("check", "false")
+    lab.stack.set("check", "true")
     assert changes(lab.stack.up()) == {"web-reprovision": "update"}
     assert lab.stack.outputs() == outputs
     assert lab.machine.boots == 1
