@@ -14,6 +14,7 @@ import shlex
 import shutil
 import urllib.error
 import urllib.request
+from pathlib import Path
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,6 @@ from tests.fakes.machines import MachinePark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from loopback.sshd import Sshd
     from tests.conftest import Project
