@@ -14,8 +14,8 @@ import shlex
 import shutil
 import urllib.error
 import urllib.request
-from pathlib import Path
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
