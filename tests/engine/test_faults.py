@@ -358,7 +358,9 @@ def test_a_login_that_is_refused_names_the_keys(lab: Lab) -> None:
     target = {**lab.request(lab.good)["target"], "identity_file": str(other)}
     code, _, progress = lab.run(lab.publish("new"), target=target, timeout=3)
     assert code == 1
-    assert "answers, but no session yet" in progress or "refuses the login" in progress
+    told = re.search(r" ([0-9.]+)s  answers, .*refuses the login of \w+: .*Permission denied \(publickey", progress)
+    assert told is not None and float(told[1]) < 15, progress
+    assert "the SSH key in the machine's running config is not one of those offered here" in progress
     is_untouched(lab)
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ class _Reason:
     may_pass: bool = False
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> int:
         """How long it is waited for."""
         return LOGIN_REFUSED_SECONDS if self.may_pass else REFUSED_SECONDS
 
@@ -279,7 +279,12 @@ class _Wait:
             return state
         try:
             self._refused_since = look_at_refusal(finished, request, self._refused_since)
-            self._seen = _without_session(finished, request)
+            if self._refused_since is None or (reason := _reason(finished, request)) is None:
+                self._seen = _without_session(finished, request)
+            else:  # at once: nobody should have to wait for this
+                self._seen = (
+                    f"answers, but no session yet: {reason.message}; trying for {reason.seconds} s. {reason.advice}"
+                )
         except NotProvenError as refusal:
             if not self._is_patient:
                 raise
@@ -359,19 +364,25 @@ def look_at_refusal(finished: Finished, request: Request, since: float | None) -
             f"{request.target.user} can't become root by sudo without a password: {said}",
             "log in as 'core', or give the user a sudoers entry in the config",
         )
+    reason = _reason(finished, request)
+    if reason is None:
+        return None
+    since = time.monotonic() if since is None else since
+    if time.monotonic() - since > reason.seconds:
+        raise NotProvenError(reason.message, reason.advice)
+    return since
+
+
+def _reason(finished: Finished, request: Request) -> _Reason | None:
+    """Why there is no session, its message filled in; None for what a boot does to each connection."""
     reason = next((reason for reason in _REASONS if re.search(reason.words, finished.stderr)), None)
-    if reason is not None and finished.code == UNREACHABLE:
-        said = _said(finished, reason.words)
-    elif finished.code < UNREACHABLE and not finished.began:
+    if reason is None or finished.code != UNREACHABLE:
+        if finished.code >= UNREACHABLE or finished.began:
+            return None
         reason = _Reason(
             words="",
             message="the login shell of {user} ended before it ran anything, with exit code " + str(finished.code),
             advice="give the user a shell in the machine's config, and look at what that runs at its start",
         )
-    else:
-        return None
-    since = time.monotonic() if since is None else since
-    if time.monotonic() - since > reason.seconds:
-        message = reason.message.format(user=request.target.user)
-        raise NotProvenError(f"{message}: {said}" if said else message, reason.advice)
-    return since
+    said, message = _said(finished, reason.words), reason.message.format(user=request.target.user)
+    return replace(reason, message=f"{message}: {said}" if said else message)
