@@ -7,7 +7,7 @@ ROWS ?=
 
 toolchain := .venv/bin/python -m toolchain
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy audit test bench lint env clean lock help
+.PHONY: up preview destroy audit restart test bench lint env clean lock help
 
 up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff")
 	@toolchain/bootstrap run
@@ -24,6 +24,10 @@ destroy: ## take everything down that the stack has
 audit: ## tell what has drifted on a stack's machines; changes nothing (ARGS="--json")
 	@toolchain/bootstrap run
 	@$(toolchain) audit --stack '$(STACK)' -- $(ARGS)
+
+restart: ## power-cycle a machine in QEMU, reboot another, and prove it (MACHINE=web)
+	@toolchain/bootstrap run
+	@$(toolchain) restart --stack '$(STACK)' -- $(MACHINE) $(ARGS)
 
 test: ## checks and tests (TIERS="unit engine"; "long": many VM boots, "fresh": computers that have nothing; ARGS="-k name")
 	@toolchain/bootstrap dev

@@ -10,13 +10,13 @@ from toolchain import places
 from toolchain.clean import clean
 from toolchain.steps import SetupError, alone, say
 
-EPILOG = "What follows `--` goes to pulumi (up, preview, destroy), the audit, or pytest (test)."
+EPILOG = "What follows `--` goes to pulumi (up, preview, destroy), the audit, restart, or pytest (test)."
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; the exit code: 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
-    parser.add_argument("verb", choices=("up", "preview", "destroy", "audit", "test", "env", "clean"))
+    parser.add_argument("verb", choices=("up", "preview", "destroy", "audit", "restart", "test", "env", "clean"))
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
     parser.add_argument("--tiers", default="", help="test: which tiers, in one word")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
@@ -47,7 +47,9 @@ def _do(verb: str, stack: str, tiers: Sequence[str], rest: Sequence[str]) -> int
     from toolchain import stack as stacks
 
     if verb == "audit":
-        stacks.audit(stack, rest)
+        stacks.operate(["components.audit"], stack, rest)
+    if verb == "restart":
+        stacks.operate(["components.operate", verb], stack, rest)
     with alone():
         stacks.set_up(stack, image=verb != "destroy")
     stacks.pulumi(verb, stack, rest)

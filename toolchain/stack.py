@@ -95,10 +95,10 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:
     os.execvpe("pulumi", ["pulumi", verb, "--stack", stack, *agreed, *quiet, *arguments], env)  # noqa: S606
 
 
-def audit(stack: str, arguments: Sequence[str]) -> None:
-    """Replace this process by the audit of a stack, which needs Pulumi to read its state and nothing else."""
+def operate(program: Sequence[str], stack: str, arguments: Sequence[str]) -> None:
+    """Replace this process by a program of `components` that needs Pulumi to read a stack's state and nothing else."""
     pulumi_cli.ensure()
     os.chdir(ROOT)
     sys.stdout.flush()
-    argv = [sys.executable, "-m", "components.audit", "--stack", stack, *arguments]
+    argv = [sys.executable, "-m", *program, "--stack", stack, *arguments]
     os.execve(sys.executable, argv, environment(stack))  # noqa: S606

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.audit.records import Record
+from components.commands.reprovision.request import NotProvenError, Progress, Request
+from components.operate.restart import restart
 from components.settings.lifecycle import Lifecycle
 from loopback.lab import KEEP, Lab, confirmed_lab, is_untouched
 from loopback.machine import LoopbackMachine, ObjectServer
@@ -421,3 +424,18 @@ def test_a_staging_left_over_is_unstaged_when_the_running_config_is_wanted_again
     assert "unstaging" in progress
     assert not lab.machine.path("/boot/flatcar/first_boot").exists()
     assert not lab.machine.path("/selective-os-reset").exists()
+
+
+def test_a_restart_comes_back_in_another_boot_and_is_proven(lab: Lab) -> None:
+    wanted = lab.publish("a")
+    outputs = lab.run(wanted)[1]
+    request = Request.from_json(lab.request(wanted, health=[{**LATER, "subject": "! test -e /etc/sick"}]))
+    record = Record(request=request, proven_boot_id=outputs["boot_id"], proven_os_version="")
+    again = restart(record, Progress("web"))
+    assert again.boot_id != outputs["boot_id"]
+    assert again.config_id == wanted
+    assert lab.machine.boots == 2
+    lab.machine.path("/etc/sick").write_text("yes")
+    with pytest.raises(NotProvenError, match="the page is served"):
+        restart(record, Progress("web"))
+    assert lab.machine.boots == 3

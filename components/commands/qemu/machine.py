@@ -173,6 +173,25 @@ def stop(directory: Path, progress: Progress, grace_s: float = STOP_GRACE_S) -> 
         _end(directory, grace_s, progress)
 
 
+def restart(directory: Path, progress: Progress, grace_s: float = STOP_GRACE_S) -> None:
+    """Switch the machine off, as `stop` does, and on again with what it was last switched on with.
+
+    It is the same power-on to who plans (`plan_power_on`): nothing is to be done afterwards. Raises `MachineError`.
+    """
+    if read_record(directory) is None:
+        raise MachineError(f"no machine in {directory}")
+    with exclusive(directory, progress):
+        _end(directory, grace_s, progress)
+        record = read_record(directory)
+        if record is None:
+            raise MachineError(f"no machine in {directory}")
+        check_disk(directory, record)
+        (directory / ENDED).unlink(missing_ok=True)
+        write_record(directory, replace(record, started_at=now()))
+        _spawn(directory)
+    progress(f"{directory.name} is on again")
+
+
 def delete(directory: Path, progress: Progress) -> None:
     """Pull the plug and remove the machine's files, its disk included; harmless when there is no machine."""
     if not directory.exists():

@@ -86,6 +86,8 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
     _write_object_again(request, progress)
     staged = _stage(request, progress, proven)
     state, rebooted, good = staged.state, staged.reboots, staged.last_good
+    if not rebooted:
+        progress.say("runs the wanted config already, no reboot")
     try:
         outputs = _prove(request, progress, state, rebooted=rebooted, can_roll_back=good is not None)
         rollback.confirm(request, progress)
@@ -117,8 +119,7 @@ def look_again(request: Request, progress: Progress, before: Record) -> Outputs:
     was_off = "power_on" in before.changed(request)
     try:
         progress.say("was off, waiting for it" if was_off else "trying the health checks on the running machine")
-        state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
-        outputs = _prove(request, progress, state, rebooted=False, can_roll_back=False)
+        outputs = prove_running(request, progress)
         if was_off and not request.pull:
             rollback.confirm(request, progress)  # its disk may be a new one
     except NotProvenError as failure:
@@ -132,6 +133,15 @@ def look_again(request: Request, progress: Progress, before: Record) -> Outputs:
         ) from None
     progress.say(f"proven again: {request.config_id[:12]} on {outputs.os_version}")
     return replace(outputs, downtime_seconds=before.outputs.downtime_seconds)
+
+
+def prove_running(request: Request, progress: Progress, old_boot: str = "") -> Outputs:
+    """Wait for a machine that runs its config, in another boot than `old_boot`, and prove it. Nothing is staged.
+
+    Raises `NotProvenError`.
+    """
+    state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
+    return _prove(request, progress, state, rebooted=False, can_roll_back=False)
 
 
 def _needs_a_look(request: Request, before: Record) -> bool:
@@ -155,8 +165,6 @@ def _prove(
             seconds=request.timeout,
             gives_up=can_roll_back,  # without a rollback, the machine's own next try is all there is to wait for
         )
-    else:
-        progress.say("runs the wanted config already, no reboot")
     for _ in range(RESTARTS):
         try:
             _check(request, progress, state, before)

@@ -332,6 +332,25 @@ def test_a_power_on_has_a_name_that_a_machine_of_an_older_version_gets_when_it_w
     assert name() == f"2 {planned['disk']}"
 
 
+def test_a_restart_is_another_qemu_and_no_other_power_on(make_spec: MakeSpec) -> None:
+    spec = make_spec()
+    directory = Path(spec.directory)
+    first, _ = start(spec)
+    process, planned = qemu_pid(spec), qemu.plan_power_on(directory)
+    inode = (directory / qemu_state.DISK).stat().st_ino
+    qemu.restart(directory, print, grace_s=0)
+    assert qemu_pid(spec) != process
+    assert not alive(process)
+    assert qemu.plan_power_on(directory) == planned, "a preview has nothing to do"
+    assert qemu.outputs(directory)["ssh_port"] == first["ssh_port"]
+    assert (directory / qemu_state.DISK).stat().st_ino == inode
+    qemu.stop(directory, print, grace_s=0)
+    qemu.restart(directory, print, grace_s=0)
+    assert qemu.outputs(directory)["running"] is True
+    with pytest.raises(MachineError, match="no machine in"):
+        qemu.restart(directory.with_name("none"), print)
+
+
 def test_changed_pointer_switches_the_machine_off_and_on(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(qemu, "STOP_GRACE_S", 0.0)
     spec = make_spec(user_data='{"a":1}')
