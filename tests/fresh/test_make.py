@@ -1,6 +1,6 @@
 """`make up`, `make destroy` and `make test` on computers that have git, make and python3 beside their base alone.
 
-Half an hour for each on two cores: what can't be downloaded is built there.
+A quarter of an hour for each on two cores: what can't be downloaded is built there.
 """
 
 from __future__ import annotations
