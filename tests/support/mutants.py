@@ -49,6 +49,14 @@ TARGETS = (
         tests=("components/commands/reprovision/test_proof.py",),
     ),
     Target(file="components/payload/masking.py", tests=("components/payload/test_masking.py",)),
+    Target(
+        file="components/commands/reprovision/record.py",
+        tests=("components/commands/reprovision/test_record.py",),
+    ),
+    Target(
+        file="components/commands/reprovision/rollback.py",
+        tests=("components/commands/reprovision/test_rollback.py",),
+    ),
     Target(file="components/stores/s3.py", tests=("components/stores/test_s3.py",)),
     Target(file="components/platforms/aws/machine.py", tests=("components/stores/test_s3.py",)),
     Target(file="components/payload/summary.py", tests=("components/payload/test_summary.py",)),
