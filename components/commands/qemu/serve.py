@@ -3,6 +3,10 @@
 QEMU starts it for each connection of its guest to `ADDRESS`, an address of the guest's own network (guestfwd): no port
 of this computer leads here, so nobody else on it can read a machine's object. Standard library only, and little of
 it: it starts while Ignition waits.
+
+QEMU's libslirp joins the two by a connection over loopback, for which it listens some microseconds long: who got in
+between could read nothing, but answer in this program's place. The proof finds that: it asks for the SHA-512 of what
+Ignition fetched.
 """
 
 import hashlib
