@@ -80,7 +80,7 @@ def pin_from_console(request: Request, progress: Progress) -> None:
         )
     with pins.open("a", encoding="ascii") as file:
         file.write(f"{target.host_key_alias} {key}\n")
-    progress.note(f"SSH host key {fingerprint(key)} known from the console")
+    progress.say(f"SSH host key {fingerprint(key)} known from the console")
 
 
 def say_first_contact(request: Request, progress: Progress) -> None:

@@ -147,7 +147,7 @@ def _confirm(request: Request, progress: Progress, proven: str, what: dict[str, 
         values,
         timeout=SESSION_SECONDS,
         patience=CUT_SECONDS,
-        on_error_line=progress.note,
+        on_error_line=lambda line: (progress.note if line.startswith("removing ") else progress.say)(line),
         on_break=lambda: progress.say("the connection broke at the end, trying again"),
     )
     if finished.code == 0:
