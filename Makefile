@@ -9,7 +9,7 @@ toolchain := .venv/bin/python -m toolchain
 .DEFAULT_GOAL := help
 .PHONY: up preview destroy audit restart test bench lint env clean lock help
 
-up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff")
+up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff"; YES=1 where nobody can be asked)
 	@toolchain/bootstrap run
 	@$(toolchain) up --stack '$(STACK)' -- $(ARGS)
 
@@ -17,7 +17,7 @@ preview: ## set up, then `pulumi preview`
 	@toolchain/bootstrap run
 	@$(toolchain) preview --stack '$(STACK)' -- $(ARGS)
 
-destroy: ## take everything down that the stack has
+destroy: ## take everything down that the stack has (YES=1 as above)
 	@toolchain/bootstrap run
 	@$(toolchain) destroy --stack '$(STACK)' -- $(ARGS)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -61,6 +62,15 @@ def plain_errors() -> Iterator[None]:
         _failed = True
         pulumi.log.error(str(error))
         sys.exit(ALL_SAID)
+
+
+def hold_packages() -> None:
+    """Keep set-up (`toolchain/bootstrap`) from changing this Python's packages while the program runs.
+
+    The program has a shared lock on the folder of its virtual environment, which set-up has to have alone.
+    """
+    if sys.prefix != sys.base_prefix:
+        fcntl.flock(os.open(sys.prefix, os.O_RDONLY), fcntl.LOCK_SH)
 
 
 async def settled(resources: Sequence[pulumi.Resource]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from toolchain import places
+from toolchain import places, pulumi_cli
 from toolchain.clean import clean
 from toolchain.steps import SetupError, alone, say
 
@@ -18,11 +19,13 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
     parser.add_argument("verb", choices=("up", "preview", "destroy", "audit", "restart", "test", "env", "clean"))
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
+    agreed = os.environ.get("YES") == "1"
+    parser.add_argument("--yes", action="store_true", default=agreed, help="don't ask before changing (YES=1)")
     parser.add_argument("--tiers", default="", help="test: which tiers, in one word")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:cut])
     try:
-        return _do(options.verb, options.stack, options.tiers.split(), arguments[cut + 1 :])
+        return _do(options, arguments[cut + 1 :])
     except SetupError as error:
         say(f"error: {error}")
         if error.hint:
@@ -32,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     return 1
 
 
-def _do(verb: str, stack: str, tiers: Sequence[str], rest: Sequence[str]) -> int:
+def _do(options: argparse.Namespace, rest: Sequence[str]) -> int:
+    verb, stack = options.verb, options.stack
     if verb == "env":
         print(places.shell(stack))
         return 0
@@ -43,16 +47,21 @@ def _do(verb: str, stack: str, tiers: Sequence[str], rest: Sequence[str]) -> int
     if verb == "test":
         from toolchain import tiers as tests
 
-        return 0 if tests.run(tiers or tests.NAMES, rest) else 1
+        return 0 if tests.run(options.tiers.split() or tests.NAMES, rest) else 1
     from toolchain import stack as stacks
 
+    agreed = stacks.agreement(verb, stack, yes=options.yes, arguments=rest)
+    with alone():
+        pulumi_cli.ensure()
+    if verb != "audit" or "--export" not in rest:
+        stacks.select(verb, stack, rest)
     if verb == "audit":
         stacks.operate(["components.audit"], stack, rest)
     if verb == "restart":
         stacks.operate(["components.operate", verb], stack, rest)
     with alone():
-        stacks.set_up(stack, image=verb != "destroy")
-    stacks.pulumi(verb, stack, rest)
+        stacks.set_up(stack, rest, image=verb != "destroy")
+    stacks.pulumi(verb, stack, [*agreed, *rest])
     return 0
 
 

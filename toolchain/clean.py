@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from toolchain.places import MACHINES, ROOT, STATE, TOOLCHAIN, VENV
-from toolchain.steps import SetupError, say
+from toolchain.steps import SetupError, not_in_use, say
 
 CACHES = (
     ".mypy_cache", ".ruff_cache", ".pytest_cache", ".import_linter_cache", ".hypothesis", ".coverage",
@@ -19,8 +19,9 @@ def clean() -> None:
     """Remove .venv, .toolchain, .machines and caches.
 
     Raises SetupError while a stack of this checkout still has resources: its state is all that
-    knows them.
+    knows them. Also while a `pulumi` runs here.
     """
+    not_in_use("what set-up made is to be removed")
     alive = stacks_with_resources(STATE)
     if alive:
         raise SetupError(

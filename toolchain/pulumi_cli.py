@@ -19,7 +19,7 @@ from pathlib import Path
 
 from toolchain import download, golang
 from toolchain.places import BIN, ROOT
-from toolchain.steps import SetupError, digest, is_made, made, say, step
+from toolchain.steps import SetupError, digest, is_made, made, not_in_use, say, step
 
 VERSION = "3.259.0"
 MINIMUM = (3, 259, 0)
@@ -38,6 +38,8 @@ def ensure() -> None:
     """
     if installed() or (is_made("pulumi", _source()) and (BIN / "pulumi").is_file()):
         return
+    if (BIN / "pulumi").exists():
+        not_in_use("Pulumi has to be set up anew")
     BIN.mkdir(parents=True, exist_ok=True)
     if not _download():
         _build()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from toolchain.places import LOGS, STAMPS, TOOLCHAIN
+from toolchain.places import LOGS, STAMPS, TOOLCHAIN, VENV
 
 TICK = 20.0  # seconds between two signs of life of a long step
 TAIL = 15  # lines of a log that a failure shows
@@ -37,6 +38,30 @@ def alone(lock_file: str = "lock") -> Iterator[None]:
             say(f"… waiting for another set-up in {TOOLCHAIN}")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def hold() -> None:
+    """From now on something runs with .venv: this process, until it and all that it has started have ended.
+
+    A shared lock on the folder, as a program of Pulumi has it too (`components.sdk`); whoever changes the folder
+    (`bootstrap`) has to have it alone, and is waited for.
+    """
+    folder = os.open(VENV, os.O_RDONLY)
+    os.set_inheritable(folder, True)
+    fcntl.flock(folder, fcntl.LOCK_SH)
+
+
+def not_in_use(what: str) -> None:
+    """Raise SetupError when a running `pulumi` of this checkout uses what is to be changed."""
+    if not VENV.is_dir():
+        return
+    folder = os.open(VENV, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SetupError(f"{what}, and a running `pulumi` uses it", "run this again when that has ended") from None
+    finally:
+        os.close(folder)
 
 
 def say(line: str) -> None:

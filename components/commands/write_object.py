@@ -2,8 +2,8 @@
 
 The JSON document on stdin: {"path": …, "content": …, "written": "2025-01-31T12:00:00.000000Z"}; delete needs `path`
 alone. `content` is packed (`packing`). `written` becomes the file's time stamp, so that whoever plans the next write
-knows which one this was. Readers see the old object or the new one, whole (rename within a folder). The mode is 0600:
-a config may hold secrets.
+knows which one this was; left out, it is the time now, which is printed. Readers see the old object or the new one,
+whole (rename within a folder). The mode is 0600: a config may hold secrets.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ def main(arguments: list[str]) -> int:
     try:
         document = json.load(sys.stdin)
         path = Path(document["path"])
+        said = {"path": str(path.absolute())}
+        if "written" not in document:
+            document["written"] = said["written"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         if arguments == ["write"]:
             write(path, unpacked(document["content"]), written=document["written"])
         else:
@@ -75,7 +78,7 @@ def main(arguments: list[str]) -> int:
         # the document may hold secrets: say what is expected, never what came
         print("error: the JSON on stdin needs path, content and written", file=sys.stderr)
         return 1
-    print(json.dumps({"path": str(path.absolute())}))
+    print(json.dumps(said))
     return 0
 
 

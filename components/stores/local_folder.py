@@ -43,6 +43,9 @@ class LocalFolder:
     """Relative to the project's folder or absolute; give the `Qemu` platform the same one as its `objects`."""
     machines: Path | None = None
     """The `Qemu` platform's `directory`, for objects over HTTP; None serves all of them over TFTP."""
+    served: bool = True
+    """Whether machines read the files. Where they don't, a file that this computer lacks is not missed: another one may
+    have written it, and the time of the last write is known from Pulumi's state."""
 
     def secrets_problem(self, secrets: Sequence[str]) -> str | None:
         """Never: the folder is this user's alone."""
@@ -52,7 +55,7 @@ class LocalFolder:
         """Declare the object of the machine `name`; see `Store.put`.
 
         The resource is called NAME-object, so that the machine's own can be called NAME.
-        An object that was deleted or edited behind Pulumi's back is written again by the next `pulumi up`.
+        A served object that was deleted or edited behind Pulumi's back is written again by the next `pulumi up`.
         Raises `pulumi.RunError` for a name that is no file name.
         """
         if not _NAME.fullmatch(name):
@@ -60,7 +63,8 @@ class LocalFolder:
         path = self.directory / name / OBJECT
 
         def document(text: str) -> str:
-            return json.dumps({"path": str(path), "written": time_of_write(path, text), "content": packed(text)})
+            time = {"written": time_of_write(path, text)} if self.served else {}
+            return json.dumps({"path": str(path), **time, "content": packed(text)})
 
         source_url = pulumi.Output.from_input(self._source_url(name))
         stdin = pulumi.Output.from_input(content(source_url)).apply(document)
@@ -76,7 +80,8 @@ class LocalFolder:
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(delete_before_replace=True), opts),
         )
         # a time is no secret, even when it is the time a secret was written
-        version = pulumi.Output.unsecret(stdin.apply(lambda text: str(json.loads(text)["written"])))
+        said = stdin if self.served else written.stdout
+        version = pulumi.Output.unsecret(said.apply(lambda text: str(json.loads(text)["written"])))
         place = version.apply(lambda written: {"path": str(path), "written": written})
         return StoredObject(source_url=source_url, version=version, resource=written, place=place)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from components import sdk
 from toolchain import clean, packages, places, pulumi_cli, stack, steps, tiers
 from toolchain.image import chosen
 from toolchain.plugins import install
@@ -155,6 +160,59 @@ def test_a_config_in_another_form_is_left_alone(tmp_path: Path, monkeypatch: pyt
     assert file.read_text() == "config: {flatcar:platform: qemu}\n"
 
 
+def test_what_a_stacks_file_does_not_tell_pulumi_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(stack, "ROOT", tmp_path)
+    monkeypatch.setattr(pulumi_cli, "ensure", lambda: None)
+    monkeypatch.setattr(install, "ensure", done.append)
+    (tmp_path / "pulumi").write_text('#!/bin/sh\n[ "$3 $5" = "flatcar:platform one" ] && echo aws\n')
+    (tmp_path / "pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(places, "BIN", tmp_path)
+    monkeypatch.setattr(places, "VENV", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    stack.set_up("one")  # its config is the backend's
+    (tmp_path / "stacks/Pulumi.one.yaml").write_text("environment:\n  - flatcar/production\nconfig: {}\n")
+    stack.set_up("one")
+    (tmp_path / "stacks/Pulumi.one.yaml").write_text("environment: [a]\nconfig:\n  flatcar:platform: digitalocean\n")
+    stack.set_up("one")
+    (tmp_path / "other.yaml").write_text("config:\n  flatcar:platform: host\n")
+    stack.set_up("one", ["--config-file", "other.yaml"])
+    assert done == ["command", "aws", "command", "aws", "command", "digitalocean", "command"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "yes", "arguments", "said"),
+    [
+        ("preview", False, [], []),
+        ("up", True, [], ["--yes"]),
+        ("destroy", True, ["--diff"], ["--yes"]),
+        ("up", False, ["--yes"], []),
+        ("up", False, ["--skip-preview"], []),
+    ],
+)
+def test_yes_is_said_by_the_user_alone(verb: str, yes: bool, arguments: list[str], said: list[str]) -> None:
+    assert stack.agreement(verb, "dev", yes=yes, arguments=arguments) == said
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+@pytest.mark.parametrize("verb", ["up", "destroy"])
+def test_where_nobody_can_be_asked_nobody_has_said_yes(monkeypatch: pytest.MonkeyPatch, verb: str, ci: str) -> None:
+    monkeypatch.setenv("CI", ci)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: bool(ci))  # in CI even at a terminal
+    with pytest.raises(steps.SetupError, match=f"`pulumi {verb}` asks") as refused:
+        stack.agreement(verb, "dev", yes=False, arguments=["--diff"])
+    assert f"make {verb} STACK=dev YES=1" in refused.value.hint
+
+
+def test_at_a_terminal_pulumi_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    assert stack.agreement("up", "dev", yes=False, arguments=[]) == []
+
+
 def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     acquisition = "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"
     for name in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", acquisition):
@@ -166,6 +224,35 @@ def test_what_the_user_has_set_is_left_alone(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/some/file")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "s3://somewhere")
     assert not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_BACKEND_URL"} & places.exports("local").keys()
+
+
+def test_other_stacks_have_the_users_own_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in (places.MADE, "PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CREDENTIALS_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    mine = places.exports("dev")
+    assert mine["PULUMI_CREDENTIALS_PATH"] == str(tmp_path / ".pulumi") and "PULUMI_BACKEND_URL" not in mine
+    assert mine["PULUMI_HOME"] == str(places.PULUMI_HOME), "plugins are the project's"
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "mine"))
+    assert places.exports("dev")["PULUMI_CREDENTIALS_PATH"] == str(tmp_path / "mine")
+    assert "PULUMI_HOME" not in places.exports("dev")
+
+
+def test_the_shell_of_one_stack_becomes_that_of_another(tmp_path: Path) -> None:
+    show = 'echo "${PULUMI_BACKEND_URL-none} ${PULUMI_CONFIG_PASSPHRASE-none} ${PULUMI_CREDENTIALS_PATH-none}"'
+    make_env = f'eval "$("{sys.executable}" -m toolchain env --stack STACK)"\n{show}\n'
+    script = "\n".join(
+        [*(make_env.replace("STACK", name) for name in ("local", "dev")), "PULUMI_CONFIG_PASSPHRASE=mine"]
+    )
+    script += "\nexport PULUMI_CONFIG_PASSPHRASE\n" + "".join(
+        make_env.replace("STACK", name) for name in ("local", "dev")
+    )
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    shown = subprocess.run(["sh", "-euc", script], cwd=ROOT, env=env, capture_output=True, text=True, check=True).stdout
+    local, users = places.STATE.as_uri(), f"{tmp_path}/.pulumi"
+    assert shown.splitlines() == [
+        f"{local}  none", f"none none {users}", f"{local} mine none", f"none mine {users}",
+    ]  # fmt: skip
 
 
 def test_exports_survive_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,11 +393,88 @@ def test_failed_apt_shows_its_output(bare: dict[str, str]) -> None:
     assert "Unable to locate package" in result.stderr and "one-package" in result.stderr
 
 
-def test_too_old_python_is_named(bare: dict[str, str]) -> None:
+def test_too_old_python_is_named(bare: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "toolchain").mkdir()
     fake(bare, "python3", 'case "$1" in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac')
-    result = run_setup("bootstrap", bare)
+    shutil.copy(ROOT / "toolchain/bootstrap", tmp_path / "toolchain")  # where no .venv is yet
+    argv = ["/bin/sh", str(tmp_path / "toolchain/bootstrap")]
+    result = subprocess.run(argv, env=bare, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "Python 3.11 or newer is needed; found: Python 3.9.2" in result.stderr
+
+
+@pytest.fixture
+def computer(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A folder with set-up's first program and an empty list of packages; runs the program."""
+    (tmp_path / "toolchain").mkdir()
+    shutil.copy(ROOT / "toolchain/bootstrap", tmp_path / "toolchain/bootstrap")
+    (tmp_path / "requirements.txt").write_text("# none\n")
+
+    def run(**env: str) -> subprocess.CompletedProcess[str]:
+        plain = {"PATH": f"{Path(sys.executable).resolve().parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+        argv = ["toolchain/bootstrap", "run"]
+        return subprocess.run(argv, cwd=tmp_path, env=plain | env, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_set_up_keeps_its_python_and_what_is_in_use(
+    tmp_path: Path, computer: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    made = computer()
+    assert made.returncode == 0, made.stderr
+    (tmp_path / ".venv/mine").touch()
+    own = {"PATH": f"{tmp_path}/.venv/bin:/usr/bin:/bin"}
+    for env in (own, {}, {"PATH": "/usr/bin:/bin"}):  # in a shell of `make env`, back, and with another Python on PATH
+        again = computer(**env)
+        assert (again.returncode, again.stderr) == (0, "")
+    assert (tmp_path / ".venv/mine").exists()
+
+    folder = os.open(tmp_path / ".venv", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_SH)  # as a running program of Pulumi's
+    (tmp_path / "requirements.txt").write_text("# none, edited\n")
+    stamp = (tmp_path / ".venv/stamp-run").read_text()
+    refused = computer(**own)
+    assert refused.returncode == 1
+    assert "error: .venv is used by a running `pulumi`, and its packages have to change" in refused.stderr
+    (tmp_path / ".venv/stamp-python").unlink()
+    refused = computer(**own)
+    assert refused.returncode == 1 and "and it has to be made anew" in refused.stderr
+    assert (tmp_path / ".venv/stamp-run").read_text() == stamp and (tmp_path / ".venv/mine").exists()
+    os.close(folder)
+    assert computer(**own).returncode == 0
+    assert (tmp_path / ".venv/stamp-run").read_text() != stamp and not (tmp_path / ".venv/mine").exists()
+
+
+def test_what_runs_keeps_the_packages_until_all_it_started_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "VENV", tmp_path)
+    script = "import os; from pathlib import Path; from toolchain import steps; steps.VENV = Path(os.environ['V'])\n"
+    script += "steps.hold(); os.execvp('sh', ['sh', '-c', 'echo on; read line'])"
+    argv = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        argv, cwd=ROOT, env={**os.environ, "V": str(tmp_path)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as held:
+        assert held.stdout and held.stdout.readline() == b"on\n"
+        with pytest.raises(steps.SetupError, match="it goes, and a running `pulumi` uses it"):
+            steps.not_in_use("it goes")
+        with pytest.raises(steps.SetupError, match="what set-up made is to be removed, and a running"):
+            clean.clean()
+        held.communicate(b"end\n")
+    steps.not_in_use("it goes")
+
+
+def test_a_program_keeps_its_packages_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "VENV", tmp_path)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    before = set(os.listdir("/proc/self/fd"))
+    sdk.hold_packages()
+    with pytest.raises(steps.SetupError, match="it goes"):
+        steps.not_in_use("it goes")
+    for held in set(os.listdir("/proc/self/fd")) - before:
+        if os.path.lexists(f"/proc/self/fd/{held}"):
+            os.close(int(held))
 
 
 def test_other_systems_are_refused(bare: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from toolchain import download, pulumi_cli
 from toolchain.places import PLUGINS, ROOT, environment
-from toolchain.steps import SetupError, digest, run, say, step
+from toolchain.steps import SetupError, digest, not_in_use, run, say, step
 
 SOURCES = Path(__file__).resolve().parent
 STAND_INS = ("command",)
@@ -109,6 +109,8 @@ def _stand_in(name: str, version: str, folder: Path) -> None:
     match _first_lines(folder / f"pulumi-resource-{name}"):
         case [_, found, python] if found == mark and os.access(shlex.split(python)[0].removeprefix("python="), os.X_OK):
             return
+    if mark.exists():
+        not_in_use(f"the stand-in for the {name} plugin has to be made anew")
     fresh = folder.with_name(f".{folder.name}.part")
     _remove(fresh)
     package = fresh / "toolchain" / "plugins"

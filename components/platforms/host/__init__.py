@@ -43,7 +43,7 @@ class HostPlatform(Descriptor[int | None, HostSettings]):
         from components.stores.local_folder import LocalFolder
 
         store = open_store()
-        folder = LocalFolder(directory=objects_dir())  # what was last written to which host
+        folder = LocalFolder(directory=objects_dir(), served=False)  # what was last written to which host
 
         def platform_of(host: HostSettings) -> tuple[Platform, Store]:
             platform = ExistingHost(address=host.address, port=host.port, mode=host.mode)

@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from components.commands import write_object
 from components.commands.objects.packing import packed
+from components.stores.local_folder import time_of_write
 
 PROJECT = Path(__file__).resolve().parents[4]
 TIME = "2025-01-31T12:00:00.123456Z"
@@ -41,6 +44,15 @@ def test_write_and_delete(tmp_path: Path) -> None:
     assert command("delete", document(path, "")).returncode == 0
     assert not (tmp_path / "objects").exists() and tmp_path.exists()
     assert command("delete", document(path, "")).returncode == 0, "deleting twice is harmless"
+
+
+def test_a_time_that_is_left_out_is_now_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "config.ign"
+    before = time.time()
+    done = command("write", json.dumps({"path": str(path), "content": packed("text")}))
+    written = json.loads(done.stdout)["written"]
+    assert before - 1 < datetime.fromisoformat(written).timestamp() <= time.time()
+    assert time_of_write(path, "text") == written
 
 
 def test_a_reader_never_sees_half_an_object(tmp_path: Path) -> None:
