@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toolchain import places
-from toolchain.plugins.install import MARK
+from toolchain import needs
+from toolchain.plugins import install
 
 PROJECT = Path(__file__).parents[2]
 PARTS = ("cl", "components", "examples", "stacks", "toolchain", "Makefile", "Pulumi.yaml", "__main__.py")
@@ -98,9 +98,9 @@ def checkout(folder: Path, **env: str) -> Checkout:
     (clone / ".venv").symlink_to(sys.prefix)
     plugins = clone / ".toolchain/pulumi-home/plugins"
     plugins.mkdir(parents=True)
-    for plugin in places.PLUGINS.glob("resource-*"):
-        if (plugin / MARK).exists():
-            shutil.copytree(plugin, plugins / plugin.name)
-        elif plugin.is_dir():
-            (plugins / plugin.name).symlink_to(plugin.resolve())
+    for folder in map(install.folder_of, ("command", *needs.plugins().values())):
+        if install.is_stand_in(folder.name.split("-")[1]):
+            shutil.copytree(folder, plugins / folder.name)
+        elif folder.exists():
+            (plugins / folder.name).symlink_to(folder.resolve())
     return Checkout(folder=clone, home=home, env=env)

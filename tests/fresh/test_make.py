@@ -24,14 +24,14 @@ def test_git_make_and_python_are_enough(distribution: Distribution) -> None:
         assert "kvm" not in computer.run("ls /dev")
         settings = computer.root / "srv/flatcar/stacks/Pulumi.local.yaml"
         settings.write_text(f"{settings.read_text()}  flatcar:image: stand-in\n")  # no test downloads Flatcar
-        assert re.search(r"\+ \d+ created", computer.run("make up", seconds=HOUR))
+        assert re.search(r"\+ \d+ created", computer.run("make up YES=1", seconds=HOUR))
         page = computer.root / "srv/flatcar/cl/machine-web.yaml"
         text = page.read_text()
         page.write_text(text.replace("This is ${machine_name}", "This now is ${machine_name}"))
         assert page.read_text() != text
-        assert re.search(r"proven: [0-9a-f]{12} on ", computer.run("make up", seconds=HOUR))
+        assert re.search(r"proven: [0-9a-f]{12} on ", computer.run("make up YES=1", seconds=HOUR))
         assert "qemu-system" in computer.run("cat /proc/[0-9]*/comm")
-        assert re.search(r"- \d+ deleted", computer.run("make destroy", seconds=HOUR))
+        assert re.search(r"- \d+ deleted", computer.run("make destroy YES=1", seconds=HOUR))
         assert "qemu-system" not in computer.run("cat /proc/[0-9]*/comm")
         counts = computer.run('make test TIERS="lint unit"', seconds=HOUR).splitlines()[-1]
         assert re.fullmatch(r"total: \d+ passed, 0 failed, 0 skipped", counts)

@@ -109,7 +109,7 @@ def _stand_in(name: str, version: str, folder: Path) -> None:
     match _first_lines(folder / f"pulumi-resource-{name}"):
         case [_, found, python] if found == mark and os.access(shlex.split(python)[0].removeprefix("python="), os.X_OK):
             return
-    if mark.exists():
+    if folder.exists():
         not_in_use(f"the stand-in for the {name} plugin has to be made anew")
     fresh = folder.with_name(f".{folder.name}.part")
     _remove(fresh)
