@@ -3,6 +3,7 @@
 The scripts run once, with a note of the disk before each step (`loopback/parts/power-cuts.bash`). Of each note all that
 a power cut may leave is made: every file system as it was then, or as it was when it was last flushed. Each such disk
 is booted (stand-in initramfs, in Flatcar's order), and brought to the wanted config and then to another by the scripts.
+Here that is done with one of `SHARE`, in `tests/long/test_power_cuts.py` with all; `SEED` repeats a run.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import random
 import shlex
 import shutil
 import subprocess
@@ -22,10 +24,13 @@ from components.commands.ssh_session import script_text
 from components.settings.lifecycle import Lifecycle
 from loopback.lab import KEEP, Lab
 from loopback.machine import PARTS, LoopbackMachine, ObjectServer
+from tests.engine.good_changes import new_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+SHARE = 3
+"""Of the disks one in so many is tried."""
 PLACES = {
     "root": ("selective-os-reset", ".flatcar-unwiped", "etc/flatcar/config-id", "etc/flatcar/config-salt"),
     "boot": ("boot",),
@@ -128,21 +133,23 @@ class Disk(Lab):
         file = self.machine.path(path)
         return file.read_text().strip() if file.exists() else ""
 
-    def cuts(self, folder: Path) -> Iterator[Path]:
-        """Every disk that a power cut may have left: a copy of the whole root for each, under `folder`."""
+    def cuts(self, folder: Path, share: int = 1) -> Iterator[Path]:
+        """The disks that a power cut may have left, or one of `share`: copies of the whole root, under `folder`."""
         self.is_watched = False
         looks = folder / "looks"
         shutil.move(self.machine.path("/run/looks"), looks)
         count = len(list(looks.iterdir())) - 1
         assert count > 30, "the steps are noted"
         seen: set[str] = set()
+        first = random.Random(new_seed()).randrange(share)
         for number in range(count):
             durable = [int((looks / str(number) / "run/durable" / place).read_text()) for place in PLACES]
             for lost in itertools.product((False, True), repeat=len(PLACES)):
                 parts = [looks / str(old if gone else number) for old, gone in zip(durable, lost, strict=True)]
                 if (digest := _digest(parts)) not in seen:
                     seen.add(digest)
-                    yield self._disk(folder / f"disk{len(seen)}", parts)
+                    if len(seen) % share == first:
+                        yield self._disk(folder / f"disk{len(seen)}", parts)
 
     def _disk(self, root: Path, parts: Sequence[Path]) -> Path:
         shutil.copytree(self.machine.root, root, symlinks=True)
@@ -216,7 +223,7 @@ def converges(disk: Disk, wanted: str) -> None:
 
 def every_cut_converges(disk: Disk, folder: Path, wanted: str) -> None:
     original, states = disk.machine.root, 0
-    for root in disk.cuts(folder):
+    for root in disk.cuts(folder, SHARE):
         states += 1
         disk.machine.root = root
         disk.write(disk.contents[wanted])
