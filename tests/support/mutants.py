@@ -50,6 +50,12 @@ TARGETS = (
     ),
     Target(file="components/payload/masking.py", tests=("components/payload/test_masking.py",)),
     Target(
+        file="components/commands/reprovision/request.py",
+        tests=tuple(
+            f"components/commands/reprovision/test_{name}.py" for name in ("request", "waiting", "log", "followed")
+        ),
+    ),
+    Target(
         file="components/commands/reprovision/record.py",
         tests=("components/commands/reprovision/test_record.py",),
     ),

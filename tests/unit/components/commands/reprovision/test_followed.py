@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.commands.reprovision.followed import Follower
-from components.commands.reprovision.log import Log
-from components.commands.reprovision.request import Progress
+from components.commands.reprovision.log import LEFT_OUT, Log
+from components.commands.reprovision.request import MOST_TOLD, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +86,13 @@ def test_a_stack_has_one_follower() -> None:
     with pytest.raises(OSError, match="unavailable"):
         Follower(STACK)
     assert first.lines() == []
+
+
+def test_a_follower_gets_so_much_and_then_that_more_was_left_out() -> None:
+    follower = Follower(STACK)
+    web, said = run("web"), list[tuple[str, str]]()
+    for number in range(MOST_TOLD // 40 + 2):
+        web.say(f"line {number:06} of a run".ljust(26, "."))
+        said += follower.lines()
+    assert (len(said), said[-1]) == (MOST_TOLD // 40 + 1, ("web", LEFT_OUT))
+    assert LEFT_OUT not in {text for _, text in said[:-1]}

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from components.commands.objects.bucket import BucketWriter
+from components.commands.objects.folder import FolderWriter
+from components.commands.objects.packing import packed
+from components.commands.reprovision.log import LEFT_OUT
+from components.commands.reprovision.request import MOST_TOLD, HealthCheck, NotProvenError, Progress, Request
+from components.commands.ssh_session import SshTarget
+from tests.support.requests import DEFAULTS, made_request
 from toolchain.places import ROOT
+
+TARGET: dict[str, Any] = {"host": "h", "port": 22, "user": "ops", "known_hosts": "/pins", "host_key_alias": "web"}
+BUCKET = {"kind": "s3", "bucket": "b", "key": "k", "region": "r", "profile": ""}
+FOLDER = {"path": "/a", "written": ""}
 
 
 def test_nothing_but_a_request_is_accepted() -> None:
@@ -31,3 +44,60 @@ def test_what_is_told_is_utf_8_wherever_it_runs(encoding: str) -> None:
         env={**os.environ, "PYTHONIOENCODING": encoding},
     )
     assert "argument 'éé'" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("place", "writer"), [(None, None), (FOLDER, FolderWriter(**FOLDER)), (BUCKET, BucketWriter(**BUCKET))]
+)
+def test_a_request_is_read_as_it_was_written(place: dict[str, str] | None, writer: object) -> None:
+    check: dict[str, Any] = {"name": "up", "subject": "true", "seconds": 5}
+    document: dict[str, Any] = {
+        **DEFAULTS, "target": TARGET, "content": packed("{}"), "place": place, "keep": ["/a"], "health": [check],
+    }  # fmt: skip
+    request = Request.from_json(document)
+    assert request == made_request(
+        target=SshTarget(**TARGET), place=writer, keep=("/a",), health=(HealthCheck(**check),)
+    )
+    assert request.signers == ()
+    assert Request.from_json({**document, "signers": ["key"]}).signers == ("key",)
+
+
+@pytest.mark.parametrize(
+    ("oem", "config", "fetched"), [("", "", "tftp://o"), ("config", "é", ""), ("pointer", "{p}", "tftp://o")]
+)
+def test_what_a_host_has_in_place_of_user_data(oem: str, config: str, fetched: str) -> None:
+    request = made_request(oem=oem, content="é", user_data="{p}", source="tftp://o")
+    assert (request.oem_config, request.fetched_from) == (config, fetched)
+    assert request.object_sha512 == hashlib.sha512("é".encode()).hexdigest()
+
+
+def test_what_a_config_declares_is_told_once() -> None:
+    content = '{"files":[{"path":"/a b"},{"path": "/c"}],"units":[{"name":"u.service"},{"name":"u.service"}],"x":"y"}'
+    assert made_request(content=content).declared == ("p /a b", "p /c", "n u.service")
+
+
+def test_an_advice_holds_for_a_machine_that_is_back_unless_there_is_another() -> None:
+    plain, other = NotProvenError("m", "a"), NotProvenError("m", "a", rolls_back=False, back_advice="b")
+    assert (str(plain), plain.advice, plain.back_advice) == ("m", "a", "a")
+    assert (plain.rolls_back, plain.has_booted) == (True, False)
+    assert (other.advice, other.back_advice, other.rolls_back) == ("a", "b", False)
+
+
+def test_a_run_says_so_much_and_then_that_more_was_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("web")
+    for number in range(MOST_TOLD // 40 + 2):  # each line is as long, its end counted
+        progress.say(f"line {number:06} of a run".ljust(26, "."))
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert {len(line) + 1 for line in lines} == {40} and len(lines) == MOST_TOLD // 40
+    assert last == LEFT_OUT
+
+
+def test_a_long_line_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    Progress("web").say("x" * 2000)
+    assert len(capsys.readouterr().err) == 1000 + len("\n")
+
+
+def test_of_what_others_say_the_beginning_and_the_end_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [f"line {number:04}" for number in range(30)]
+    Progress("web").pass_on(lines, most=100)
+    assert capsys.readouterr().err.splitlines() == [*lines[:10], LEFT_OUT, *lines[-5:]]
