@@ -134,7 +134,7 @@ class Disk(Lab):
         return file.read_text().strip() if file.exists() else ""
 
     def cuts(self, folder: Path, share: int = 1) -> Iterator[Path]:
-        """The disks that a power cut may have left, or one of `share`: copies of the whole root, under `folder`."""
+        """Copies of the whole root: what a power cut may have left, or the first two and one of `share`."""
         self.is_watched = False
         looks = folder / "looks"
         shutil.move(self.machine.path("/run/looks"), looks)
@@ -148,7 +148,7 @@ class Disk(Lab):
                 parts = [looks / str(old if gone else number) for old, gone in zip(durable, lost, strict=True)]
                 if (digest := _digest(parts)) not in seen:
                     seen.add(digest)
-                    if len(seen) % share == first:
+                    if len(seen) <= 2 or len(seen) % share == first:
                         yield self._disk(folder / f"disk{len(seen)}", parts)
 
     def _disk(self, root: Path, parts: Sequence[Path]) -> Path:
