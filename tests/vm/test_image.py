@@ -113,6 +113,12 @@ def test_sshd_is_started_by_its_socket(vm: VM) -> None:
     ]
 
 
+def test_what_a_fresh_machine_has_in_etc(vm: VM) -> None:
+    link = vm.ssh("readlink /etc/extensions/oem-qemu.raw").strip()
+    assert re.fullmatch(r"/oem/sysext/oem-qemu-.+\.raw", link) and exists(vm, link)
+    assert exists(vm, "/etc/audit/audit.rules")
+
+
 def test_usr_is_read_only_and_core_may_do_all(vm: VM) -> None:
     assert vm.ssh_try("sudo touch /usr/x").returncode != 0
     assert vm.ssh("id -u; sudo id -u").split() == ["500", "0"]
@@ -168,6 +174,8 @@ def test_a_config_that_fails_in_fetch_leaves_root_alone_and_a_repaired_one_heals
     before = identity(vm)
     vm.ssh("sudo ln -s ../usr/bin /srv/to-a-directory && sudo ln -s ../usr/bin/env /srv/to-a-file")
     vm.ssh("echo 'set emergency_wait=\"15\"' | sudo tee -a /oem/grub.cfg")
+    late = 'set linux_append="$linux_append stand_in.lease_after=3"'
+    vm.ssh(f"echo '{late}' | sudo tee -a /oem/grub.cfg")
     vm.ssh(f"sudo flatcar-reset --keep-machine-id --keep-paths '{KEPT}'")
     vm.stop()
     untouched = root_bytes(vm, tmp_path)
@@ -181,6 +189,8 @@ def test_a_config_that_fails_in_fetch_leaves_root_alone_and_a_repaired_one_heals
     vm.put(config(vm, "three"))
     booted = vm.wait_for_ssh()
     assert identity(vm) == before, "a reset with --keep-machine-id keeps the identity"
+    said_by_ignition = vm.ssh("sudo journalctl -b -t ignition -o cat --no-pager")
+    assert "http://10.0.2.4/config.ign: attempt #2" in said_by_ignition, "it asks again until there is a lease"
     assert json.loads(vm.ssh("sudo cat /etc/.ignition-result.json"))["provisioningBootID"] == booted
 
 
