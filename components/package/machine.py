@@ -48,7 +48,7 @@ class Machine(pulumi.ComponentResource):
         descriptor = _PLATFORMS[key]
         settings = settings_of(name, args, beside=tuple(_PLATFORMS))
         with section_of(f"{name}.{key}", given[key]) as section:
-            shared = section.text("image") if key == "qemu" else None
+            shared = section.text(descriptor.stack_key) if descriptor.stack_key else None
             own = descriptor.read_own(section, shared, _ON_THIS_COMPUTER)
         platform, store = descriptor.declare(shared, lambda: open_store(_ON_THIS_COMPUTER), retain=False)(own)
         # the objects and Commands have to change: what is protected is the machine
