@@ -95,7 +95,9 @@ def checkout(folder: Path, **env: str) -> Checkout:
             shutil.copytree(source, clone / part, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copy(source, clone / part)
-    (clone / ".venv").symlink_to(sys.prefix)
+    (clone / ".venv").mkdir()  # of its own: what runs with it has a lock on it
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (clone / ".venv" / part).symlink_to(Path(sys.prefix, part))
     plugins = clone / ".toolchain/pulumi-home/plugins"
     plugins.mkdir(parents=True)
     for folder in map(install.folder_of, ("command", *needs.plugins().values())):

@@ -21,10 +21,6 @@ def clone(tmp_path: Path) -> Checkout:
     """A clone that set-up has been through, so that its first step has nothing to do."""
     made = checkout(tmp_path)
     venv = made.folder / ".venv"
-    venv.unlink()
-    venv.mkdir()
-    for part in ("bin", "lib", "pyvenv.cfg"):
-        (venv / part).symlink_to(Path(sys.prefix, part))
     (made.folder / "requirements.txt").touch()
     (venv / "stamp-python").write_text(f"{sys.version} in {made.folder}\n")
     (venv / "stamp-run").write_text(made.run("cksum", "requirements.txt"))
