@@ -764,3 +764,33 @@ def test_where_a_fetched_file_comes_from_is_shown_without_its_query(query: str) 
     config = {"ignition": {"version": "3.3.0"}, "storage": {"files": [file]}}
     (entry,) = lint(config, Situation(), allow={Rule.REBOOT})
     assert entry.message == "https://host/f is fetched after the wipe: if it can't be, the machine stays down"
+
+
+def test_what_the_image_of_new_machines_cannot_read_is_told() -> None:
+    situation = Situation(image="4081.2.0", reads=lambda spec: spec < "3.5.0")
+    assert list(lint({"ignition": {"version": "3.4.0"}}, situation)) == []
+    (entry,) = lint({"ignition": {"version": "3.5.0"}}, situation)
+    assert (entry.severity, entry.path) == ("warning", "$.ignition.version")
+    assert entry.message == (
+        "Flatcar 4081.2.0, the image of new machines, can't read Ignition 3.5.0: they would stop in their initrd"
+    )
+
+
+def test_a_secret_that_every_user_may_read_is_told() -> None:
+    made = {
+        "storage": {"files": [{"path": "/etc/a"}, {"path": "/etc/token"}]},
+        "systemd": {"units": [{"name": "a.service"}, {"name": "b.service"}]},
+    }
+    secrets = {"storage.files.1": "token", "systemd.units.0": "password"}
+    assert [(entry.severity, entry.path, entry.message) for entry in lint(made, Situation(secrets=secrets))] == [
+        (
+            "warning",
+            "$.storage.files.1",
+            "/etc/token holds the secret 'token', and every user of the machine may read it",
+        ),
+        (
+            "warning",
+            "$.systemd.units.0",
+            "the unit a.service holds the secret 'password', and every user of the machine may read it",
+        ),
+    ]
