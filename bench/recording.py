@@ -38,7 +38,7 @@ _CONFIG_ID = re.compile(r'"([0-9a-f]{12})[0-9a-f]{116}"')
 def main() -> None:
     """Record, and write the text."""
     os.environ.update(exports(LOCAL_STACK))
-    parts = ["Recorded by `python -m bench.recording` on a terminal of 80 x 24: three loopback machines, stand-ins.\n"]
+    parts = ["`python -m bench.recording`: a terminal of 80 x 24, three loopback machines (stand-ins)\n"]
     with (
         tempfile.TemporaryDirectory() as scratch,
         running_fleet(Path(scratch, "fleet"), ["db", "web", "worker"]) as fleet,
@@ -75,7 +75,8 @@ def _screens(stack: Pulumi, *arguments: str) -> list[str]:
             while part := os.read(ours, 65536):
                 written += part
     os.close(ours)
-    return [_wrapped(screen) for screen in _drawn(written.decode("utf-8", "replace"))]
+    home = str(stack.home)
+    return [_wrapped(screen.replace(home, "~/.pulumi")) for screen in _drawn(written.decode("utf-8", "replace"))]
 
 
 def _drawn(text: str) -> Iterator[str]:
