@@ -4,10 +4,12 @@ STACK ?= local
 TIERS ?= lint unit golden engine vm
 ARGS ?=
 ROWS ?=
+MACHINE ?=
+export COMMAND ?=
 
 toolchain := .venv/bin/python -m toolchain
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy audit restart test bench lint env clean lock help
+.PHONY: up preview destroy audit ssh exec console logs history restart test bench lint env clean lock help
 
 up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff"; YES=1 where nobody can be asked)
 	@toolchain/bootstrap run
@@ -24,6 +26,26 @@ destroy: ## take everything down that the stack has (YES=1 as above)
 audit: ## tell what has drifted on a stack's machines; changes nothing (ARGS="--json")
 	@toolchain/bootstrap run
 	@$(toolchain) audit --stack '$(STACK)' -- $(ARGS)
+
+ssh: ## a session on a machine, with its pinned host key (MACHINE=web, ARGS="-L 8080:localhost:8080")
+	@toolchain/bootstrap run
+	@$(toolchain) ssh --stack '$(STACK)' -- $(MACHINE) -- $(ARGS)
+
+exec: ## run a command on machines side by side (MACHINE="web worker" COMMAND="uptime")
+	@toolchain/bootstrap run
+	@$(toolchain) exec --stack '$(STACK)' -- $(MACHINE) $(ARGS) -- "$$COMMAND"
+
+console: ## follow a machine's console, or tell where it is (MACHINE=web)
+	@toolchain/bootstrap run
+	@$(toolchain) console --stack '$(STACK)' -- $(MACHINE)
+
+logs: ## a machine's journal (MACHINE=web ARGS="-u web.service -f")
+	@toolchain/bootstrap run
+	@$(toolchain) logs --stack '$(STACK)' -- $(MACHINE) -- $(ARGS)
+
+history: ## what happened on machines: the steps of their re-runs (MACHINE=web, all without)
+	@toolchain/bootstrap run
+	@$(toolchain) history --stack '$(STACK)' -- $(MACHINE)
 
 restart: ## power-cycle a machine in QEMU, reboot another, and prove it (MACHINE=web)
 	@toolchain/bootstrap run

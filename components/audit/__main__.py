@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from components.audit.declared import read_declared
 from components.audit.drift import ROLLED_BACK, Finding, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
-from components.audit.seen import read_seen
+from components.audit.seen import history_line, read_seen
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.request import NotProvenError
 from components.commands.ssh_session import answers, run_script
@@ -146,14 +146,8 @@ def table(reports: Iterable[Report]) -> str:
             mark = "!" if finding.is_drift else "-"
             kind, subject = _columns(finding)
             lines.append(f"  {mark} {kind:<{widths[0]}}  {subject:<{min(widths[1], 60)}}  {finding.problem}")
-        lines += [f"    {_shortened(line)}" for line in report.history[-LAST:]]
+        lines += [f"    {history_line(line)}" for line in report.history[-LAST:]]
     return "\n".join(lines)
-
-
-def _shortened(line: str) -> str:
-    """A line of the history with a short config id, and nothing in it that a terminal would act on."""
-    words = "".join(character for character in line if character.isprintable()).split()
-    return "  ".join(word[:20] if index != 2 else word[:12] for index, word in enumerate(words[:4]))
 
 
 def _columns(finding: Finding) -> tuple[str, str]:

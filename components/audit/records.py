@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cl.transpiler.report import did_you_mean
 from components.commands.reprovision.request import Request
 
 if TYPE_CHECKING:
@@ -92,8 +93,11 @@ def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record]
         raise NoRecordsError("the stack has no machines yet: `pulumi up` makes them")
     unknown = [name for name in wanted if name not in declared.union(found)]
     if unknown:
-        known = ", ".join(sorted(declared.union(found))) or "none"
-        raise NoRecordsError(f"the stack has no machine {', '.join(unknown)}; it has {known}")
+        known = sorted(declared.union(found))
+        near = "".join(f"{hint} " for name in unknown if (hint := did_you_mean(name, known, 0.6)) is not None)
+        raise NoRecordsError(
+            f"the stack has no machine {', '.join(unknown)}; {near}it has {', '.join(known) or 'none'}"
+        )
     return [found[name] for name in wanted if name in found], [name for name in wanted if name not in found]
 
 

@@ -78,6 +78,12 @@ class Seen:
     keys: Mapping[str, Mapping[str, tuple[str, ...]]]
 
 
+def history_line(line: str) -> str:
+    """A line of the history with a short config id, and nothing in it that a terminal would act on."""
+    words = "".join(character for character in line if character.isprintable()).split()
+    return "  ".join(word[:20] if index != 2 else word[:12] for index, word in enumerate(words[:4]))
+
+
 def read_seen(finished: Finished) -> Seen | None:
     """What `audit.sh` printed; None when it did not get to its end."""
     if not finished.value("complete"):

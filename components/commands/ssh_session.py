@@ -101,20 +101,20 @@ class SshTarget:
 
     def command(self, *, root: bool) -> list[str]:
         """The client's arguments to run a script from stdin: as root (sudo without a password), or as the user."""
+        return self.run("bash -s", root=root, silence_seconds=4)
+
+    def run(self, command: str, *, root: bool, silence_seconds: int) -> list[str]:
+        """The client's arguments to run shell text without a terminal and without a question.
+
+        The client gives a machine up that is silent for `silence_seconds`.
+        """
         options = {
             "BatchMode": "yes",
             "ConnectTimeout": "10",  # covers the key exchange, which takes seconds on an emulated machine
             "ConnectionAttempts": "1",
-            "ServerAliveInterval": "2",
+            "ServerAliveInterval": str(silence_seconds // 2),
             "ServerAliveCountMax": "2",
-            # a key of another type than the pinned one's would be a new one
-            "StrictHostKeyChecking": "yes" if self.pinned() else "accept-new",
-            "UserKnownHostsFile": _file_option(self.known_hosts),
-            "GlobalKnownHostsFile": "none",
-            "HostKeyAlias": self.host_key_alias,
-            "CheckHostIP": "no",
-            "HashKnownHosts": "no",
-            "UpdateHostKeys": "no",
+            **self._pinned(unknown="accept-new"),
             **self.connection.options(),
             # what the user's own configuration may ask for in a login by hand
             "ClearAllForwardings": "yes",
@@ -124,13 +124,38 @@ class SshTarget:
             "RemoteCommand": "none",
             "LogLevel": "INFO",  # with ERROR it says nothing of ciphers that don't fit
         }
-        if self.identity_file:
-            options |= {"IdentityFile": _file_option(self.identity_file), "IdentitiesOnly": "yes"}
         if self.jump_host:
             options["ProxyCommand"] = shlex.join(self.through_jump_host("%h", "%p"))
-        shell = "bash -s" if not root or self.user == "root" else "sudo -n bash -s"
-        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        return ["ssh", "-T", *flags, "-p", str(self.port), "-l", self.user, "--", self.host, shell]
+        words = command if not root or self.user == "root" else f"sudo -n {command}"
+        return ["ssh", "-T", *_flags(options), *self._where(), words]
+
+    def login(self, arguments: Sequence[str] = ()) -> list[str]:
+        """The client's arguments for a person at a terminal, with more `arguments` for the client.
+
+        All but the machine's address, login and host key is left to the user's own configuration. A host key that
+        nothing has told is asked about.
+        """
+        options = {**self._pinned(unknown="ask"), **({"ProxyJump": self.jump_host} if self.jump_host else {})}
+        return ["ssh", *_flags(options), *arguments, *self._where()]
+
+    def _pinned(self, *, unknown: str) -> dict[str, str]:
+        """Options for the machine's own host key, and the login's; `unknown`: what to do when none is pinned."""
+        options = {
+            # a key of another type than the pinned one's would be a new one
+            "StrictHostKeyChecking": "yes" if self.pinned() else unknown,
+            "UserKnownHostsFile": _file_option(self.known_hosts),
+            "GlobalKnownHostsFile": "none",
+            "HostKeyAlias": self.host_key_alias,
+            "CheckHostIP": "no",
+            "HashKnownHosts": "no",
+            "UpdateHostKeys": "no",
+        }
+        if self.identity_file:
+            options |= {"IdentityFile": _file_option(self.identity_file), "IdentitiesOnly": "yes"}
+        return options
+
+    def _where(self) -> list[str]:
+        return ["-p", str(self.port), "-l", self.user, "--", self.host]
 
     def through_jump_host(self, host: str, port: str) -> list[str]:
         """What ProxyJump runs; that itself would ask the terminal about an unknown key or for a password, and wait."""
@@ -433,6 +458,10 @@ def run_again_and_again(
         target.connection.renew()
         answers(target, timeout=max(0.0, deadline - time.monotonic()))
         time.sleep(PAUSE_SECONDS)
+
+
+def _flags(options: Mapping[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
 def _file_option(path: str) -> str:

@@ -1,46 +1,176 @@
-"""`python -m components.operate restart MACHINE… [--stack STACK]`: one after the other; the first failure is the end.
+"""`python -m components.operate VERB MACHINE… [--stack STACK] [-- WORDS]`: what an operator does to machines.
 
-Exit: 0 all machines are back and proven, 1 one is not, 2 there is no such machine, or the state can't be read.
+Exit: 0 done, 1 not on all of them, 2 there is no such machine, or the state can't be read. `ssh` and `logs` end with
+the exit code of the program that they run.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.audit.records import NoRecordsError, export_state, read_records
+from components.audit.records import NoRecordsError, Record, export_state, read_records
+from components.commands.environment import for_child
 from components.commands.reprovision.request import NotProvenError, Progress
+from components.operate.console import follow_console
 from components.operate.restart import restart
+from components.operate.session import follow_journal, read_history, run_on_all, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.commands.ssh_session import SshTarget
+
+EPILOG = "What follows `--` is the command (exec), or goes to ssh and journalctl (ssh, logs)."
+
+
+class UsageError(Exception):
+    """What was asked for can't be done, and why."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run it; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m components.operate")
-    parser.add_argument("verb", choices=("restart",))
-    parser.add_argument("machines", nargs="+", metavar="MACHINE")
-    parser.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
-    options = parser.parse_args(arguments)
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    options = _parser().parse_args(arguments[:cut], argparse.Namespace(words=arguments[cut + 1 :]))
     try:
-        records, unproven = read_records(export_state(options.stack), options.machines)
-    except NoRecordsError as error:
+        code: int = options.run(options)
+    except (NoRecordsError, UsageError) as error:
         print(f"{options.verb}: {error}", file=sys.stderr)
         return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m components.operate", epilog=EPILOG)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, run, machines, what in (
+        ("ssh", _ssh, None, "a session in this terminal, with the pinned host key"),
+        ("exec", _exec, "+", "run a command on machines side by side"),
+        ("console", _console, None, "follow the console, or tell where it is"),
+        ("logs", _logs, None, "the journal"),
+        ("history", _history, "*", "what happened: the steps of its re-runs"),
+        ("restart", _restart, "+", "power-cycle or reboot, one after the other, and prove"),
+    ):
+        verb = verbs.add_parser(name, help=what, description=what, epilog=EPILOG)
+        verb.add_argument("machines", nargs=machines or 1, metavar="MACHINE")
+        verb.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
+        verb.set_defaults(run=run)
+    return parser
+
+
+def _ssh(options: argparse.Namespace) -> int:
+    """Become OpenSSH's client, so that the terminal and its signals are its own."""
+    (name,) = options.machines
+    records, unproven = _records(options)
+    if unproven:  # its first `pulumi up` may have failed: what it has written leads to the machine
+        file = _machines_dir(options.stack) / ".ssh" / name
+        if not file.is_file():
+            raise UsageError(_never_proven(unproven))
+        argv = ["ssh", "-F", str(file), *options.words, name]
+    else:
+        argv = _target(records[0]).login(options.words)
+    os.closerange(3, 256)  # set-up need not wait for a session: what it locks is none of ssh's
+    os.execvpe(argv[0], argv, for_child())  # noqa: S606 - no shell
+
+
+def _exec(options: argparse.Namespace) -> int:
+    command = " ".join(options.words)  # as ssh has it
+    if not command.strip():
+        raise UsageError("there is no command: name it after --, or as COMMAND=")
+    records = _proven(options)
+    codes = run_on_all(records, command, lambda name, line, is_error: _print(f"{name}: {line}", is_error=is_error))
+    return int(any(codes.values()))
+
+
+def _console(options: argparse.Namespace) -> int:
+    (name,) = options.machines
+    records, unproven = _records(options)
+    told = records[0].request.console_log if records else _machines_dir(options.stack) / name / "console.log"
+    if told and Path(told).is_file():
+        follow_console(Path(told), _print)
+        print(f"{name}: is off: this was its console, {told}", file=sys.stderr)
+        return 0
     if unproven:
-        print(f"{options.verb}: no `pulumi up` has proven {', '.join(unproven)} yet: run that instead", file=sys.stderr)
-        return 2
-    for record in records:
+        raise UsageError(_never_proven(unproven))
+    print(f"{name}: its console: {records[0].request.console_hint or 'this program knows of none'}")
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    try:
+        return follow_journal(
+            _proven(options)[0], options.words, lambda line, is_error: _print(line, is_error=is_error)
+        )
+    except NotProvenError as failure:
+        return _failed(options.machines[0], failure)
+
+
+def _history(options: argparse.Namespace) -> int:
+    failed = 0
+    for record in _proven(options):
+        try:
+            lines = read_history(record, lambda line, name=record.name: _print(f"{name}: {line}", is_error=True))  # type: ignore[misc]
+        except NotProvenError as failure:
+            failed = _failed(record.name, failure)
+            continue
+        for line in lines or ["nothing is noted"]:
+            _print(f"{record.name}: {line}")
+    return failed
+
+
+def _restart(options: argparse.Namespace) -> int:
+    for record in _proven(options):
         progress = Progress(record.name)
         try:
             outputs = restart(record, progress)
         except NotProvenError as failure:
-            print(f"{record.name}: {failure}\n{record.name}: {failure.advice}", file=sys.stderr)
-            return 1
+            return _failed(record.name, failure)
         progress.say(f"restarted, and proven: {outputs.config_id[:12]} on {outputs.os_version}")
     return 0
+
+
+def _failed(name: str, failure: NotProvenError) -> int:
+    print(f"{name}: {failure}\n{name}: {failure.advice}", file=sys.stderr)
+    return 1
+
+
+def _records(options: argparse.Namespace) -> tuple[list[Record], list[str]]:
+    return read_records(export_state(options.stack), options.machines)
+
+
+def _proven(options: argparse.Namespace) -> list[Record]:
+    """The records of the machines that were named, or of all. Raises `UsageError` where one was never proven."""
+    records, unproven = _records(options)
+    if unproven:
+        raise UsageError(_never_proven(unproven))
+    return records
+
+
+def _never_proven(names: Sequence[str]) -> str:
+    return f"no `pulumi up` has proven {', '.join(names)} yet: run that instead"
+
+
+def _target(record: Record) -> SshTarget:
+    try:
+        return target_of(record, lambda line: print(f"{record.name}: {line}", file=sys.stderr))
+    except NotProvenError as error:
+        raise UsageError(f"{error}\n  {error.advice}") from None
+
+
+def _machines_dir(stack: str) -> Path:
+    """Where what belongs to a stack's machines lies on this computer, as `components.config.local_files` has it."""
+    if not stack:
+        argv = ["pulumi", "stack", "--show-name", "--non-interactive"]
+        stack = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
+    return Path(os.environ.get("MACHINES_DIR") or ".machines") / stack.strip().rpartition("/")[2]
+
+
+def _print(line: str, *, is_error: bool = False) -> None:
+    print(line, file=sys.stderr if is_error else sys.stdout, flush=True)
 
 
 if __name__ == "__main__":
@@ -48,3 +178,6 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # nobody reads on (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at its end
+        sys.exit(0)

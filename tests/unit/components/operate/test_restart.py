@@ -23,6 +23,11 @@ MACHINE = {"urn": "urn:pulumi:dev::flatcar::flatcar:index:Machine::web", "type":
     [
         (["restart", "db"], [MACHINE], "restart: the stack has no machine db; it has web"),
         (["restart", "web"], [MACHINE], "restart: no `pulumi up` has proven web yet: run that instead"),
+        (["ssh", "wbe"], [MACHINE], "ssh: the stack has no machine wbe; did you mean 'web'? it has web"),
+        (["exec", "web"], [MACHINE], "exec: there is no command: name it after --, or as COMMAND="),
+        (["exec", "web", "--", ""], [MACHINE], "exec: there is no command: name it after --, or as COMMAND="),
+        (["logs", "web"], [MACHINE], "logs: no `pulumi up` has proven web yet"),
+        (["history"], [], "history: the stack has no machines yet: `pulumi up` makes them"),
         (["restart"], [MACHINE], "the following arguments are required: MACHINE"),
         (["reboot", "web"], [MACHINE], "invalid choice: 'reboot'"),
     ],
