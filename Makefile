@@ -5,11 +5,13 @@ TIERS ?= lint unit golden engine vm
 ARGS ?=
 ROWS ?=
 MACHINE ?=
+GROUP ?=
 export COMMAND ?=
 
 toolchain := .venv/bin/python -m toolchain
+group = $(if $(GROUP),--group '$(GROUP)')
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy audit ssh exec console logs history restart test bench lint env clean lock help
+.PHONY: up preview destroy audit ssh exec console logs history restart reprovision test bench lint env clean lock help
 
 up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff"; YES=1 where nobody can be asked)
 	@toolchain/bootstrap run
@@ -31,9 +33,9 @@ ssh: ## a session on a machine, with its pinned host key (MACHINE=web, ARGS="-L 
 	@toolchain/bootstrap run
 	@$(toolchain) ssh --stack '$(STACK)' -- $(MACHINE) -- $(ARGS)
 
-exec: ## run a command on machines side by side (MACHINE="web worker" COMMAND="uptime")
+exec: ## run a command on machines side by side (MACHINE="web worker" or GROUP=staging, COMMAND="uptime")
 	@toolchain/bootstrap run
-	@$(toolchain) exec --stack '$(STACK)' -- $(MACHINE) $(ARGS) -- "$$COMMAND"
+	@$(toolchain) exec --stack '$(STACK)' -- $(MACHINE) $(group) -- "$$COMMAND"
 
 console: ## follow a machine's console, or tell where it is (MACHINE=web)
 	@toolchain/bootstrap run
@@ -45,11 +47,15 @@ logs: ## a machine's journal (MACHINE=web ARGS="-u web.service -f")
 
 history: ## what happened on machines: the steps of their re-runs (MACHINE=web, all without)
 	@toolchain/bootstrap run
-	@$(toolchain) history --stack '$(STACK)' -- $(MACHINE)
+	@$(toolchain) history --stack '$(STACK)' -- $(MACHINE) $(group)
 
 restart: ## power-cycle a machine in QEMU, reboot another, and prove it (MACHINE=web)
 	@toolchain/bootstrap run
-	@$(toolchain) restart --stack '$(STACK)' -- $(MACHINE) $(ARGS)
+	@$(toolchain) restart --stack '$(STACK)' -- $(MACHINE) $(group) $(ARGS)
+
+reprovision: ## run the same config again: raise generation in the stack's file, then `make up` (MACHINE=web, YES=1 as above)
+	@toolchain/bootstrap run
+	@$(toolchain) reprovision --stack '$(STACK)' -- $(MACHINE) $(group) -- $(ARGS)
 
 test: ## checks and tests (TIERS="unit engine"; "long": many VM boots, "fresh": computers that have nothing; ARGS="-k name")
 	@toolchain/bootstrap dev
@@ -74,4 +80,4 @@ clean: ## remove what set-up made; refused while a stack has resources
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m toolchain clean; else python3 -m toolchain clean; fi
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$]+/, "$$", $$2); printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { gsub(/[$$]+/, "$$", $$2); printf "make %-11s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -13,13 +13,15 @@ from toolchain.steps import SetupError, alone, say
 
 EPILOG = "What follows `--` goes to pulumi (up, preview, destroy), the audit, the operator's verbs, or pytest (test)."
 OPERATE = ("ssh", "exec", "console", "logs", "history", "restart")
-"""The operator's verbs."""
+"""The operator's verbs that need nothing but a stack's state."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; the exit code: 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
-    parser.add_argument("verb", choices=("up", "preview", "destroy", "audit", *OPERATE, "test", "env", "clean"))
+    parser.add_argument(
+        "verb", choices=("up", "preview", "destroy", "audit", *OPERATE, "reprovision", "test", "env", "clean")
+    )
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
     agreed = os.environ.get("YES") == "1"
     parser.add_argument("--yes", action="store_true", default=agreed, help="don't ask before changing (YES=1)")
@@ -63,7 +65,7 @@ def _do(options: argparse.Namespace, rest: Sequence[str]) -> int:
         stacks.operate(["components.operate", verb], stack, rest)
     with alone():
         stacks.set_up(stack, rest, image=verb != "destroy")
-    stacks.pulumi(verb, stack, [*agreed, *rest])
+    stacks.pulumi(verb, stack, [*rest, *agreed])
     return 0
 
 

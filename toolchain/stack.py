@@ -109,14 +109,15 @@ def agreement(verb: str, stack: str, *, yes: bool, arguments: Sequence[str]) -> 
 
     Raises SetupError where nobody can be asked. CI=true says that nobody is there; it is no yes.
     """
-    if verb not in ("up", "destroy") or AGREED & set(arguments):
+    if verb not in ("up", "destroy", "reprovision") or AGREED & set(arguments):
         return []
     if yes:
         return ["--yes"]
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("CI") != "true":
         return []
+    asks = "up" if verb == "reprovision" else verb
     raise SetupError(
-        f"`pulumi {verb}` asks before it changes anything, and without a terminal (or with CI=true) nobody can answer",
+        f"`pulumi {asks}` asks before it changes anything, and without a terminal (or with CI=true) nobody can answer",
         f"see what it would do: make preview STACK={stack}; then say yes ahead: make {verb} STACK={stack} YES=1",
     )
 
@@ -196,14 +197,15 @@ def _ways(stack: str, settings: Path) -> str:
 
 
 def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:
-    """Replace this process by `pulumi VERB` on a stack that is there."""
+    """Replace this process by `pulumi VERB` on a stack that is there, or by the operator's verb that ends in `up`."""
     if install.is_stand_in("command"):
         say("STAND-IN: the command plugin is this project's own, not Pulumi's")
     quiet = [] if sys.stdout.isatty() else ["--suppress-progress"]  # no dots between the lines of a log
     hold()
     os.chdir(ROOT)
     sys.stdout.flush()
-    os.execvpe("pulumi", ["pulumi", verb, "--stack", stack, *quiet, *arguments], environment(stack))  # noqa: S606
+    program = [sys.executable, "-m", "components.operate"] if verb == "reprovision" else ["pulumi"]
+    os.execvpe(program[0], [*program, verb, "--stack", stack, *arguments, *quiet], environment(stack))  # noqa: S606
 
 
 def operate(program: Sequence[str], stack: str, arguments: Sequence[str]) -> None:

@@ -52,9 +52,9 @@ def with_places(
         for name in machine_files
         if (node := _read(root / name)) is not None
     ]
-    name = _stack_file(root, stack)
-    stack_file = _read(root / name)
-    pair = stack_file.child("config") if isinstance(stack_file, Mapping) else None
+    name = stack_file(root, stack)
+    settings = _read(root / name)
+    pair = settings.child("config") if isinstance(settings, Mapping) else None
     if pair is not None and _agrees(root / name, values):
         files.append(SettingsFile(name=name, key="", root=pair[1]))
     placed = []
@@ -65,7 +65,7 @@ def with_places(
     return placed
 
 
-def _stack_file(root: Path, stack: str) -> str:
+def stack_file(root: Path, stack: str) -> str:
     """Where Pulumi keeps a stack's config, from `root` on."""
     project = _read(root / "Pulumi.yaml")
     pair = project.child("stackConfigDir") if isinstance(project, Mapping) else None

@@ -19,13 +19,18 @@ from components.commands.reprovision.request import NotProvenError, Progress
 from components.operate.console import follow_console
 from components.operate.restart import restart
 from components.operate.session import follow_journal, read_history, run_on_all, target_of
+from components.operate.stack_file import EditError, machine_texts, members, raised, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.commands.ssh_session import SshTarget
 
-EPILOG = "What follows `--` is the command (exec), or goes to ssh and journalctl (ssh, logs)."
+EPILOG = "What follows `--` is the command (exec), or goes to ssh, journalctl or `pulumi up` (ssh, logs, reprovision)."
+
+
+NAMED = ("exec", "restart", "reprovision")
+"""Verbs that do nothing to machines that were not named."""
 
 
 class UsageError(Exception):
@@ -37,8 +42,12 @@ def main(arguments: Sequence[str]) -> int:
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_args(arguments[:cut], argparse.Namespace(words=arguments[cut + 1 :]))
     try:
+        if options.group:
+            options.machines += members(machine_texts(Path(), _stack(options.stack)), options.group)
+        elif options.verb in NAMED and not options.machines:
+            options.parser.error("the following arguments are required: MACHINE, or --group")
         code: int = options.run(options)
-    except (NoRecordsError, UsageError) as error:
+    except (NoRecordsError, EditError, UsageError) as error:
         print(f"{options.verb}: {error}", file=sys.stderr)
         return 2
     return code
@@ -49,16 +58,19 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, run, machines, what in (
         ("ssh", _ssh, None, "a session in this terminal, with the pinned host key"),
-        ("exec", _exec, "+", "run a command on machines side by side"),
+        ("exec", _exec, "*", "run a command on machines side by side"),
         ("console", _console, None, "follow the console, or tell where it is"),
         ("logs", _logs, None, "the journal"),
         ("history", _history, "*", "what happened: the steps of its re-runs"),
-        ("restart", _restart, "+", "power-cycle or reboot, one after the other, and prove"),
+        ("restart", _restart, "*", "power-cycle or reboot, one after the other, and prove"),
+        ("reprovision", _reprovision, "*", "raise the generation in the stack's file, then `pulumi up`"),
     ):
         verb = verbs.add_parser(name, help=what, description=what, epilog=EPILOG)
         verb.add_argument("machines", nargs=machines or 1, metavar="MACHINE")
+        if machines:
+            verb.add_argument("--group", default="", help="all machines of this group, as the stack's file has it")
         verb.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
-        verb.set_defaults(run=run)
+        verb.set_defaults(run=run, group="", parser=verb)
     return parser
 
 
@@ -133,6 +145,22 @@ def _restart(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reprovision(options: argparse.Namespace) -> int:
+    """Edit, show the edit, and become `pulumi up`, which shows its preview and asks."""
+    if not {"--yes", "-y"} & set(options.words) and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("`pulumi up` asks, and without a terminal nobody can answer: say yes ahead, by `-- --yes`")
+    if any(word.startswith("--config-file") for word in options.words):
+        raise UsageError("--config-file names a file that isn't edited here: raise generation there, then `pulumi up`")
+    texts = machine_texts(Path(), _stack(options.stack))
+    edited = [(old, new) for old, new in zip(texts, raised(texts, options.machines), strict=True) if old != new]
+    write([new for _, new in edited])
+    for old, new in edited:
+        print(old.difference(new), end="")
+    print("The edit stays in the file, whatever comes of it: commit it, or take it back.", flush=True)
+    stack = ["--stack", options.stack] if options.stack else []
+    os.execvp("pulumi", ["pulumi", "up", *stack, *options.words])  # noqa: S606 - no shell
+
+
 def _failed(name: str, failure: NotProvenError) -> int:
     print(f"{name}: {failure}\n{name}: {failure.advice}", file=sys.stderr)
     return 1
@@ -161,12 +189,20 @@ def _target(record: Record) -> SshTarget:
         raise UsageError(f"{error}\n  {error.advice}") from None
 
 
+def _stack(name: str) -> str:
+    """A stack's full or own name; without one that of the selected stack."""
+    argv = ["pulumi", "stack", "--show-name", "--non-interactive"]
+    if name:
+        return name
+    asked = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        raise UsageError(f"no stack is named or selected: {asked.stderr.strip()}")
+    return asked.stdout.strip()
+
+
 def _machines_dir(stack: str) -> Path:
     """Where what belongs to a stack's machines lies on this computer, as `components.config.local_files` has it."""
-    if not stack:
-        argv = ["pulumi", "stack", "--show-name", "--non-interactive"]
-        stack = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False).stdout
-    return Path(os.environ.get("MACHINES_DIR") or ".machines") / stack.strip().rpartition("/")[2]
+    return Path(os.environ.get("MACHINES_DIR") or ".machines") / _stack(stack).rpartition("/")[2]
 
 
 def _print(line: str, *, is_error: bool = False) -> None:

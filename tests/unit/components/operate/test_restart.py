@@ -50,3 +50,37 @@ def test_what_cannot_be_done_is_told(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_reprovisioning_edits_the_stacks_file_shows_it_and_goes_on_as_pulumi_up(tmp_path: Path) -> None:
+    (tmp_path / "pulumi").write_text('#!/bin/sh\n[ "$1" = up ] || { echo dev; exit; }\necho "ran: $*"\n')
+    (tmp_path / "pulumi").chmod(0o755)
+    file = tmp_path / "Pulumi.dev.yaml"
+    text = "config:\n  flatcar:machines:\n    web: {group: front}\n    db: {}\n"
+    file.write_text(text)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "components.operate", "reprovision", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+
+    for arguments, said in (
+        (["web"], "without a terminal nobody can answer"),
+        (["dbb", "--", "--yes"], "has no machine dbb; did you mean 'db'?"),
+        (["web", "--", "--yes", "--config-file=x"], "--config-file names a file that isn't edited here"),
+        (["--group", "back", "--", "--yes"], "no machine is in group back; there are: front"),
+    ):
+        refused = run(*arguments)
+        assert (refused.returncode, refused.stdout, file.read_text()) == (2, "", text)
+        assert said in refused.stderr
+    done = run("--group", "front", "--stack", "org/flatcar/dev", "--", "--yes")
+    assert done.returncode == 0
+    assert "\n-    web: {group: front}\n+    web: {generation: 1, group: front}\n" in done.stdout
+    assert done.stdout.endswith("commit it, or take it back.\nran: up --stack org/flatcar/dev --yes\n")
+    assert run("web", "db", "--", "-y").stdout.endswith("ran: up -y\n")
+    assert file.read_text().endswith("    web: {generation: 2, group: front}\n    db: {generation: 1}\n")
