@@ -125,11 +125,16 @@ def touched(run: Run) -> dict[str, str]:
 
 
 def steps_of(run: Run) -> list[tuple[str, str]]:
-    """All steps but `same` and `refresh`, in the order in which they started: (operation, `TYPE NAME`)."""
+    """All steps but `same` and `refresh`, in the order in which they started: (operation, `TYPE NAME`).
+
+    Without the engine's own provider, which a preview asks for the stack's outputs, and which it neither shows nor counts.
+    """
     steps = []
     for event in run.events:
         metadata = event.get("resourcePreEvent", {}).get("metadata")
-        if metadata and metadata["op"] not in ("same", "read", "refresh") and "pulumi:pulumi:" not in metadata["type"]:
+        if not metadata or metadata["type"] == "pulumi:providers:pulumi":
+            continue
+        if metadata["op"] not in ("same", "read", "refresh") and "pulumi:pulumi:" not in metadata["type"]:
             urn = metadata["urn"]
             steps.append((metadata["op"], f"{urn.split('::')[2].rsplit(':', 1)[-1]} {urn.rsplit('::', 1)[-1]}"))
     return steps
