@@ -6,7 +6,9 @@ ARGS ?=
 ROWS ?=
 MACHINE ?=
 GROUP ?=
-export COMMAND ?=
+# As it was given: $HOME in it is for the machine's shell.
+override COMMAND := $(value COMMAND)
+export COMMAND
 
 toolchain := .venv/bin/python -m toolchain
 group = $(if $(GROUP),--group '$(GROUP)')

@@ -97,7 +97,10 @@ def machine_texts(root: Path, stack: str) -> list[MachinesText]:
     own = _read(root, name, IN_STACK)
     config = _loaded(own.text, name).get("config") or {}
     more = config.get("flatcar:machine_files") or []
-    return [own, *(_read(root, str(file), ()) for file in (more if isinstance(more, list) else []))]
+    for key, value, form in (("machines", config.get("flatcar:machines") or {}, dict), ("machine_files", more, list)):
+        if not isinstance(value, form):  # such as JSON in a text, by `pulumi config set`
+            raise EditError(f"flatcar:{key} in {name} is in another form than YAML's own, and is left to you")
+    return [own, *(_read(root, str(file), ()) for file in more)]
 
 
 def members(texts: Sequence[MachinesText], group: str) -> list[str]:

@@ -139,3 +139,40 @@ def test_a_host_is_adopted_audited_drifts_and_is_cleared(
     assert not host.path("/etc/mine").exists()
     stack.destroy()
     assert host.path("/etc/web/page").exists(), "a host is forgotten, not changed"
+
+
+def test_an_operators_day(tmp_path: Path, host: LoopbackMachine, pulumi: Project) -> None:
+    stack, settings = stack_with(host, tmp_path, pulumi)
+    file = stack.directory / f"Pulumi.{stack.stack}.yaml"
+    stack.set("flatcar:rollout", json.dumps({"groups": ["front"]}))
+    rack = json.dumps(settings["rack"] | {"group": "front"})
+    machines = f"config:\n  # where it all runs\n  flatcar:machines:\n    rack: {rack}\n"
+    file.write_text(file.read_text().replace("config:\n", machines))
+    stack.up()
+
+    def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "components.operate", arguments[0], "--stack", stack.stack, *arguments[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=stack.directory,
+            env=stack.environment(),
+            check=False,
+        )
+
+    done = operate("exec", "--group", "front", "--", "cat /etc/flatcar/config-id; touch /etc/mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    before = done.stdout
+    assert [line.split()[-1] for line in operate("history").stdout.splitlines()] == ["staged", "proven"]
+    assert operate("console", "rack").stdout == "rack: its console: the screen or management controller of 127.0.0.1\n"
+
+    text = file.read_text()
+    done = operate("reprovision", "rack", "--", "--yes", "--color=never")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '\n+    rack: {generation: 1, "config"' in done.stdout
+    assert "1 of 1 machine reboots" in done.stdout, done.stdout
+    assert file.read_text() == text.replace('rack: {"config"', 'rack: {generation: 1, "config"')
+    assert not host.path("/etc/mine").exists()
+    assert operate("exec", "rack", "--", "cat /etc/flatcar/config-id").stdout != before
+    stack.destroy()

@@ -519,3 +519,36 @@ def test_secrets_are_opened_and_absent_values_left_out() -> None:
 def test_unknown_is_found_at_any_depth() -> None:
     unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
     assert is_unknown({"a": [{"b": unknown}]}) and not is_unknown({"a": [{"b": "known"}]})
+
+
+# --- make
+
+
+@pytest.mark.parametrize(
+    ("words", "handed_on"),
+    [
+        (
+            ["exec", "MACHINE=web db", """COMMAND=echo "a  $HOME" 'b'; ls | wc -l"""],
+            ["exec", "--stack", "local", "--", "web", "db", "--", """echo "a  $HOME" 'b'; ls | wc -l"""],
+        ),
+        (
+            ["exec", "GROUP=front", "STACK=dev", "COMMAND=uptime"],
+            ["exec", "--stack", "dev", "--", "--group", "front", "--", "uptime"],
+        ),
+        (
+            ["logs", "MACHINE=web", """ARGS=-u web.service --since '1 hour ago'"""],
+            ["logs", "--stack", "local", "--", "web", "--", "-u", "web.service", "--since", "1 hour ago"],
+        ),
+        (["history"], ["history", "--stack", "local", "--"]),
+        (["reprovision", "MACHINE=web"], ["reprovision", "--stack", "local", "--", "web", "--"]),
+    ],
+)
+def test_make_hands_the_operators_words_on(tmp_path: Path, words: list[str], handed_on: list[str]) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name, text in (("toolchain/bootstrap", ""), (".venv/bin/python", "printf '%s\\n' \"$@\"")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    plain = {"PATH": os.environ["PATH"]}  # `make test ARGS=…` hands its words to each make below it
+    done = subprocess.run(["make", *words], cwd=tmp_path, capture_output=True, text=True, check=True, env=plain)
+    assert done.stdout.splitlines() == ["-m", "toolchain", *handed_on]

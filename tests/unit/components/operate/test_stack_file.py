@@ -159,6 +159,7 @@ def test_machines_in_files_of_their_own(tmp_path: Path) -> None:
     [
         ("web: {config: a}\n", "wbe", "stacks/Pulumi.dev.yaml has no machine wbe; did you mean 'web'? there are: web"),
         ("{}\n", "web", "stacks/Pulumi.dev.yaml has no machine web; there are: none"),
+        ("'{}'\n", "web", "flatcar:machines in stacks/Pulumi.dev.yaml is in another form than YAML's own"),
         ("web:\n", "web", "is written in a way that can't be edited here: give web generation: 1 by hand"),
         ("web: {generation: &g 1}\nx: {generation: *g}\n", "web", "would not be after the edit"),
         ("web: [\n", "web", "is not YAML"),
