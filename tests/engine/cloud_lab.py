@@ -127,7 +127,7 @@ def touched(run: Run) -> dict[str, str]:
 def steps_of(run: Run) -> list[tuple[str, str]]:
     """All steps but `same` and `refresh`, in the order in which they started: (operation, `TYPE NAME`).
 
-    Without the engine's own provider, which a preview asks for the stack's outputs, and which it neither shows nor counts.
+    Without the engine's own provider, which a preview asks for the stack's outputs, and neither shows nor counts.
     """
     steps = []
     for event in run.events:
