@@ -86,7 +86,7 @@ def test_a_host_goes_back_and_keeps_its_mode(lab: Lab, mode: str) -> None:
     failing = {"name": "never", "subject": "false", "seconds": 1}
     code, _, progress = lab.run(lab.publish("b"), health=[failing], **how)
     assert code == 1
-    assert "the machine is back on its last good" in progress, progress
+    assert f"it is back on its last good config ({good[:12]})" in progress, progress
     assert lab.machine.path("/etc/only-a").exists()
     assert own(lab) == (lab.contents[good] if mode == "config" else pointer(lab)["user_data"])
     code, _, progress = lab.run(lab.publish("c"), **how)
