@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
@@ -179,6 +180,30 @@ def test_more_arguments_of_ssh_and_of_journalctl(operator: Operator) -> None:
     journalctl.write_text(kept)
     assert (done.returncode, done.stdout) == (4, "--no-pager|-u|web.service|--since|1 hour ago|[31mred\n")
     assert "no" in done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("words", [("exec", "web", "worker"), ("logs", "web")])
+def test_an_interrupt_ends_what_goes_on(operator: Operator, words: tuple[str, ...]) -> None:
+    journalctl = operator.records["web"][0].machine.path("/run/bin/journalctl")
+    kept = journalctl.read_text()
+    journalctl.write_text("#!/bin/bash\necho here; sleep 20\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "components.operate", *words, "--", "echo here; sleep 20"],
+        cwd=PROJECT,
+        env=operator.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().endswith("here\n")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, errors = process.communicate(timeout=10)
+    journalctl.write_text(kept)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
 
 
 def test_what_happened_on_a_machine(operator: Operator) -> None:
