@@ -514,7 +514,7 @@ def test_the_stand_in_can_be_asked_for(server: Server, computer: Computer) -> No
 def test_make_up_ends_with_a_machine_of_the_release(server: Server, computer: Computer) -> None:
     """The stand-in's disk is published as a release of the version that it calls itself by."""
     server.publish(stand_in.VERSION, base_image()[0].read_bytes())
-    up = ("-m", "toolchain", "up", "--stack", "local", "--")
+    up = ("-m", "toolchain", "up", "--yes", "--stack", "local", "--")
     try:
         said = computer.run(*up)
         print(said)
@@ -532,4 +532,4 @@ def test_make_up_ends_with_a_machine_of_the_release(server: Server, computer: Co
         assert "unchanged" in computer.run(*up)
         assert server.asked == []
     finally:
-        print(computer.run("-m", "toolchain", "destroy", "--stack", "local", "--"))
+        print(computer.run("-m", "toolchain", "destroy", "--yes", "--stack", "local", "--"))
