@@ -12,8 +12,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands.qemu.state import RECORD
-from components.commands.ssh_session import SshTarget, answers
 from tests.support.left_over import listing, read_listing
 from tests.vm.machines import CPUS
 
@@ -83,12 +81,6 @@ class Walk:
         )
         assert done.returncode == 0, f"{script}: exit {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
-
-    def wait_for_login(self) -> None:
-        """After a power-on that nothing waits for."""
-        port = json.loads((self.machines / "web" / RECORD).read_text())["ssh_port"]
-        target = SshTarget(host="127.0.0.1", port=port, user="core", known_hosts="", host_key_alias="")
-        assert answers(target, timeout=1200)
 
     def exists(self, path: str) -> bool:
         return self.on_machine(f"sudo test -e {path} && echo yes || true") == "yes"
