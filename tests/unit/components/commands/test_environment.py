@@ -12,6 +12,7 @@ from components.commands.environment import for_child, for_daemon
 COMPONENTS = Path(__file__).resolve().parents[4] / "components"
 ALL_OF_IT = {
     "audit/records.py",  # it asks Pulumi for the stack
+    "operate/__main__.py",  # so does it
     "commands/qemu/supervisor.py",  # it has a daemon's environment itself
 }
 
