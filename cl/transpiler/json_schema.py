@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cl.transpiler.butane.decode import VERSIONS
 from cl.transpiler.clc import schema as clc
 from cl.transpiler.clc.clusters import Cluster
-from cl.transpiler.schema import Field, Struct, Type, struct_of
+from cl.transpiler.schema import FALSE, TRUE, Field, Struct, Type, struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,13 +23,13 @@ SchemaName = Literal["butane", "clc"]
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NUMBER: Schema = {"type": ["number", "null"]}
-_YES_AND_NO = [word for text in ("y", "yes", "on", "n", "no", "off") for word in (text, text.title(), text.upper())]
 _SCALARS: dict[str, Schema] = {
     "str": {"type": ["string", "number", "boolean", "null"]},
     "int": _NUMBER,
     "uint": {**_NUMBER, "minimum": 0},
-    "bool": {"enum": [True, False, None, *_YES_AND_NO]},
+    "bool": {"$ref": "#/$defs/flag"},
 }
+_FLAG: Schema = {"description": "true or false", "enum": [True, False, None, *sorted(TRUE | FALSE)]}
 _OF_ETCD_AND_FLANNEL = [(2, 3), *((3, minor) for minor in range(6)), *((0, minor) for minor in range(5, 8))]
 """The versions (major, minor) that bring options (`clc.options`)."""
 
@@ -62,7 +62,7 @@ class _Definitions:
     """The schemas of structs, each once: what versions have in common is one definition."""
 
     def __init__(self) -> None:
-        self.definitions: dict[str, Schema] = {}
+        self.definitions: dict[str, Schema] = {"flag": _FLAG}
 
     def reference(self, struct: Struct) -> str:
         """`$ref` of a struct: its name, with a number where another version of it is there already."""

@@ -39,8 +39,8 @@ Metadata = collections.abc.Mapping[str, Any]
 MISSING = object()
 """What decoding gives when the node holds nothing for the field: a null, or a value of the wrong type."""
 
-_TRUE = frozenset(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"))
-_FALSE = frozenset(("n", "N", "no", "No", "NO", "off", "Off", "OFF"))
+TRUE = frozenset(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"))
+FALSE = frozenset(("n", "N", "no", "No", "NO", "off", "Off", "OFF"))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -383,7 +383,7 @@ def _to_bool(value: object) -> object:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return True if value in _TRUE else False if value in _FALSE else MISSING
+        return True if value in TRUE else False if value in FALSE else MISSING
     return MISSING
 
 
