@@ -10,14 +10,18 @@ import pulumi
 
 from cl.transpiler import Snippet
 from components.config.section import Section
+from components.flatcar_machine import FlatcarMachineArgs
 from components.settings.machine import MachineSettings, common_settings
 from components.settings.ssh import SshSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from components.platforms import Platform
+    from components.stores import Store
+
 _CONFIG = ("config", "config_name", "snippets", "files_dir", "variables", "secrets", "strict", "ssh")
-"""What `settings_of` reads itself, and the components of what it doesn't read."""
+"""What is not written as in a stack's config: `settings_of` and `machine_args` read it."""
 
 
 def settings_of(name: str, given: Mapping[str, Any], *, beside: tuple[str, ...] = ()) -> MachineSettings:
@@ -35,6 +39,21 @@ def settings_of(name: str, given: Mapping[str, Any], *, beside: tuple[str, ...] 
         snippets=[Snippet(text, f"<snippet {number}>") for number, text in enumerate(given.get("snippets") or (), 1)],
         variables=given.get("variables") or {},
         **settings,
+    )
+
+
+def machine_args(
+    given: Mapping[str, Any], settings: MachineSettings, platform: Platform, store: Store
+) -> FlatcarMachineArgs:
+    """The settings of a machine, and what it has from elsewhere."""
+    return FlatcarMachineArgs(
+        **settings.by_name(),
+        platform=platform,
+        store=store,
+        ssh=ssh_of(given),
+        files_dir=Path(given.get("files_dir") or ""),
+        secrets=given.get("secrets") or {},
+        strict=given.get("strict", True),
     )
 
 

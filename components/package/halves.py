@@ -3,14 +3,13 @@
 import base64
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pulumi
 
 from components import ignition_object, reprovision
-from components.flatcar_machine import FlatcarMachineArgs, checked_config, owner
-from components.package.given import settings_of, ssh_of
+from components.flatcar_machine import checked_config, owner
+from components.package.given import machine_args, settings_of
 from components.package.inputs import IgnitionObjectArgs, ReprovisionArgs
 from components.package.stores import given_store
 from components.platforms import PlatformMachine
@@ -55,16 +54,8 @@ class IgnitionObject(pulumi.ComponentResource):
                 f"the machine {name!r} can't be used:\n"
                 "  lifecycle: 'replace' is for machines that this package makes; replace yours by its own resource"
             )
-        store, ssh = given_store(name, args["store"]), ssh_of(args)
-        machine = FlatcarMachineArgs(
-            **settings.by_name(),
-            platform=_Elsewhere(ignition_platform=args["platform"], login_user=args.get("platform_user")),
-            store=store,
-            ssh=ssh,
-            files_dir=Path(args.get("files_dir") or ""),
-            secrets=args.get("secrets") or {},
-            strict=args.get("strict", True),
-        )
+        platform = _Elsewhere(ignition_platform=args["platform"], login_user=args.get("platform_user"))
+        machine = machine_args(args, settings, platform, given_store(name, args["store"]))
         super().__init__("flatcar:index:IgnitionObject", name, {}, opts)
         inside = pulumi.ResourceOptions(parent=self)
         config = checked_config(name, machine, inside)
@@ -73,7 +64,7 @@ class IgnitionObject(pulumi.ComponentResource):
         stored = ignition_object.IgnitionObject.put(
             name,
             text=config.text,
-            store=store,
+            store=machine.store,
             config_id=config.config_id,
             opts=inside,
         )
@@ -87,7 +78,7 @@ class IgnitionObject(pulumi.ComponentResource):
                 config=config,
                 ignition_object=stored,
                 machine=unknown,
-                ssh=ssh,
+                ssh=machine.ssh,
                 owner=owner(name),
             ),
         )

@@ -1,12 +1,12 @@
 """A whole machine: `FlatcarMachine` for programs in other languages."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pulumi
 
-from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.package.given import section_of, settings_of, ssh_of
+from components.flatcar_machine import FlatcarMachine
+from components.package.given import machine_args, section_of, settings_of
 from components.package.inputs import MachineArgs
 from components.platforms.registry import PLATFORMS
 from components.stores.registry import open_store
@@ -58,15 +58,7 @@ class Machine(pulumi.ComponentResource):
         )
         machine = FlatcarMachine(
             name,
-            FlatcarMachineArgs(
-                **{**settings.by_name(), "protect": settings.protect or is_protected},
-                platform=platform,
-                store=store,
-                ssh=ssh_of(args),
-                files_dir=Path(args.get("files_dir") or ""),
-                secrets=args.get("secrets") or {},
-                strict=args.get("strict", True),
-            ),
+            machine_args(given, replace(settings, protect=settings.protect or is_protected), platform, store),
             pulumi.ResourceOptions(parent=self),
         )
         outputs = {field: getattr(machine, field) for field in Machine.__annotations__}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from importlib.metadata import PackageNotFoundError, version
+import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -22,6 +23,7 @@ from components.sdk import mute_sdk
 if TYPE_CHECKING:
     from pulumi.provider.provider import ConstructResult
 
+_PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 NAME = "flatcar"
 COMPONENTS = [Machine, IgnitionObject, Reprovision]
 
@@ -72,7 +74,6 @@ def _cleaned(schema: Any) -> Any:
 
 
 def _version() -> str:
-    try:
-        return version("flatcar-reprovision")
-    except PackageNotFoundError:
-        return "0.1.0"
+    """Of the checkout that Pulumi has made for the plugin."""
+    version: str = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+    return version
