@@ -11,7 +11,7 @@ import json
 import re
 
 _OLDEST = 2000
-_VERSION = re.compile(r"(\d+)\.\d+\.\d+")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.\d+")
 # spec: the last release line that is known not to read it, and the first that is known to; 0: none is
 _LINES = {(3, 4): (3601, 3602), (3, 5): (4081, 4459), (3, 6): (4593, 0)}
 
@@ -30,10 +30,10 @@ def reads(os_version: str, spec: str) -> bool | None:
     release, version = _VERSION.match(os_version), _VERSION.fullmatch(spec)
     if release is None or version is None:
         return None
-    if spec <= "3.3.0":
+    minor, line = (int(version[1]), int(version[2])), int(release[1])
+    if minor <= (3, 3):
         return True
-    unread, read = _LINES.get((int(version[1]), int(spec.split(".")[1])), (0, 0))
-    line = int(release[1])
+    unread, read = _LINES.get(minor, (0, 0))
     if line < _OLDEST:  # no Flatcar
         return None
     return False if line <= unread else True if read and line >= read else None

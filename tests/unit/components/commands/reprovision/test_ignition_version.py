@@ -17,6 +17,7 @@ from components.commands.reprovision.ignition_version import reads, spec_of
         ("4800.0.0", "3.6.0", None),
         ("4459.2.1", "3.7.0-experimental", None),
         ("4459.2.1", "4.0.0", None),
+        ("4459.2.1", "3.10.0", None),
         ("0.1.0", "3.5.0", None),
         ("", "3.5.0", None),
     ],
