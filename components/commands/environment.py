@@ -28,6 +28,11 @@ def for_daemon() -> dict[str, str]:
     }
 
 
+def machines_folder(stack: str) -> Path:
+    """Where what belongs to the machines of a stack, by its own name, lies: $MACHINES_DIR or .machines, and the name."""
+    return Path(os.environ.get("MACHINES_DIR") or ".machines") / stack
+
+
 def own_folder() -> Path:
     """Where programs of this project note things on this computer, beside Pulumi's own. Raises RuntimeError without."""
     return Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "flatcar-reprovision"

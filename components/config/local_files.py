@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pulumi
 
+from components.commands.environment import machines_folder
+
 
 def machines_dir() -> Path:
-    """Where what belongs to this stack's machines lies: $MACHINES_DIR/STACK, .machines/STACK by default."""
-    return Path(os.environ.get("MACHINES_DIR") or ".machines") / pulumi.get_stack()
+    """Where what belongs to this stack's machines lies."""
+    return machines_folder(pulumi.get_stack())
 
 
 def objects_dir() -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.audit.records import NoRecordsError, Record, export_state, read_records
-from components.commands.environment import for_child
+from components.commands.environment import for_child, machines_folder
 from components.commands.reprovision.request import NotProvenError, Progress
 from components.operate.console import follow_console
 from components.operate.restart import restart
@@ -201,8 +201,8 @@ def _stack(name: str) -> str:
 
 
 def _machines_dir(stack: str) -> Path:
-    """Where what belongs to a stack's machines lies on this computer, as `components.config.local_files` has it."""
-    return Path(os.environ.get("MACHINES_DIR") or ".machines") / _stack(stack).rpartition("/")[2]
+    """Where what belongs to a stack's machines lies on this computer."""
+    return machines_folder(_stack(stack).rpartition("/")[2])
 
 
 def _print(line: str, *, is_error: bool = False) -> None:
