@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -75,6 +76,28 @@ class Run:
             if diagnostic.get("urn", "").rsplit("::", 1)[-1] in places:
                 lines.append(diagnostic["message"].rstrip("\n"))
         return lines
+
+
+@contextlib.contextmanager
+def beside(
+    argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], end: signal.Signals
+) -> Iterator[subprocess.Popen[str]]:
+    """A program without a terminal that runs beside a test, and gets the signal `end` with the block."""
+    process = subprocess.Popen(
+        argv,
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(end)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,21 +179,9 @@ class Pulumi:
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Run `pulumi` beside the test; `seen` reads its events meanwhile. It is ended with the block."""
         self.log.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [*self.argv(*arguments), "--event-log", str(self.log)],
-            cwd=self.directory,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        with process:
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.kill()
+        argv = [*self.argv(*arguments), "--event-log", str(self.log)]
+        with beside(argv, cwd=self.directory, env=self.environment(), end=signal.SIGKILL) as process:
+            yield process
 
     def seen(self) -> Run:
         """The events of a run so far."""

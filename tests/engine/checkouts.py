@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from loopback.pulumi import beside
 from toolchain import needs
 from toolchain.plugins import install
 
@@ -67,21 +69,9 @@ class Checkout:
     @contextmanager
     def running(self, *words: str, **env: str) -> Iterator[subprocess.Popen[str]]:
         """`python -m toolchain …` beside the test; ended with the block."""
-        process = subprocess.Popen(
-            [".venv/bin/python", "-m", "toolchain", *words],
-            cwd=self.folder,
-            env=self.environment(**env),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        with process:
-            try:
-                yield process
-            finally:
-                if process.poll() is None:
-                    process.terminate()
+        argv = [".venv/bin/python", "-m", "toolchain", *words]
+        with beside(argv, cwd=self.folder, env=self.environment(**env), end=signal.SIGTERM) as process:
+            yield process
 
 
 def checkout(folder: Path, **env: str) -> Checkout:
