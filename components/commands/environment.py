@@ -29,7 +29,7 @@ def for_daemon() -> dict[str, str]:
 
 
 def machines_folder(stack: str) -> Path:
-    """Where what belongs to the machines of a stack, by its own name, lies: $MACHINES_DIR or .machines, and the name."""
+    """Where what belongs to the machines of a stack lies: $MACHINES_DIR/STACK, .machines/STACK by default."""
     return Path(os.environ.get("MACHINES_DIR") or ".machines") / stack
 
 
