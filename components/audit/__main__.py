@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.audit.declared import read_declared
 from components.audit.drift import ROLLED_BACK, Finding, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.audit.seen import history_line, read_seen
 from components.commands.reprovision.host_key import pin
+from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import NotProvenError
 from components.commands.ssh_session import answers, run_script
 from components.commands.untrusted import printable, shortened
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether the machine was seen to be as declared."""
+        """Whether the machine was seen to be as manifest."""
         return not self.trouble and not any(finding.is_drift for finding in self.findings)
 
     @property
@@ -77,7 +77,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
     """Audit one machine in one read-only session. Never raises for what a machine does or says."""
     target = record.request.target
     try:
-        declared = read_declared(record.ignition)
+        manifest = Manifest.of(record.ignition)
         Path(target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
         pin(record.request, record.proven_host_keys)
         if not answers(target, timeout=GREETING_SECONDS):
@@ -86,9 +86,9 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
             target,
             ("staging.sh", "audit.sh"),
             {
-                "PATHS": [path.path for path in declared.paths],
-                "TAILS": ["" if path.tail is None else str(path.tail) for path in declared.paths],
-                "UNITS": [unit.name for unit in declared.units],
+                "PATHS": [path.path for path in manifest.paths],
+                "TAILS": ["" if path.tail is None else str(path.tail) for path in manifest.paths],
+                "UNITS": [unit.name for unit in manifest.units],
             },
             timeout=SESSION_SECONDS,
             most=MOST_BYTES,
@@ -100,7 +100,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
                 machine=record.name,
                 trouble=shortened(said[-1], 400) if said else f"the session ended early (exit code {finished.code})",
             )
-        findings = compare(record, declared, seen, ignored)
+        findings = compare(record, manifest, seen, ignored)
     except NotProvenError as error:
         return Report(machine=record.name, trouble=str(error))
     except (ValueError, KeyError, OSError) as error:
@@ -113,7 +113,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
         config_id=seen.stamp,
         os_version=seen.os_version,
         up_seconds=seen.up_seconds,
-        compared=declared.count + len(seen.etc) + len(seen.unit_files) + len(seen.accounts),
+        compared=manifest.count + len(seen.etc) + len(seen.unit_files) + len(seen.accounts),
         findings=tuple(findings),
         history=seen.history,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.audit.declared import Declared, sha512
 from components.audit.os_made import OS_LINKS, OS_MADE, PLATFORM_KEYS, SYSTEM_LOGINS
 from components.commands.reprovision.proof import bare
 from components.commands.reprovision.pulling import read_report
@@ -16,9 +16,9 @@ from components.settings.keep import is_kept
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from components.audit.declared import Path, Unit, User
     from components.audit.records import Record
     from components.audit.seen import Seen, SeenPath
+    from components.commands.reprovision.manifest import Manifest, Path, Unit, User
 
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked", "linked-runtime", "generated")
 _NO_LOGIN = ("nologin", "false")
@@ -39,15 +39,15 @@ class Finding:
     is_drift: bool = True
 
 
-def compare(record: Record, declared: Declared, seen: Seen, ignored: Sequence[str] = ()) -> list[Finding]:
+def compare(record: Record, manifest: Manifest, seen: Seen, ignored: Sequence[str] = ()) -> list[Finding]:
     """All findings on one machine. `ignored` are expressions over whole paths under /etc that may be undeclared."""
     return [
         *_identity(record, seen),
         *_pointer(record, seen),
-        *_paths(declared, seen, _AGENT_FILES if record.request.pull else ()),
-        *_etc(declared, seen, [*OS_MADE, *record.request.keep, *ignored]),
-        *_units(declared, seen),
-        *_users(declared, seen),
+        *_paths(manifest, seen, _AGENT_FILES if record.request.pull else ()),
+        *_etc(manifest, seen, [*OS_MADE, *record.request.keep, *ignored]),
+        *_units(manifest, seen),
+        *_users(manifest, seen),
     ]
 
 
@@ -85,7 +85,7 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
 def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
     own = record.request.oem_config
     if own:
-        if seen.oem_config_sha512 != sha512(own.encode()):
+        if seen.oem_config_sha512 != _sha512(own):
             yield Finding(kind="pointer", subject="/oem/config.ign", problem="is not what this program wrote there")
     elif seen.oem_config == "last-good":
         yield Finding(
@@ -93,7 +93,7 @@ def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
         )
     elif seen.oem_config:
         yield Finding(kind="pointer", subject="/oem/config.ign", problem="shadows the pointer in the user data")
-    if record.request.pull and seen.pull_source_sha512 not in ("", sha512(record.request.source.encode())):
+    if record.request.pull and seen.pull_source_sha512 not in ("", _sha512(record.request.source)):
         yield Finding(kind="pointer", subject=f"{FOLDER}/object", problem="leads the agent to another object")
     for file, parameter in seen.config_urls:
         yield Finding(kind="pointer", subject=file, problem=f"{parameter} shadows the pointer in the user data")
@@ -101,12 +101,12 @@ def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
         yield Finding(kind="staged", subject=file, problem="a re-run of Ignition is staged for the next boot")
 
 
-def _paths(declared: Declared, seen: Seen, renewed: Sequence[str]) -> Iterator[Finding]:
+def _paths(manifest: Manifest, seen: Seen, renewed: Sequence[str]) -> Iterator[Finding]:
     """What differs. `renewed` are files whose content may be of an earlier object with the same config id."""
-    by_path = {wanted.path: found for wanted, found in zip(declared.paths, seen.paths, strict=True)}
-    for wanted in declared.paths:
+    by_path = {wanted.path: found for wanted, found in zip(manifest.paths, seen.paths, strict=True)}
+    for wanted in manifest.paths:
         found = by_path[wanted.path]
-        for problem in _path_problems(wanted, found, by_path.get(wanted.target)):
+        for problem in _path_problems(manifest, wanted, found, by_path.get(wanted.target)):
             if problem == OTHER_CONTENT and wanted.path in renewed:
                 earlier = "is of an earlier object; the new one's settings are in force all the same"
                 yield Finding(kind=wanted.kind, subject=wanted.path, problem=earlier, is_drift=False)
@@ -114,7 +114,7 @@ def _paths(declared: Declared, seen: Seen, renewed: Sequence[str]) -> Iterator[F
                 yield Finding(kind=wanted.kind, subject=wanted.path, problem=problem)
 
 
-def _path_problems(wanted: Path, found: SeenPath, target: SeenPath | None) -> Iterator[str]:
+def _path_problems(manifest: Manifest, wanted: Path, found: SeenPath, target: SeenPath | None) -> Iterator[str]:
     if found.kind == "missing":
         yield "is missing"
     elif wanted.kind == "link" and wanted.hard:
@@ -126,7 +126,7 @@ def _path_problems(wanted: Path, found: SeenPath, target: SeenPath | None) -> It
         if found.target != wanted.target:
             yield f"leads to {_printable(found.target)}, declared is {wanted.target}"
     else:
-        if wanted.sha512 is not None and found.sha512 != wanted.sha512:
+        if wanted.digest is not None and manifest.digest(found.sha512) != wanted.digest:
             yield OTHER_CONTENT if wanted.tail is None else "does not end in the content to append"
         if wanted.mode is not None:
             # Ignition leaves out special bits in the specs that this program writes
@@ -141,8 +141,8 @@ def _path_problems(wanted: Path, found: SeenPath, target: SeenPath | None) -> It
                 yield f"belongs to {what} {names[0]}, declared is {'root' if owner == '0' else owner}"
 
 
-def _etc(declared: Declared, seen: Seen, allowed: Sequence[str]) -> Iterator[Finding]:
-    known = {path.path for path in declared.paths}
+def _etc(manifest: Manifest, seen: Seen, allowed: Sequence[str]) -> Iterator[Finding]:
+    known = {path.path for path in manifest.paths}
     for kind, path, target in sorted(seen.etc, key=lambda entry: entry[1]):
         if path in known or is_kept(path, allowed):
             continue
@@ -167,9 +167,9 @@ def _template(unit: str) -> str:
     return re.sub(r"@[^.]*(?=\.)", "@", unit)
 
 
-def _units(declared: Declared, seen: Seen) -> Iterator[Finding]:
+def _units(manifest: Manifest, seen: Seen) -> Iterator[Finding]:
     known: set[str] = set()
-    for unit, shown in zip(declared.units, seen.units, strict=True):
+    for unit, shown in zip(manifest.units, seen.units, strict=True):
         known.update((unit.name, _template(unit.name)))
         state = seen.unit_files.get(_template(unit.name), (shown.get("UnitFileState", ""), ""))[0]
         for problem in _unit_problems(unit, state, shown):
@@ -205,30 +205,31 @@ def _is_stopped(name: str, shown: Mapping[str, str]) -> bool:
     return shown.get("Type") in _LONG_RUNNING and not (ended and shown.get("Restart") == "no")
 
 
-def _users(declared: Declared, seen: Seen) -> Iterator[Finding]:
-    known = {user.name for user in declared.users}
-    for user in declared.users:
-        for problem in _user_problems(user, seen):
+def _users(manifest: Manifest, seen: Seen) -> Iterator[Finding]:
+    known = {user.name for user in manifest.users}
+    for user in manifest.users:
+        for problem in _user_problems(manifest, user, seen):
             yield Finding(kind="user", subject=user.name, problem=problem)
-    for name, gid in declared.groups.items():
-        if name not in seen.groups:
-            yield Finding(kind="group", subject=name, problem="is missing")
-        elif gid is not None and seen.groups[name][0] != gid:
-            yield Finding(kind="group", subject=name, problem=f"has id {seen.groups[name][0]}, declared is {gid}")
+    for group in manifest.groups:
+        found = seen.groups.get(group.name)
+        if found is None:
+            yield Finding(kind="group", subject=group.name, problem="is missing")
+        elif group.gid is not None and found[0] != group.gid:
+            yield Finding(kind="group", subject=group.name, problem=f"has id {found[0]}, declared is {group.gid}")
     for name, account in seen.accounts.items():
         if name in known:
             continue
         login = account.shell.rpartition("/")[2] not in _NO_LOGIN and name not in SYSTEM_LOGINS
         if (account.uid == 0 and name != "root") or login or 1000 <= account.uid < 65534:
             yield Finding(kind="user", subject=_printable(name), problem="is an account that nobody declared")
-    passworded = {user.name for user in declared.users if user.password_sha512}
+    passworded = {user.name for user in manifest.users if user.password}
     for name in seen.passwords:
         if name not in passworded:
             yield Finding(kind="user", subject=_printable(name), problem="has a password that nobody declared")
     for name, files in seen.keys.items():
-        wanted = {key for user in declared.users if user.name == name for key in map(_key, user.keys)}
-        wanted |= {_key(key) for file in PLATFORM_KEYS for key in files.get(file, ())}
-        present = {_key(key) for lines in files.values() for key in lines}
+        wanted = {key for user in manifest.users if user.name == name for key in user.keys}
+        wanted |= {manifest.key_digest(key) for file in PLATFORM_KEYS for key in files.get(file, ())}
+        present = {manifest.key_digest(key) for lines in files.values() for key in lines}
         if present - wanted:
             yield Finding(
                 kind="user",
@@ -237,7 +238,7 @@ def _users(declared: Declared, seen: Seen) -> Iterator[Finding]:
             )
 
 
-def _user_problems(user: User, seen: Seen) -> Iterator[str]:
+def _user_problems(manifest: Manifest, user: User, seen: Seen) -> Iterator[str]:
     account = seen.accounts.get(user.name)
     if account is None:
         yield "is missing"
@@ -253,18 +254,16 @@ def _user_problems(user: User, seen: Seen) -> Iterator[str]:
         gid, members = seen.groups.get(group, (-1, ()))
         if user.name not in members and account.gid != gid:
             yield f"is not in group {group}"
-    if user.password_sha512 is not None and seen.passwords.get(user.name) != user.password_sha512:
+    if user.password is not None and manifest.digest(seen.passwords.get(user.name, "")) != user.password:
         yield "has another password than the declared one"
-    present = {_key(key) for lines in seen.keys.get(user.name, {}).values() for key in lines}
-    missing = {_key(key) for key in user.keys} - present
+    present = {manifest.key_digest(key) for lines in seen.keys.get(user.name, {}).values() for key in lines}
+    missing = set(user.keys) - present
     if missing:
         yield f"lacks {len(missing)} of {len(user.keys)} declared SSH keys"
 
 
-def _key(line: str) -> str:
-    """A key without its comment: options, type and the key itself."""
-    match = re.search(r"((?:ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+)", line)
-    return line[: match.end()] if match else line
+def _sha512(text: str) -> str:
+    return hashlib.sha512(text.encode()).hexdigest()
 
 
 def _printable(text: str) -> str:

@@ -16,11 +16,11 @@ import pytest
 
 from components.audit import __main__ as audit
 from components.audit.__main__ import ADVICE, BACK_ADVICE, Report, advice, look_at_all, main, table
-from components.audit.declared import PRESETS, read_declared
 from components.audit.drift import Finding, compare
 from components.audit.records import NoRecordsError, Record, read_records
 from components.audit.seen import Account, Seen, SeenPath, read_seen
 from components.commands.objects.packing import packed
+from components.commands.reprovision.manifest import PRESETS, Manifest
 from components.commands.reprovision.request import Request
 from components.commands.ssh_session import Finished, SshTarget
 from tests.support.requests import made_request
@@ -56,7 +56,7 @@ SEEN = Seen(
 
 
 def findings(config: dict[str, Any], seen: Seen, record: Record = RECORD) -> list[tuple[str, str, str]]:
-    return [(found.kind, found.subject, found.problem) for found in compare(record, read_declared(config), seen)]
+    return [(found.kind, found.subject, found.problem) for found in compare(record, Manifest.of(config, "salt"), seen)]
 
 
 def of_file(content: bytes = b"hello", **changes: Any) -> SeenPath:
@@ -125,19 +125,18 @@ def test_what_ignition_leaves_as_it_finds_it_is_not_compared() -> None:
             {"path": "/r", "contents": {"source": "https://x/y"}},
         ],
     }
-    folder, appended, remote = (
-        read_declared({"storage": storage}).paths[2],
-        *read_declared({"storage": storage}).paths[:2],
-    )
+    manifest = Manifest.of({"storage": storage})
+    appended, remote, folder = manifest.paths
     assert (folder.mode, folder.user) == (None, None)
     assert (appended.mode, appended.user, appended.tail) == (None, None, 4)
-    assert appended.sha512 == hashlib.sha512(b"more").hexdigest()
-    assert (remote.mode, remote.sha512) == (0o644, None)
+    assert appended.digest == manifest.digest(hashlib.sha512(b"more").hexdigest())
+    assert (remote.mode, remote.digest) == (0o644, None)
 
 
 def test_remote_content_with_a_declared_hash_is_compared_with_that() -> None:
     contents = {"source": "https://x/y", "verification": {"hash": "sha512-" + "c" * 128}}
-    assert read_declared({"storage": {"files": [{"path": "/r", "contents": contents}]}}).paths[0].sha512 == "c" * 128
+    manifest = Manifest.of({"storage": {"files": [{"path": "/r", "contents": contents}]}})
+    assert manifest.paths[0].digest == manifest.digest("c" * 128)
 
 
 def test_units_are_files_presets_and_states() -> None:
@@ -150,7 +149,7 @@ def test_units_are_files_presets_and_states() -> None:
         },
         {"name": "b.service", "mask": True},
     ]
-    declared = read_declared({"systemd": {"units": units}})
+    declared = Manifest.of({"systemd": {"units": units}})
     paths = {path.path: path.kind for path in declared.paths}
     assert paths == {
         "/etc/systemd/system/a.service": "file",
@@ -240,9 +239,9 @@ def test_kept_paths_and_what_the_system_makes_need_no_declaration() -> None:
 
 
 def test_a_plain_restart_is_a_note_and_a_strange_run_of_ignition_is_drift() -> None:
-    restarted = compare(RECORD, read_declared({}), replace(SEEN, boot_id="b-2"))
+    restarted = compare(RECORD, Manifest.of({}), replace(SEEN, boot_id="b-2"))
     assert [(found.problem, found.is_drift) for found in restarted] == [("has restarted since it was proven", False)]
-    again = compare(RECORD, read_declared({}), replace(SEEN, boot_id="b-2", provisioning_boot_id="b2"))
+    again = compare(RECORD, Manifest.of({}), replace(SEEN, boot_id="b-2", provisioning_boot_id="b2"))
     assert [found.is_drift for found in again] == [True]
 
 
@@ -277,9 +276,9 @@ def test_settings_of_a_machine_that_pulls_may_be_of_an_earlier_object_but_lead_t
     settings = {"path": "/etc/flatcar/pull/settings", "contents": {"source": "data:,JITTER=1"}}
     config = {"storage": {"files": [settings]}}
     earlier = replace(SEEN, paths=(of_file(b"JITTER=0"),))
-    assert [found.is_drift for found in compare(RECORD, read_declared(config), earlier)] == [True]
+    assert [found.is_drift for found in compare(RECORD, Manifest.of(config), earlier)] == [True]
     pulls = replace(RECORD, request=replace(REQUEST, pull="no", source="s3://b/web.ign"))
-    assert [found.is_drift for found in compare(pulls, read_declared(config), earlier)] == [False]
+    assert [found.is_drift for found in compare(pulls, Manifest.of(config), earlier)] == [False]
     here, elsewhere = (hashlib.sha512(text).hexdigest() for text in (b"s3://b/web.ign", b"s3://b/evil.ign"))
     assert findings({}, replace(SEEN, pull_source_sha512=here), pulls) == []
     assert findings({}, replace(SEEN, pull_source_sha512=elsewhere), pulls) == [
@@ -441,8 +440,8 @@ def test_an_answer_without_its_end_is_no_answer() -> None:
 
 @pytest.mark.usefixtures("nobody_answers")
 def test_a_machine_that_rolled_back_is_not_told_to_run_its_config_again() -> None:
-    back = Report(machine="web", findings=tuple(compare(RECORD, read_declared({}), replace(SEEN, rolled_back_from=ID))))
-    drifted = Report(machine="db", findings=tuple(compare(RECORD, read_declared({}), replace(SEEN, stamp=""))))
+    back = Report(machine="web", findings=tuple(compare(RECORD, Manifest.of({}), replace(SEEN, rolled_back_from=ID))))
+    drifted = Report(machine="db", findings=tuple(compare(RECORD, Manifest.of({}), replace(SEEN, stamp=""))))
     assert advice([Report(machine="clean")]) == []
     assert advice([drifted]) == [ADVICE]
     assert advice([back]) == [BACK_ADVICE] and "generation" not in BACK_ADVICE
