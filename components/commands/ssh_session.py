@@ -170,12 +170,14 @@ class Finished:
     """What a script left behind, printable. `code` is `UNREACHABLE` for a lost or refused connection.
 
     `began` says whether the script was started: before it, the client, the login shell and sudo have their say.
+    `client` is what OpenSSH's client itself said last, as far as it is known from the others' words.
     """
 
     code: int
     lines: tuple[str, ...]
     stderr: str
     began: bool = True
+    client: str = ""
 
     def values(self, name: str) -> tuple[str, ...]:
         """All values of the NAME=VALUE lines called `name`, in order."""
@@ -336,7 +338,8 @@ def run_script(
             on_error_line(why)
         return Finished(code=TALKED_TOO_MUCH, lines=(), stderr=why, began=out.began)
     code = client.returncode if in_time else UNREACHABLE
-    return Finished(code=code, lines=tuple(out.lines), stderr="\n".join([*err.before, *err.lines]), began=out.began)
+    stderr = "\n".join(err.lines if err.began else err.before)
+    return Finished(code=code, lines=tuple(out.lines), stderr=stderr, began=out.began, client=err.client)
 
 
 class _Stream:
@@ -350,6 +353,7 @@ class _Stream:
         self._rest = bytearray()
         self.before: list[str] = []
         self.lines: list[str] = []
+        self.client = ""
         self.began = False
 
     @property
@@ -374,8 +378,11 @@ class _Stream:
         self._rest += part[: max(0, self._longest + 1 - len(self._rest))]
 
     def _end_line(self) -> None:
+        is_clients = self._rest.endswith(b"\r")  # its log ends lines so; a session without a terminal ends none so
         line = printable(self._rest.decode("utf-8", "replace").rstrip("\r"))
         self._rest.clear()
+        if is_clients and not line.startswith(("Warning: Permanently added ", "Disconnected from ")):
+            self.client = line
         if self.began:
             line = shortened(line, self._longest)
             self.lines.append(line)

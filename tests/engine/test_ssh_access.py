@@ -89,6 +89,20 @@ def test_a_login_shell_that_prints(lab: Lab, noise: str) -> None:
     assert "Welcome" not in progress and "hi\n" not in progress
 
 
+@pytest.mark.parametrize("began", [False, True])
+def test_a_login_shell_that_prints_is_not_why_a_connection_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, began: bool
+) -> None:
+    """As when a machine goes down: the client itself says nothing of a connection that it shares."""
+    started = "head -n 2 | sh; " if began else ""  # the lines that mark the script's start
+    settings = f"ForceCommand echo hi >&2; {started}sleep 0.2; kill -9 $PPID"
+    with run_sshd(tmp_path / "sshd", settings=settings) as server:
+        request = request_for(tmp_path, monkeypatch, server, f"IdentityFile {server.key}")
+        with request.target.connection.share(), pytest.raises(NotProvenError, match="no session yet$"):
+            waiting.await_boot(request, Progress("web"), old_boot="", config_id="c", seconds=3)
+    assert "answers, but no session yet\n" in capsys.readouterr().err
+
+
 def test_what_a_machine_sends_does_not_steer_the_terminal(lab: Lab) -> None:
     check = {"name": "it", "subject": "printf 'wrong\\033[2J\\a\\tplace\\n'; false", "seconds": 1}
     code, _, progress = lab.run(lab.publish("b"), health=[check])

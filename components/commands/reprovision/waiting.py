@@ -329,7 +329,7 @@ def _without_session(finished: Finished, request: Request) -> str:
     """What was seen of a server that greets, but gives no session. Raises for a jump host that nothing will change."""
     jump_host = request.target.jump_host
     if finished.code != UNREACHABLE or not jump_host or not (why := jump_host_trouble(request.target)):
-        return "answers, but no session yet" + (f": {said}" if (said := _said(finished)) else "")
+        return "answers, but no session yet" + (f": {shortened(finished.client, 300)}" if finished.client else "")
     if "forwarding failed" in why or "open failed" in why:
         return "no answer through the jump host"
     if "verification failed" in why or "Permission denied" in why:
