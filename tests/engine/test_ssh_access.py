@@ -98,7 +98,7 @@ def test_a_login_shell_that_prints_is_not_why_a_connection_is_cut(
     settings = f"ForceCommand echo hi >&2; {started}sleep 0.2; kill -9 $PPID"
     with run_sshd(tmp_path / "sshd", settings=settings) as server:
         request = request_for(tmp_path, monkeypatch, server, f"IdentityFile {server.key}")
-        with request.target.connection.share(), pytest.raises(NotProvenError, match="no session yet$"):
+        with request.target.connection.share(), pytest.raises(NotProvenError, match=r"no session yet$"):
             waiting.await_boot(request, Progress("web"), old_boot="", config_id="c", seconds=3)
     assert "answers, but no session yet\n" in capsys.readouterr().err
 
