@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 _GO_ESCAPES = re.compile("[<>&\u2028\u2029\udc80-\udcff]")
-_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 def dumps(value: Json, *, indent: int | None = None) -> str:
@@ -21,15 +19,6 @@ def dumps(value: Json, *, indent: int | None = None) -> str:
     separators = (",", ":") if indent is None else (",", ": ")
     text = json.dumps(value, ensure_ascii=False, separators=separators, indent=indent)
     return _GO_ESCAPES.sub(_escape, text)
-
-
-def as_read(value: Any) -> Any:
-    """A copy of `value`, a `Json`, as whoever reads the text of `dumps` gets it: bytes that aren't UTF-8 are U+FFFD."""
-    if isinstance(value, dict):
-        return {key: as_read(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [as_read(item) for item in value]
-    return _NOT_UTF8.sub("\ufffd", value) if isinstance(value, str) and not value.isascii() else value
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -33,14 +34,15 @@ class TranspileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Transpiled:
-    """`json`: compact JSON without a trailing newline, None when the report is fatal.
-
-    `config` is what a reader of `json` gets, keys in the same order: `gojson.dumps` makes `json` of it again.
-    """
+    """`json`: compact JSON without a trailing newline, None when the report is fatal."""
 
     json: str | None
     report: Report
-    config: dict[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def config(self) -> dict[str, Any] | None:
+        """What a reader of `json` gets, keys in the same order: `gojson.dumps` makes `json` of it again."""
+        return None if self.json is None else json.loads(self.json)
 
     def unwrap(self) -> str:
         """The JSON. Raises TranspileError when there is none."""
@@ -104,7 +106,7 @@ def transpile(
     report = Report(tuple(entries), sources=texts, strict=strict, unreadable=unreadable)
     if config is None or report.is_fatal:
         return Transpiled(None, report)
-    return Transpiled(gojson.dumps(config), report, gojson.as_read(config))
+    return Transpiled(gojson.dumps(config), report)
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,9 +222,9 @@ def _transpiled(args: MachineConfigArgs, source: _Source) -> tuple[IgnitionConfi
         why = "" if has_error else " (flatcar:strict: a warning is an error)"
         raise pulumi.RunError(f"{source.name} is not a usable config{why}\n\n{text}")
     warn_once(text)
-    if result.config is None:
+    if (config := result.config) is None:
         raise NotYetKnownError
-    return result.config, masked.config
+    return config, masked.config
 
 
 def _counted(settings: MachineSettings) -> IgnitionConfig:
