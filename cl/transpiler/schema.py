@@ -150,7 +150,9 @@ class Decoder:
 
     def _value(self, kind: Type, node: Node, old: object) -> object:
         """The value of `node` for a field of this type, or MISSING. `old` is what a merge key put there before."""
-        self._count(node)
+        self._decoded += 1
+        if self._open_aliases:
+            self._count_aliased(node)
         if isinstance(node, Scalar):
             if node.tag == "!!str" and kind.kind == "str":
                 return node.value  # what most nodes are
@@ -166,13 +168,17 @@ class Decoder:
         self.problem(node, f"expected {kind.describe()}, found a {'list' if isinstance(node, Sequence) else 'mapping'}")
         return MISSING
 
-    def _count(self, node: Node) -> None:
+    def _count_aliased(self, node: Node) -> None:
         """yaml.v3 gives up where nearly all that it decodes comes from aliases."""
+        self._aliased += 1
+        if self._aliased > 100 and self._decoded > 1000 and self._aliased > _share(self._decoded) * self._decoded:
+            raise YamlError("the document uses aliases excessively", node.line, node.column)
+
+    def _count(self, node: Node) -> None:
+        """Note that a node is decoded; `_value` and `_key`, which most nodes pass, do the same in place."""
         self._decoded += 1
         if self._open_aliases:
-            self._aliased += 1
-            if self._aliased > 100 and self._decoded > 1000 and self._aliased > _share(self._decoded) * self._decoded:
-                raise YamlError("the document uses aliases excessively", node.line, node.column)
+            self._count_aliased(node)
 
     def _alias(self, kind: Type, node: Alias, old: object) -> object:
         if id(node) in self._open_aliases:  # pragma: no cover — no struct holds its own kind, so types end it before
@@ -221,10 +227,11 @@ class Decoder:
         return struct.cls(**values)
 
     def _fill(self, struct: Struct, node: Mapping, values: dict[str, object]) -> None:
-        if any(is_merge(key) for key, _ in node.pairs):
-            for pair in self._merged_pairs(node):
-                self._put(struct, *pair, values)
-            return
+        for key, _ in node.pairs:
+            if key.tag == "!!merge" and is_merge(key):
+                for pair in self._merged_pairs(node):
+                    self._put(struct, *pair, values)
+                return
         done: set[str] = set()
         for key, value in node.pairs:
             self._put(struct, key, value, done, None, values)
@@ -300,7 +307,9 @@ class Decoder:
     def _key(self, key: Node) -> str | None:
         """The text of a key, None for a null; anything but a scalar is a problem."""
         if key.tag == "!!str" and isinstance(key, Scalar):
-            self._count(key)
+            self._decoded += 1
+            if self._open_aliases:
+                self._count_aliased(key)
             return key.value
         name = self._value(_KEY, key, MISSING)
         return name if isinstance(name, str) else None
