@@ -15,12 +15,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from components.audit.drift import ROLLED_BACK, Finding, compare
+from components.audit.drift import ROLLED_BACK, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
-from components.audit.seen import history_line, read_seen
+from components.commands.reprovision.drift import Finding
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import NotProvenError
+from components.commands.reprovision.seen import history_line, read_seen
 from components.commands.ssh_session import answers, run_script
 from components.commands.untrusted import printable, shortened
 from components.settings.path_expressions import expression_problem

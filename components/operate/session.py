@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from components.audit.seen import history_line
 from components.commands.environment import for_child
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.request import NotProvenError
+from components.commands.reprovision.seen import history_line
 from components.commands.ssh_session import UNREACHABLE, run_script
 from components.commands.untrusted import LONGEST_LINE, printable, shortened
 

@@ -30,7 +30,7 @@ list_root() { # the expression
 
 # Adds up what list_root tells, for each file or folder that is worth a line: its class (1: deleted and of no config, 2: deleted
 # besides, 3: kept), 1, bytes, files, path. For each class: itself, 0, bytes, files, number of lines. What the system, Ignition
-# or the wanted config makes again is left out. Of the system's files in /etc, components/audit/os_made.py has the same list.
+# or the wanted config makes again is left out. Of the system's files in /etc, components/commands/reprovision/os_made.py has the same list.
 # shellcheck disable=SC2016 # awk's own
 ADD_UP='
 function declares(who, path,   part, unit) {

@@ -16,12 +16,13 @@ import pytest
 
 from components.audit import __main__ as audit
 from components.audit.__main__ import ADVICE, BACK_ADVICE, Report, advice, look_at_all, main, table
-from components.audit.drift import Finding, compare
+from components.audit.drift import compare
 from components.audit.records import NoRecordsError, Record, read_records
-from components.audit.seen import Account, Seen, SeenPath, read_seen
 from components.commands.objects.packing import packed
+from components.commands.reprovision.drift import Finding
 from components.commands.reprovision.manifest import PRESETS, Manifest
 from components.commands.reprovision.request import Request
+from components.commands.reprovision.seen import Account, Seen, SeenPath, read_seen
 from components.commands.ssh_session import Finished, SshTarget
 from tests.support.requests import made_request
 

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.audit.seen import read_seen
 from components.commands.objects.packing import packed
 from components.commands.reprovision import health, rollback, waiting
 from components.commands.reprovision.proof import missing_proof, read_state
 from components.commands.reprovision.pulling import read_report
 from components.commands.reprovision.request import HealthCheck, NotProvenError, Progress, Request
 from components.commands.reprovision.run import reprovision
+from components.commands.reprovision.seen import read_seen
 from components.commands.ssh_session import _START, Finished, run_script
 from components.commands.untrusted import LONGEST_LINE, printable
 from loopback.sshd import free_port

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.audit.os_made import OS_MADE
+from components.commands.reprovision.os_made import OS_MADE
 from components.settings.keep import is_kept
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.audit.os_made import OS_MADE
+from components.commands.reprovision.os_made import OS_MADE
 from components.settings.keep import (
     HOST_KEYS,
     KEEP_PRESETS,
