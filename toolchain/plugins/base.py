@@ -102,6 +102,15 @@ class ResourceType(ABC):
     replace_on: frozenset[str] = frozenset()
     """Inputs whose change replaces the resource, or parts of one: `rootBlockDevice.encrypted`."""
 
+    def schema(self) -> dict[str, object]:
+        """The type in the plugin's schema, which programs in YAML are read by: names alone, of any type."""
+        anything = {"$ref": "pulumi.json#/Any"}
+        return {
+            "description": "stand-in",
+            "inputProperties": dict.fromkeys(sorted(self.inputs), anything),
+            "properties": dict.fromkeys(sorted(self.inputs | self.outputs), anything),
+        }
+
     @abstractmethod
     def check(self, inputs: Properties) -> Sequence[CheckFailure]:
         """What is wrong with the inputs; a value may still be unknown (`is_unknown`)."""
@@ -239,8 +248,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=self.version)
 
     def GetSchema(self, request: object, context: grpc.ServicerContext) -> provider_pb2.GetSchemaResponse:
-        names = {token: {"description": "stand-in"} for token in self.types}
-        schema = {"name": self.name, "version": self.version, "resources": names}
+        resources = {token: kind.schema() for token, kind in self.types.items()}
+        schema = {"name": self.name, "version": self.version, "resources": resources}
         return provider_pb2.GetSchemaResponse(schema=json.dumps(schema))
 
     def CheckConfig(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from pulumi.runtime.proto.provider_pb2 import DiffRequest, PropertyDiff
 
@@ -70,3 +72,11 @@ def test_what_has_changed_is_named_and_replacing_is_left_to_the_sdk(
     answer = provider.Diff(DiffRequest(urn=urn, old_inputs=encode(old), news=encode(new)), None)  # type: ignore[arg-type]
     assert {name: diff.kind for name, diff in answer.detailedDiff.items()} == {path: kind}
     assert not answer.replaces
+
+
+def test_the_schema_names_what_a_program_in_yaml_may_say() -> None:
+    provider = Provider("command", "1.2.1", {"command:local:Command": Command()}, None)
+    schema = json.loads(provider.GetSchema(None, None).schema)  # type: ignore[arg-type]
+    command = schema["resources"]["command:local:Command"]
+    assert {"create", "delete", "stdin", "triggers"} <= set(command["inputProperties"])
+    assert {"create", "stdout", "stderr"} <= set(command["properties"])
