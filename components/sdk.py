@@ -107,6 +107,12 @@ def _say_nothing(
     """In the place of `pulumi.log.debug`."""
 
 
+def named(name: str, opts: pulumi.ResourceOptions | None) -> str:
+    """The name of what a stack shares: below a component, of which a stack may have several, that one's with it."""
+    parent = opts.parent if opts is not None else None
+    return name if parent is None else f"{parent.pulumi_resource_name}-{name}"
+
+
 def json_text(document: dict[str, Any]) -> pulumi.Output[str]:
     """A document with Outputs in it as JSON: `Output.json_dumps`, but constants stay constants.
 

@@ -58,19 +58,26 @@ def machine_args(
 
 
 @contextlib.contextmanager
-def section_of(name: str, given: Mapping[str, Any]) -> Iterator[Section]:
-    """What is given as a section of a stack's config. Raises `pulumi.RunError` at the end for all that is wrong."""
-    problems: list[str] = []
+def section_of(name: str, given: Mapping[str, Any], problems: list[str] | None = None) -> Iterator[Section]:
+    """What is given as a section of a stack's config. Raises `pulumi.RunError` at the end for all that is wrong.
+
+    `problems` is where that goes, for who has more to add.
+    """
+    problems = [] if problems is None else problems
     yield Section(name, _as_in_a_stack(given), problems)
     if problems:
         lines = "".join(f"\n  {problem.removeprefix(f'{name}:')}" for problem in problems)
         raise pulumi.RunError(f"{name!r} can't be used:{lines}")
 
 
+_AS_IN_A_STACK = {"vantage": "from", "import_id": "import"}
+"""Names that are keywords in some languages."""
+
+
 def _as_in_a_stack(value: Any) -> Any:
-    """Numbers without a fraction as whole numbers, which the wire doesn't know, and `vantage` as `from`."""
+    """Numbers without a fraction as whole numbers, which the wire doesn't know, and the names of a stack's config."""
     if isinstance(value, dict):
-        return {"from" if key == "vantage" else key: _as_in_a_stack(inner) for key, inner in value.items()}
+        return {_AS_IN_A_STACK.get(key, key): _as_in_a_stack(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_as_in_a_stack(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

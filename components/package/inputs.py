@@ -1,6 +1,6 @@
 """What the components of the package take. The names are those of a stack's config, in camelCase there."""
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
@@ -112,13 +112,126 @@ class Host(TypedDict):
     """Its name or IP address."""
     port: NotRequired[int]
     """The port of sshd; 22 by default."""
+    mode: NotRequired[str]
+    """What lies in /oem/config.ign: `oem` (the default), the config itself; `bucket`, a pointer to it in `store`."""
+
+
+class Ami(TypedDict, total=False):
+    """The image of new instances: by its `id`, or Flatcar's own by its version."""
+
+    id: str
+    """An image that you name: then none of the others."""
+    channel: str
+    """Flatcar's channel: `stable` (the default), `beta`, `alpha` or `lts`."""
+    version: str
+    """Flatcar's version, exactly: another one is for new instances alone."""
+    architecture: str
+    """`x86_64` (the default) or `arm64`."""
+
+
+class Ec2(TypedDict, total=False):
+    """What is one instance's own on EC2."""
+
+    instance_type: str
+    """Its type, such as `t3.small`. A change stops and starts it; without it, it has the one of `aws`, and keeps it."""
+    elastic_ip: bool
+    """Whether it has an Elastic IP, which stays when the instance is replaced."""
+    volume: int
+    """GiB of a data volume, which is protected and outlives the instance; 0, the default, for none."""
+    root_volume: int
+    """GiB of a new instance's disk; the image's own by default."""
+    termination_protection: bool
+    """Whether AWS refuses to end it."""
+    tags: dict[str, str]
+    """Tags of its own."""
+    import_id: str
+    """The id of an instance that is there already, to be imported."""
+
+
+class DropletImage(TypedDict, total=False):
+    """What new droplets start from: an image that is there, or Flatcar's own, which is imported."""
+
+    id: str
+    """An image that is there, by number or slug: then none of the others."""
+    channel: str
+    """Flatcar's channel: `stable` (the default), `beta`, `alpha` or `lts`."""
+    version: str
+    """Flatcar's version, exactly: another one is for new droplets alone."""
+    url: str
+    """Where DigitalOcean fetches the image from; Flatcar's own release server by default."""
+
+
+class Droplet(TypedDict, total=False):
+    """What is one droplet's own."""
+
+    size: str
+    """Its size, such as `s-1vcpu-1gb`. A change powers it off and on; without it, it has the one of `digitalocean`, and
+    keeps it."""
+    reserved_ip: bool
+    """Whether it has a reserved IP, which stays when the droplet is replaced."""
+    volume: int
+    """GiB of a data volume, which is protected and outlives the droplet; 0, the default, for none."""
+    tags: list[str]
+    """Tags of its own."""
+    import_id: str
+    """The id of a droplet that is there already, to be imported."""
+
+
+class Bucket(TypedDict):
+    """A bucket for the configs, which is made: private, versioned, encrypted where the cloud can."""
+
+    kind: NotRequired[str]
+    """`s3`, or for droplets `spaces`, which is their default."""
+    bucket: str
+    """The bucket's name."""
+    region: NotRequired[str]
+    """Its region: needed on Spaces, and on S3 where it is `public`; else where the provider of AWS is."""
+    public: NotRequired[bool]
+    """s3: whether machines read without credentials, by an address that nobody can guess, as they do on Spaces."""
+    allow_secrets: NotRequired[list[str]]
+    """Names of secrets that may lie where whoever knows the address can read them."""
+    keep_days: NotRequired[int]
+    """Days that old versions of a config stay; 30 by default."""
+    protect: NotRequired[bool]
+    """Whether Pulumi refuses to delete the bucket."""
+
+
+class PullLock(TypedDict):
+    """A server of the FleetLock protocol, such as airlock: as many machines reboot at a time as it has slots."""
+
+    url: str
+    """Its address, as the machine sees it."""
+    group: NotRequired[str]
+    """The group of the lock; `default` by default."""
+
+
+class Pull(TypedDict, total=False):
+    """How a machine takes a changed config by itself."""
+
+    interval: int
+    """Seconds between two looks at its object; 300 by default."""
+    window: str
+    """When it may reboot, in UTC, such as `Mon-Fri 02:00-04:00; Sun 00:00-24:00`; always by default."""
+    jitter: int
+    """It waits up to so many seconds, at random, before it reboots; 600 by default."""
+    lock: PullLock
+    """What it asks before it reboots."""
+    report: str
+    """Where it puts its reports: `{machine}` in the address is its name."""
+    wait: str
+    """What an update waits for: `no` (the default), `ssh` or `report`."""
+    signers: list[str]
+    """Public SSH keys: the machine takes only what one of them has signed."""
+    signed_by: str
+    """The key of `signers` that signs; the first by default."""
 
 
 class Common(TypedDict, total=False):
     """What can be set for any machine."""
 
     lifecycle: str
-    """What a changed config does to the machine: `reset` (the default), `reformat`, `flag` or `ignore`."""
+    """What a changed config does to the machine: `reset` (the default), `reformat`, `flag`, `ignore`, or `replace` for
+    a `Machine` on a cloud."""
     keep: list[str]
     """What a reset keeps: presets (`logs`, `docker`, …) and expressions over whole paths. By default the logs."""
     allow: list[str]
@@ -173,6 +286,18 @@ class MachineArgs(Config):
     """In QEMU on the computer that Pulumi runs on."""
     host: NotRequired[Host]
     """A machine that runs Flatcar already."""
+    store: NotRequired[Store]
+    """Where the config of a `host` in the mode `bucket` lies; on clouds that is known from what machines share."""
+    aws: NotRequired[Any]
+    """An instance on EC2, which shares this with others."""
+    ec2: NotRequired[Ec2]
+    """With `aws`: what is the instance's own."""
+    digitalocean: NotRequired[Any]
+    """A droplet, which shares this with others."""
+    droplet: NotRequired[Droplet]
+    """With `digitalocean`: what is the droplet's own."""
+    pull: NotRequired[Pull]
+    """The machine takes changed configs by itself."""
     protect: NotRequired[bool]
     """Whether Pulumi refuses to delete the machine."""
     retain_on_delete: NotRequired[bool]
@@ -204,3 +329,57 @@ class ReprovisionArgs(TypedDict):
     """For a store that is `elsewhere`: something new after each write of the object, such as its version or ETag."""
     console_hint: NotRequired[str]
     """Where to look when the machine doesn't answer, in a few words."""
+
+
+class AwsSharedArgs(TypedDict):
+    """What instances on EC2 share. A change of type, image, key or network is for new instances; others keep theirs."""
+
+    ami: Ami
+    """The image of new instances."""
+    ssh_from: list[str]
+    """The networks that may log in, such as `203.0.113.7/32`."""
+    store: Bucket
+    """The bucket for their configs, which is made."""
+    instance_type: NotRequired[str]
+    """The type of those that name none; `t3.small` by default."""
+    key_name: NotRequired[str]
+    """An EC2 key pair, whose key comes to `core` at each boot; by default none: the config brings keys."""
+    open_ports: NotRequired[list[str]]
+    """Ports that anybody may reach, such as `443/tcp` or `60000-61000/udp`."""
+    tags: NotRequired[dict[str, str]]
+    """Tags of all that is made on EC2."""
+    vpc: NotRequired[str]
+    """The id of a VPC, with `subnet`; the default network without."""
+    subnet: NotRequired[str]
+    """The id of a subnet of `vpc`."""
+    availability_zone: NotRequired[str]
+    """The zone of new instances; needed for data volumes."""
+    address: NotRequired[str]
+    """Which address ssh uses: `public` (the default), or `private`, through a jump host or a VPN."""
+    retain_on_delete: NotRequired[bool]
+    """Whether Pulumi only forgets the security group: for instances that stay when Pulumi forgets them."""
+
+
+class DigitalOceanSharedArgs(TypedDict):
+    """What droplets share. A change of image, keys, region or VPC is for new droplets; others keep theirs."""
+
+    region: str
+    """Where droplets are made, such as `fra1`."""
+    image: DropletImage
+    """What new droplets start from."""
+    ssh_keys: list[str]
+    """Public keys to register, or the ids or fingerprints of registered ones: a custom image needs one."""
+    ssh_from: list[str]
+    """The networks that may log in, such as `203.0.113.7/32`."""
+    store: Bucket
+    """The bucket for their configs, which is made."""
+    size: NotRequired[str]
+    """The size of those that name none; `s-1vcpu-1gb` by default."""
+    open_ports: NotRequired[list[str]]
+    """Ports that anybody may reach, such as `443/tcp` or `60000-61000/udp`."""
+    tags: NotRequired[list[str]]
+    """Tags of all droplets."""
+    vpc: NotRequired[str]
+    """The id of a VPC; the region's default one without."""
+    retain_on_delete: NotRequired[bool]
+    """Whether Pulumi only forgets tag and firewall: for droplets that stay when Pulumi forgets them."""

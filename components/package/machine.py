@@ -1,5 +1,6 @@
 """A whole machine: `FlatcarMachine` for programs in other languages."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,18 +9,24 @@ import pulumi
 from components.flatcar_machine import FlatcarMachine
 from components.package.given import machine_args, section_of, settings_of
 from components.package.inputs import MachineArgs
+from components.package.shared import SHARED
+from components.package.stores import given_store
+from components.platforms import Platform, PlatformOf
 from components.platforms.registry import PLATFORMS
-from components.stores.registry import open_store
+from components.stores import Store
 from components.stores.settings import StoreSettings
 
-_ON_THIS_COMPUTER = StoreSettings(kind="folder", is_local=True)
 _PLATFORMS = {
-    platform.machine_key: platform for platform in PLATFORMS if platform.machine_key in MachineArgs.__annotations__
+    platform.stack_key if platform.stack_key in SHARED else platform.machine_key: platform for platform in PLATFORMS
 }
+"""By the input that chooses it."""
+_OWN = {platform.machine_key: key for key, platform in _PLATFORMS.items() if key in SHARED}
+"""What is a machine's own, where that doesn't choose its platform: with which input it goes."""
 
 
 class Machine(pulumi.ComponentResource):
-    """A Flatcar machine whose config changes in place: in QEMU on this computer, or one that is there already.
+    """A Flatcar machine whose config changes in place: on EC2, a droplet, in QEMU on this computer, or one that is
+    there already.
 
     When the config changes, `pulumi up` makes the machine run Ignition again, keeps what `keep` names, and proves that
     it runs the new config; else it is rolled back.
@@ -40,17 +47,8 @@ class Machine(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         given = dict[str, Any](args)
-        chosen = [key for key in _PLATFORMS if given.get(key) is not None]
-        if len(chosen) != 1:
-            found = " and ".join(chosen) or "none of them"
-            raise pulumi.RunError(f"the machine {name!r} needs one of {', '.join(_PLATFORMS)}; given is {found}")
-        (key,) = chosen
-        descriptor = _PLATFORMS[key]
-        settings = settings_of(name, args, beside=tuple(_PLATFORMS))
-        with section_of(f"{name}.{key}", given[key]) as section:
-            shared = section.text(descriptor.stack_key) if descriptor.stack_key else None
-            own = descriptor.read_own(section, shared, _ON_THIS_COMPUTER)
-        platform, store = descriptor.declare(shared, lambda: open_store(_ON_THIS_COMPUTER), retain=False)(own)
+        settings = settings_of(name, args, beside=(*_PLATFORMS, *_OWN, "store"))
+        platform, store = on_platform(name, given)
         # the objects and Commands have to change: what is protected is the machine
         is_protected = bool(opts is not None and opts.protect)
         super().__init__(
@@ -65,3 +63,42 @@ class Machine(pulumi.ComponentResource):
         for field, value in outputs.items():
             setattr(self, field, value)
         self.register_outputs(outputs)
+
+
+def on_platform(name: str, given: Mapping[str, Any]) -> tuple[Platform, Store]:
+    """The machine's platform and its store. Raises `pulumi.RunError` for what makes none."""
+    chosen = [key for key in _PLATFORMS if given.get(key) is not None]
+    if len(chosen) != 1:
+        found = " and ".join(chosen) or "none of them"
+        raise pulumi.RunError(f"the machine {name!r} needs one of {', '.join(_PLATFORMS)}; given is {found}")
+    (key,) = chosen
+    problems = [
+        f"{own} goes with {other}, not with {key}" for own, other in _OWN.items() if own in given and key != other
+    ]
+    if "store" in given and key != "host":
+        problems.append("store goes with host; on a cloud the store is part of what machines share")
+    if problems:
+        raise pulumi.RunError("\n  ".join([f"the machine {name!r} can't be used:", *problems]))
+    platform = _PLATFORMS[key]
+    if key in SHARED:
+        shared = given[key]
+        if not isinstance(shared, SHARED[key]):
+            raise pulumi.RunError(
+                f"the machine {name!r} can't be used:\n  {key}: has to be the component {SHARED[key].__name__} itself, "
+                "made by the same provider"
+            )
+        with section_of(f"{name}.{platform.machine_key}", given.get(platform.machine_key) or {}) as section:
+            own = platform.read_own(section, shared.settings, shared.store)
+        on_shared: tuple[Platform, Store] = shared.platform_of(own)
+        return on_shared
+    store = given.get("store") or {"kind": "folder"}
+    if store["kind"] not in platform.stores or (store["kind"] == "s3" and not store.get("public")):
+        raise pulumi.RunError(
+            f"the machine {name!r} can't be used:\n  store: a host reads from `spaces`, or from `s3` that is `public`: "
+            "it has no credentials"
+        )
+    with section_of(f"{name}.{key}", given[key]) as section:
+        shared = section.text(platform.stack_key) if platform.stack_key else None
+        own = platform.read_own(section, shared, StoreSettings(kind=store["kind"], is_local=store["kind"] == "folder"))
+    platform_of: PlatformOf[Any] = platform.declare(shared, lambda: given_store(name, store), retain=False)
+    return platform_of(own)

@@ -14,10 +14,12 @@ from pulumi.errors import InputPropertiesError
 from pulumi.provider.experimental.component import ComponentProvider
 from pulumi.provider.server import ComponentInitError
 from pulumi.provider.server import main as serve
+from pulumi.runtime.rpc import register_resource_module
 
 from components.package.halves import IgnitionObject, Reprovision
 from components.package.inputs import Common, Config
 from components.package.machine import Machine
+from components.package.shared import SHARED, AwsShared, DigitalOceanShared, References
 from components.sdk import mute_sdk
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 _PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 NAME = "flatcar"
-COMPONENTS = [Machine, IgnitionObject, Reprovision]
+COMPONENTS = [Machine, AwsShared, DigitalOceanShared, IgnitionObject, Reprovision]
 
 
 class FlatcarProvider(ComponentProvider):
@@ -39,6 +41,8 @@ class FlatcarProvider(ComponentProvider):
         schema = json.loads(self.schema or "")
         for definition in self._component_defs.values():
             properties = schema["resources"][f"{NAME}:index:{definition.name}"]["inputProperties"]
+            for key in SHARED.keys() & properties.keys():  # the SDK takes a resource of another package alone
+                properties[key]["$ref"] = f"#/resources/{NAME}:index:{SHARED[key].__name__}"
             for key, name in definition.inputs_mapping.items():
                 for base in (Config, Common):
                     text = self.analyzer.get_docstring(base, name)
@@ -60,6 +64,7 @@ class FlatcarProvider(ComponentProvider):
 def main() -> None:
     """Serve the components to the engine whose address is the program's argument."""
     mute_sdk()
+    register_resource_module(NAME, "index", References())
     serve(FlatcarProvider(_version()), sys.argv[1:])
 
 

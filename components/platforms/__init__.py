@@ -9,24 +9,26 @@ needs it, not before. What set-up has to bring for it is in the folder's `needs.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import pulumi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from components.config.section import Section
     from components.stores import Store
     from components.stores.settings import StoreSettings
 
-    PlatformOf = Callable[["Own"], tuple["Platform", Store]]
-
 Shared = TypeVar("Shared")
 """Settings that the machines of a stack share on a platform."""
 Own = TypeVar("Own")
 """Settings of one machine on a platform."""
+
+PlatformOf = Callable[[Own], tuple["Platform", "Store"]]
+"""Gives a machine, by what is its own, its platform and its store."""
 
 VOLUME_STAYS = (
     "'replace' starts the new machine before the old one goes, and a volume is at one machine at a time; "
@@ -185,9 +187,17 @@ class Descriptor(ABC, Generic[Shared, Own]):
         return None
 
     @abstractmethod
-    def declare(self, shared: Shared, open_store: Callable[[], Store], *, retain: bool) -> PlatformOf[Own]:
+    def declare(
+        self,
+        shared: Shared,
+        open_store: Callable[[], Store],
+        *,
+        retain: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> PlatformOf[Own]:
         """Declare what the machines of a stack share; a function that gives each machine its platform and its store.
 
         The store is declared when it is asked for. `retain`: a machine stays when Pulumi forgets it, so what guards it
-        has to stay as well. Raises `pulumi.RunError` when what they need is not there.
+        has to stay as well. With a parent in `opts` all has its name too, as a stack may have several. Raises
+        `pulumi.RunError` when what they need is not there.
         """

@@ -43,7 +43,7 @@ class StoreKind:
     name: str
     """The value of `flatcar:store` `kind`."""
 
-    open: Callable[[StoreSettings], Store]
+    open: Callable[[StoreSettings, pulumi.ResourceOptions | None], Store]
     """Declare what the objects of a stack share. Raises `pulumi.RunError` when what opens it is not there."""
 
     region_problem: Callable[[str], str | None] | None = None
@@ -56,23 +56,23 @@ class StoreKind:
     """Of the cloud's own settings in the config: its `region` is where the bucket is made, "" if `store.region` is."""
 
 
-def _folder(_: StoreSettings) -> Store:
+def _folder(_: StoreSettings, __: pulumi.ResourceOptions | None) -> Store:
     from components.stores.local_folder import LocalFolder
 
     return LocalFolder(directory=objects_dir(), machines=machines_dir())
 
 
-def _spaces(settings: StoreSettings) -> Store:
+def _spaces(settings: StoreSettings, opts: pulumi.ResourceOptions | None) -> Store:
     from components.stores.spaces import Spaces
 
     check_spaces_key()
-    return Spaces(settings)
+    return Spaces(settings, opts)
 
 
-def _s3(settings: StoreSettings) -> Store:
+def _s3(settings: StoreSettings, opts: pulumi.ResourceOptions | None) -> Store:
     from components.stores.s3 import S3
 
-    return S3(settings)
+    return S3(settings, opts)
 
 
 STORES = (
@@ -82,9 +82,9 @@ STORES = (
 )
 
 
-def open_store(settings: StoreSettings) -> Store:
+def open_store(settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> Store:
     """Declare the store of a stack; see `StoreKind.open`."""
-    return _kind(settings.kind).open(settings)
+    return _kind(settings.kind).open(settings, opts)
 
 
 def check_spaces_key() -> None:

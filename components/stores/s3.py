@@ -15,6 +15,7 @@ import pulumi
 from pulumi_aws import s3
 
 from components.commands.objects.bucket import s3_host
+from components.sdk import named
 from components.stores import UNGUESSABLE, StoredObject, body, kept_address, public_store_problem
 from components.stores.settings import StoreSettings
 
@@ -77,15 +78,16 @@ class S3(S3Objects):
     """The bucket and what guards it, declared once for a stack."""
 
     def __init__(self, settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> None:
+        name = named("configs", opts)
         self.bucket = s3.Bucket(
-            "configs",
+            name,
             bucket=settings.bucket,
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(protect=settings.protect), opts),
         )
         inside = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(parent=self.bucket))
         public = settings.public
         access = s3.BucketPublicAccessBlock(
-            "configs",
+            name,
             bucket=self.bucket.bucket,
             block_public_acls=True,
             ignore_public_acls=True,
@@ -96,26 +98,26 @@ class S3(S3Objects):
         guards: list[pulumi.Resource] = [
             access,
             s3.BucketVersioning(
-                "configs",
+                name,
                 bucket=self.bucket.bucket,
                 versioning_configuration={"status": "Enabled"},
                 opts=inside,
             ),
             s3.BucketServerSideEncryptionConfiguration(
-                "configs",
+                name,
                 bucket=self.bucket.bucket,
                 rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
                 opts=inside,
             ),
             s3.BucketPolicy(
-                "configs",
+                name,
                 bucket=self.bucket.bucket,
                 policy=self.bucket.arn.apply(lambda arn: json.dumps(bucket_policy(arn, public=public))),
                 opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[access])),
             ),
         ]
         s3.BucketLifecycleConfiguration(
-            "configs",
+            name,
             bucket=self.bucket.bucket,
             rules=[
                 {

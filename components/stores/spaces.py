@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_digitalocean as digitalocean
 
+from components.sdk import named
 from components.stores import UNGUESSABLE, StoredObject, body, kept_address, public_store_problem
 from components.stores.settings import StoreSettings
 
@@ -57,7 +58,7 @@ class Spaces(SpacesObjects):
 
     def __init__(self, settings: StoreSettings, opts: pulumi.ResourceOptions | None = None) -> None:
         self.bucket = digitalocean.SpacesBucket(
-            "configs",
+            named("configs", opts),
             name=settings.bucket,
             region=settings.region,
             acl="private",

@@ -28,10 +28,10 @@ import json, pulumi
 from pathlib import Path
 
 class Of(pulumi.ComponentResource):
-    def __init__(self, kind, outputs, props, opts=None):
-        for name in outputs:
-            props.setdefault(name, None)
-        super().__init__(f"flatcar:index:{kind}", "web", props, opts, remote=True)
+    def __init__(self, kind, outputs, props, opts=None, name="web"):
+        for output in outputs:
+            props.setdefault(output, None)
+        super().__init__(f"flatcar:index:{kind}", name, props, opts, remote=True)
 
 """
 CONFIG = """\
@@ -61,7 +61,7 @@ def host(tmp_path: Path) -> Iterator[LoopbackMachine]:
         yield machine
 
 
-def program(pulumi: Project, folder: Path, text: str) -> Pulumi:
+def program(pulumi: Project, folder: Path, text: str, env: dict[str, str] | None = None) -> Pulumi:
     """A stack of a program that finds the plugin by its folder."""
     plugin = folder / "plugin"
     plugin.mkdir()
@@ -69,7 +69,7 @@ def program(pulumi: Project, folder: Path, text: str) -> Pulumi:
     executable = plugin / "pulumi-resource-flatcar"
     executable.write_text(f'#!/bin/sh\nexec {sys.executable} {PROJECT / "package"} "$@"\n')
     executable.chmod(0o755)
-    stack = pulumi(PROGRAM + text, env={"MACHINES_DIR": str(folder / "machines")})
+    stack = pulumi(PROGRAM + text, env={"MACHINES_DIR": str(folder / "machines"), **(env or {})})
     with (stack.directory / "Pulumi.yaml").open("a") as file:
         file.write(f"plugins:\n  providers:\n    - {{name: flatcar, path: {plugin}}}\n")
     (stack.directory / "web.yaml").write_text(CONFIG)

@@ -11,6 +11,8 @@ from components.platforms.aws.settings import AwsSettings, InstanceSettings, aws
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pulumi
+
     from components.config.section import Section
     from components.platforms import Login, PlatformOf
     from components.stores import Store
@@ -45,11 +47,16 @@ class AwsPlatform(Descriptor[AwsSettings, InstanceSettings]):
         return closed_port(port, shared.open_ports, f"flatcar:{self.stack_key}.open_ports") if shared else None
 
     def declare(
-        self, shared: AwsSettings, open_store: Callable[[], Store], *, retain: bool
+        self,
+        shared: AwsSettings,
+        open_store: Callable[[], Store],
+        *,
+        retain: bool,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> PlatformOf[InstanceSettings]:
         from components.platforms.aws.machine import Aws, Ec2
 
-        group = Aws(shared, retain=retain)
+        group = Aws(shared, opts, retain=retain)
         store = open_store()
         return lambda machine: (Ec2(group, machine), store)
 

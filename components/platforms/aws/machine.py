@@ -21,6 +21,7 @@ from components.platforms.access import said, tell_example
 from components.platforms.aws import PLATFORM
 from components.platforms.aws.settings import AwsSettings, InstanceSettings
 from components.platforms.pending import checked_address, in_one_place, kept_as, tell_pending
+from components.sdk import named
 
 FLATCAR_ACCOUNT = "075585003325"
 DATA_DEVICE = "/dev/sdf"
@@ -42,7 +43,7 @@ class Aws:
         self.settings = settings
         tell_example("flatcar:aws.ssh_from", settings.ssh_from)
         self.tags = {"flatcar:stack": pulumi.get_stack(), **settings.tags}
-        self.ami = settings.ami.id or _find_ami(settings)
+        self.ami = settings.ami.id or _find_ami(settings, opts)
         login = ec2.SecurityGroupIngressArgs(
             description="ssh",
             protocol="tcp",
@@ -62,7 +63,7 @@ class Aws:
             for port in settings.open_ports
         ]
         self.security_group = ec2.SecurityGroup(
-            "machines",
+            named("machines", opts),
             description=f"Flatcar machines of the stack {pulumi.get_stack()}",
             vpc_id=settings.vpc or None,
             ingress=[login, *services],
@@ -255,7 +256,7 @@ def _may_read_its_object(
     return iam.InstanceProfile(name, role=role.name, tags=tags, opts=opts), policy
 
 
-def _find_ami(settings: AwsSettings) -> str:
+def _find_ami(settings: AwsSettings, opts: pulumi.ResourceOptions | None) -> str:
     """The id of Flatcar's AMI of exactly that name. Raises `pulumi.RunError` when the region has none."""
     ami = settings.ami
     try:
@@ -267,6 +268,7 @@ def _find_ami(settings: AwsSettings) -> str:
                 {"name": "architecture", "values": [ami.architecture]},
                 {"name": "virtualization-type", "values": ["hvm"]},
             ],
+            opts=pulumi.InvokeOptions(parent=opts.parent if opts is not None else None),
         )
     except Exception as error:  # noqa: BLE001 # the SDK raises nothing more exact
         raise pulumi.RunError(

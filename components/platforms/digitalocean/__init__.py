@@ -59,12 +59,17 @@ class DigitalOceanPlatform(Descriptor[DigitalOceanSettings, DropletSettings]):
         return closed_port(port, shared.open_ports, f"flatcar:{self.stack_key}.open_ports") if shared else None
 
     def declare(
-        self, shared: DigitalOceanSettings, open_store: Callable[[], Store], *, retain: bool
+        self,
+        shared: DigitalOceanSettings,
+        open_store: Callable[[], Store],
+        *,
+        retain: bool,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> PlatformOf[DropletSettings]:
         from components.platforms.digitalocean.machine import DigitalOcean, Droplet
 
         check_token()
-        group = DigitalOcean(shared, retain=retain)
+        group = DigitalOcean(shared, opts, retain=retain)
         store = open_store()
         return lambda machine: (Droplet(group, machine), store)
 

@@ -17,6 +17,7 @@ from components.platforms.access import said, tell_example
 from components.platforms.digitalocean import PLATFORM
 from components.platforms.digitalocean.settings import DigitalOceanSettings, DropletSettings
 from components.platforms.pending import checked_address, in_one_place, kept_as, tell_pending
+from components.sdk import named
 
 ANYWHERE = ["0.0.0.0/0", "::/0"]
 IMPORT_TIME = "60m"
@@ -44,19 +45,19 @@ class DigitalOcean:
     ) -> None:
         self.settings = settings
         tell_example("flatcar:digitalocean.ssh_from", settings.ssh_from)
-        _look_at_region(settings)
+        _look_at_region(settings, opts)
         guards = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(retain_on_delete=retain))
-        self.tag = f"flatcar-{pulumi.get_stack()}"
-        tag = digitalocean.Tag("machines", name=self.tag, opts=guards)
+        self.tag = named(f"flatcar-{pulumi.get_stack()}", opts)
+        tag = digitalocean.Tag(named("machines", opts), name=self.tag, opts=guards)
         self.image = self._image(opts)
         self.ssh_keys: list[pulumi.Input[str]] = [
-            digitalocean.SshKey(f"login-{index}", public_key=key, name=f"{self.tag}-{index}", opts=opts).id
+            digitalocean.SshKey(named(f"login-{index}", opts), public_key=key, name=f"{self.tag}-{index}", opts=opts).id
             if " " in key
             else key
             for index, key in enumerate(settings.ssh_keys)
         ]
         self.firewall = digitalocean.Firewall(
-            "machines",
+            named("machines", opts),
             name=self.tag,
             tags=[tag.name],
             inbound_rules=[
@@ -87,7 +88,7 @@ class DigitalOcean:
         # Named after the version: another pin imports another image beside it, then the old one goes. Droplets stay.
         # So for another region, which replaces the image: one that can't be imported must not have cost the old one.
         return digitalocean.CustomImage(
-            image.name,
+            named(image.name, opts),
             name=image.name,
             url=image.url,
             regions=[self.settings.region],
@@ -219,14 +220,16 @@ class Droplet:
         return pulumi.Output.all(address, attachment.id).apply(lambda both: str(both[0]))
 
 
-def _look_at_region(settings: DigitalOceanSettings) -> None:
+def _look_at_region(settings: DigitalOceanSettings, opts: pulumi.ResourceOptions | None) -> None:
     """Ask DigitalOcean for the region, at preview: it refuses a wrong token, and tells which sizes there are.
 
     What is not on offer is a warning alone: it is for new droplets, and those that are there stay as they are.
     """
     there = f"flatcar:digitalocean.region: {settings.region}"
     try:
-        region = digitalocean.get_region(slug=settings.region)
+        region = digitalocean.get_region(
+            slug=settings.region, opts=pulumi.InvokeOptions(parent=opts.parent if opts is not None else None)
+        )
     except Exception as error:  # noqa: BLE001 # the SDK raises nothing more exact
         if re.search(r"\b401\b", str(error)):
             raise pulumi.RunError(

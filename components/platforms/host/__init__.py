@@ -11,6 +11,8 @@ from components.platforms.host.settings import HostSettings, host_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pulumi
+
     from components.config.section import Section
     from components.platforms import Login, Platform, PlatformOf
     from components.stores import Store
@@ -38,7 +40,14 @@ class HostPlatform(Descriptor[int | None, HostSettings]):
         if own.mode == "oem":
             yield "pull", "needs an object that the host can ask: set host.mode to bucket"
 
-    def declare(self, shared: int | None, open_store: Callable[[], Store], *, retain: bool) -> PlatformOf[HostSettings]:
+    def declare(
+        self,
+        shared: int | None,
+        open_store: Callable[[], Store],
+        *,
+        retain: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> PlatformOf[HostSettings]:
         from components.platforms.host.machine import ExistingHost
         from components.stores.local_folder import LocalFolder
 

@@ -11,6 +11,8 @@ from components.platforms.qemu.settings import QemuSettings, image_setting, qemu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pulumi
+
     from components.config.section import Section
     from components.platforms import Login, Platform, PlatformOf
     from components.stores import Store
@@ -44,7 +46,14 @@ class QemuPlatform(Descriptor[str, QemuSettings]):
     def unreachable(self, port: int, shared: str | None) -> str | None:
         return "only SSH is forwarded to this computer from a machine in QEMU"
 
-    def declare(self, shared: str, open_store: Callable[[], Store], *, retain: bool) -> PlatformOf[QemuSettings]:
+    def declare(
+        self,
+        shared: str,
+        open_store: Callable[[], Store],
+        *,
+        retain: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> PlatformOf[QemuSettings]:
         from components.platforms.qemu.machine import Qemu
 
         image = machine_image(shared)

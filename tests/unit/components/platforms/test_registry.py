@@ -69,7 +69,12 @@ class ShelfPlatform(Descriptor[str, int]):
         return row
 
     def declare(
-        self, shared: str, open_store: Callable[[], Store], *, retain: bool
+        self,
+        shared: str,
+        open_store: Callable[[], Store],
+        *,
+        retain: bool,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> Callable[[int], tuple[Shelf, Store]]:
         store = open_store()
         return lambda row: (Shelf(row=row), store)
