@@ -93,15 +93,19 @@ def stack_settings() -> Settings:
 
 
 def read_settings(
-    values: Mapping[str, str], *, secret_keys: Collection[str], root: Path
+    values: Mapping[str, str],
+    *,
+    secret_keys: Collection[str],
+    root: Path,
+    reader: Callable[[str, Mapping[str, Any], list[str]], Section] = Section,
 ) -> tuple[Settings | None, list[str]]:
     """Settings from the engine's view of stack config (full keys, objects as JSON), and what is wrong with it.
 
     Keys of other namespaces are left alone, but for the region of the store's cloud. `root` is the project's
-    folder. The settings are None when there are problems.
+    folder, `reader` what they are asked from. The settings are None when there are problems.
     """
     problems: list[str] = []
-    section = Section(PROJECT, with_files(_decoded(values, problems), root, problems), problems)
+    section = reader(PROJECT, with_files(_decoded(values, problems), root, problems), problems)
     section.texts("machine_files")
     problems += [
         f"{key}: holds a secret; secrets belong under {PROJECT}:secrets, which is masked everywhere"
