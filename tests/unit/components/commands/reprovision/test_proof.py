@@ -62,6 +62,18 @@ def test_each_missing_proof_has_its_own_message(state: MachineState, message: st
     assert message in missing(state)
 
 
+@pytest.mark.parametrize(
+    ("state", "has_booted"),
+    [
+        (replace(GOOD, stamp="other"), False),
+        (replace(GOOD, system="degraded", failed_units=("a.service",)), True),
+    ],
+)
+def test_a_machine_whose_units_failed_has_booted_all_the_same(state: MachineState, has_booted: bool) -> None:
+    found = missing_proof(state, WANTED, object_sha512=OBJECT, before=BEFORE, allow_degraded=False)
+    assert found is not None and found.has_booted is has_booted
+
+
 def test_without_a_reboot_an_older_result_is_fine() -> None:
     assert missing(replace(GOOD, provisioning_boot_id="b-0"), before=None) == ""
 
