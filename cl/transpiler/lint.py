@@ -459,7 +459,7 @@ def _login(config: dict[str, Any], user: str, situation: Situation) -> Iterator[
         hint += ": ${ssh_public_key} is the one that is known"
         yield Finding(Rule.LOGIN, "warning", "passwd.users", f"{message}; assumed is that {others}", hint, subject)
         return
-    kind, _, text = situation.ssh_key.partition(" ")
+    kind, text = situation.ssh_key.split()
     message = f"{user} has other SSH keys in the config than the one that logs in, {kind} …{text[-12:]}"
     hint += ' with that key too ("${ssh_public_key}"), or log in with a key that is there'
     yield Finding(Rule.LOGIN, "error", "passwd.users", f"{message}: the machine would not let it in", hint, subject)

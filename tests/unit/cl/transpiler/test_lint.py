@@ -397,6 +397,65 @@ def test_rule(text: str, situation: Situation | None, expected: list[tuple[str, 
             "give core ssh_authorized_keys; if it is meant so: allow: [login]",
         ),
         (
+            KEYS,
+            _logs_in("ssh-ed25519 AAAA0123456789ab"),
+            "error",
+            (
+                "core has other SSH keys in the config than the one that logs in, ssh-ed25519 …0123456789ab: the "
+                "machine would not let it in"
+            ),
+            (
+                'give core ssh_authorized_keys with that key too ("${ssh_public_key}"), or log in with a key that is '
+                "there; if it is meant so: allow: [login]"
+            ),
+        ),
+        (
+            KEYS,
+            _logs_in("ssh-ed25519 BBBB", other_ssh_keys=True),
+            "warning",
+            (
+                "core has other SSH keys in the config than the one that is known to log in; assumed is that ssh-agent "
+                "or the SSH configuration of who logs in offers one of them"
+            ),
+            (
+                "give core ssh_authorized_keys: ${ssh_public_key} is the one that is known; if it is meant so: "
+                "allow: [login]"
+            ),
+        ),
+        (
+            CA,
+            _logs_in("ssh-ed25519 BBBB"),
+            "warning",
+            (
+                "core has no SSH key in the config; assumed is that TrustedUserCAKeys in /etc/ssh/sshd_config.d/"
+                "ca.conf lets the login in"
+            ),
+            (
+                "give core ssh_authorized_keys: ${ssh_public_key} is the one that is known; if it is meant so: "
+                "allow: [login]"
+            ),
+        ),
+        (
+            AUTHORITY,
+            _logs_in("ssh-ed25519 BBBB"),
+            "warning",
+            (
+                "core has other SSH keys in the config than the one that is known to log in; assumed is that a "
+                "certificate of the cert-authority there is offered"
+            ),
+            (
+                "give core ssh_authorized_keys: ${ssh_public_key} is the one that is known; if it is meant so: "
+                "allow: [login]"
+            ),
+        ),
+        (
+            CA.replace("/etc/ssh/", "/opt/notes/"),
+            _logs_in("ssh-ed25519 BBBB"),
+            "error",
+            "core has no SSH key in the config: after the wipe nobody can log in",
+            "give core ssh_authorized_keys; if it is meant so: allow: [login]",
+        ),
+        (
             "",
             Situation(managed_rollouts=True),
             "warning",
@@ -601,6 +660,17 @@ def _below(folder: str) -> Callable[[str], bool]:
     return lambda path: path.startswith(f"{folder}/")
 
 
+def test_an_image_of_an_extension_has_its_line_and_a_way_out() -> None:
+    text = f"{HEAD}storage: {{files: [{{path: /a}}, {{path: {ENABLED}, contents: {{inline: podman}}}}]}}\n"
+    made = json.loads(transpile(text).unwrap())
+    (entry,) = lint(made, Situation(), sources=[("web.yaml", text)])
+    assert (entry.path, entry.line) == ("$.storage.files.1", 3)
+    hint = "keep its image, which belongs to the OS: keep: [flatcar-extensions]; if it is meant so: allow: [remote]"
+    assert entry.hint == hint
+    image = "/etc/flatcar/sysext/flatcar-podman-0.raw"
+    assert list(lint(made, Situation(is_kept=lambda path: path == image))) == []
+
+
 def test_contents_that_cannot_be_read_name_no_strategy() -> None:
     contents = {"source": "data:;base64,bm8gZ3ppcA==", "compression": "gzip"}
     made = {"storage": {"files": [{"path": "/etc/flatcar/update.conf", "contents": contents}]}}
@@ -769,28 +839,29 @@ def test_where_a_fetched_file_comes_from_is_shown_without_its_query(query: str) 
 def test_what_the_image_of_new_machines_cannot_read_is_told() -> None:
     situation = Situation(image="4081.2.0", reads=lambda spec: spec < "3.5.0")
     assert list(lint({"ignition": {"version": "3.4.0"}}, situation)) == []
-    (entry,) = lint({"ignition": {"version": "3.5.0"}}, situation)
-    assert (entry.severity, entry.path) == ("warning", "$.ignition.version")
+    text = '{"ignition": {"version": "3.5.0"}}'
+    (entry,) = lint(json.loads(text), situation, sources=[("a.ign", text)])
+    assert (entry.severity, entry.path, entry.column) == ("warning", "$.ignition.version", 26)
+    assert entry.hint == (
+        "pin a newer image, or take an older version of the config's language; if it is meant so: allow: [spec]"
+    )
     assert entry.message == (
         "Flatcar 4081.2.0, the image of new machines, can't read Ignition 3.5.0: they would stop in their initrd"
     )
 
 
 def test_a_secret_that_every_user_may_read_is_told() -> None:
-    made = {
-        "storage": {"files": [{"path": "/etc/a"}, {"path": "/etc/token"}]},
-        "systemd": {"units": [{"name": "a.service"}, {"name": "b.service"}]},
-    }
+    text = (
+        f"{HEAD}storage: {{files: [{{path: /etc/a}}, {{path: /etc/token}}]}}\n"
+        "systemd: {units: [{name: a.service}, {name: b.service}]}\n"
+    )
     secrets = {"storage.files.1": "token", "systemd.units.0": "password"}
-    assert [(entry.severity, entry.path, entry.message) for entry in lint(made, Situation(secrets=secrets))] == [
-        (
-            "warning",
-            "$.storage.files.1",
-            "/etc/token holds the secret 'token', and every user of the machine may read it",
-        ),
-        (
-            "warning",
-            "$.systemd.units.0",
-            "the unit a.service holds the secret 'password', and every user of the machine may read it",
-        ),
-    ]
+    file, unit = lint(config(text[len(HEAD) :]), Situation(secrets=secrets), sources=[("web.yaml", text)])
+    assert (file.severity, file.path, file.line) == ("warning", "$.storage.files.1", 3)
+    assert file.message == "/etc/token holds the secret 'token', and every user of the machine may read it"
+    assert file.hint == "give it mode: 0600, and an owner who needs it; if it is meant so: allow: [secret]"
+    assert (unit.severity, unit.path, unit.line) == ("warning", "$.systemd.units.0", 4)
+    assert unit.message == "the unit a.service holds the secret 'password', and every user of the machine may read it"
+    assert unit.hint == (
+        "put it into a file of mode 0600, for EnvironmentFile= or LoadCredential=; if it is meant so: allow: [secret]"
+    )
