@@ -17,6 +17,7 @@ import pulumi
 from components.payload.changes import changes
 from components.sdk import has_failed, has_hooks
 from components.settings.lifecycle import Lifecycle
+from components.settings.part import part, takes_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ def options() -> pulumi.ResourceOptions | None:
 
 def add(name: str, plan: Plan, resources: Sequence[pulumi.Resource]) -> None:
     """Tell of the machine `name` as well, once its `resources` with `options` are registered."""
-    if pulumi.runtime.is_dry_run() and has_hooks():
+    if pulumi.runtime.is_dry_run() and has_hooks() and takes_part(name):
         _preview(asyncio.get_running_loop()).add(name, plan, resources)
 
 
@@ -115,7 +116,8 @@ class _Preview:
             line, goes = in_words(plan, self._seen.get(name, Seen()))
             told += [f"{name}: {line}"] if line else []
             away += goes
-        told += [f"{name}: taken away" for name in await _in_state() if name not in self._plans]
+        if part() is None:
+            told += [f"{name}: taken away" for name in await _in_state() if name not in self._plans]
         machines = "1 machine" if len(self._plans) == 1 else f"{len(self._plans)} machines"
         told.append(f"{away} of {machines} reboot{'s' if away == 1 else ''}" if away else "nothing reboots")
         text = "\n".join(told)

@@ -15,6 +15,7 @@ import pulumi
 
 from components import progress
 from components.sdk import has_error_hooks
+from components.settings.part import takes_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +27,9 @@ _STATES = ("proven", "failed", "under way", "not tried")
 
 
 def options(machine: str) -> pulumi.ResourceOptions | None:
-    """For the Command of `machine`, which takes part from now on; None in a preview, or where the engine is too old."""
-    if pulumi.runtime.is_dry_run() or not has_error_hooks():
+    """For the Command of `machine`, which takes part from now on; None in a preview, in a run that is about others, or
+    where the engine is too old."""
+    if pulumi.runtime.is_dry_run() or not has_error_hooks() or not takes_part(machine):
         return None
     rollout = _rollout(asyncio.get_running_loop())
     rollout.states[machine] = "not tried"
@@ -36,7 +38,7 @@ def options(machine: str) -> pulumi.ResourceOptions | None:
 
 def ended(machine: str, *, proven: bool) -> None:
     """The Command of `machine` has ended well: `proven` by this run, or unchanged since an earlier one."""
-    if not pulumi.runtime.is_dry_run() and has_error_hooks():
+    if not pulumi.runtime.is_dry_run() and has_error_hooks() and takes_part(machine):
         _rollout(asyncio.get_running_loop()).states[machine] = "proven" if proven else "unchanged"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.config.section import Section
+    from components.settings.part import Part
 
 _BATCH = re.compile(r"(?:([1-9][0-9]{0,5})|([1-9][0-9]?|100)%)")
 
@@ -92,6 +93,19 @@ def plan(settings: RolloutSettings, members: Sequence[Member]) -> list[Step]:
             pause = settings.pause if first and number > 0 else 0
             steps.append(Step(name=name, wave=number, waves=len(waves), after=after, pause=pause))
         before = wave
+    return steps
+
+
+def plan_of(part: Part, settings: RolloutSettings, members: Sequence[Member]) -> list[Step]:
+    """The steps of a part of the machines: a rollout among themselves. The others are only declared after them, one by
+    one in the order of `part.others`. Raises ValueError as `plan`."""
+    steps = plan(settings, [member for member in members if member.name in part.machines])
+    waves = steps[-1].waves if steps else 0
+    names, before = {member.name for member in members}, tuple(step.name for step in steps)
+    for name in part.others:
+        if name in names:
+            steps.append(Step(name=name, wave=waves, waves=waves, after=before, pause=0))
+            before = (name,)
     return steps
 
 

@@ -23,8 +23,9 @@ from components.settings.machine import (
     machine_settings,
 )
 from components.settings.machine_files import with_files
+from components.settings.part import Part, part
 from components.settings.problems import variable_problems
-from components.settings.rollout import Member, RolloutSettings, Step, plan, rollout_settings
+from components.settings.rollout import Member, RolloutSettings, Step, plan, plan_of, rollout_settings
 from components.settings.ssh import PUBLIC_KEY, SshSettings
 from components.stores.registry import open_store, store_settings
 from components.stores.settings import StoreSettings
@@ -59,9 +60,15 @@ class Settings:
     store: StoreSettings
 
     def rollout_steps(self) -> list[tuple[StackMachine, Step]]:
-        """The machines in the order of the rollout, each with its step in it."""
-        by_name = {machine.name: machine for machine in self.machines}
-        return [(by_name[step.name], step) for step in plan(self.rollout, _members(self.machines))]
+        """The machines in the order of the rollout, each with its step in it. Of a run that is about a part of them,
+        new ones that don't belong to it are left out."""
+        by_name, members, its = {machine.name: machine for machine in self.machines}, _members(self.machines), part()
+        if its is None:
+            return [(by_name[step.name], step) for step in plan(self.rollout, members)]
+        # who pulls waits for nobody, so nobody is to wait for it
+        others = sorted((name for name in its.others if name in by_name), key=lambda name: bool(by_name[name].pull))
+        its = Part(machines=its.machines, others=tuple(others))
+        return [(by_name[step.name], step) for step in plan_of(its, self.rollout, members)]
 
     def declare(self) -> Callable[[StackMachine], tuple[Platform, Store]]:
         """Declare what the machines share; a function that gives each one its platform and its store.
