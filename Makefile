@@ -5,6 +5,7 @@ TIERS ?= lint unit golden engine vm
 ARGS ?=
 ROWS ?=
 MACHINE ?=
+MACHINES ?= $(MACHINE)
 GROUP ?=
 # As it was given: $HOME in it is for the machine's shell.
 override COMMAND := $(value COMMAND)
@@ -12,32 +13,38 @@ export COMMAND
 
 toolchain := .venv/bin/python -m toolchain
 group = $(if $(GROUP),--group '$(GROUP)')
+some = $(MACHINES) $(group)
+part = $(if $(MACHINES),--machines '$(MACHINES)') $(group)
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy audit ssh exec console logs history restart reprovision test bench lint env clean lock help
+.PHONY: up preview destroy audit status ssh exec console logs history restart reprovision test bench lint env clean lock help
 
-up: ## set up, then `pulumi up` (STACK=local, ARGS="--diff"; YES=1 where nobody can be asked)
+up: ## set up, then `pulumi up` (STACK=local; MACHINES="web worker-*" or GROUP=staging; ARGS="--diff"; YES=1 without a terminal)
 	@toolchain/bootstrap run
-	@$(toolchain) up --stack '$(STACK)' -- $(ARGS)
+	@$(toolchain) up --stack '$(STACK)' $(part) -- $(ARGS)
 
-preview: ## set up, then `pulumi preview`
+preview: ## set up, then `pulumi preview` (MACHINES, GROUP and ARGS as above)
 	@toolchain/bootstrap run
-	@$(toolchain) preview --stack '$(STACK)' -- $(ARGS)
+	@$(toolchain) preview --stack '$(STACK)' $(part) -- $(ARGS)
 
 destroy: ## take everything down that the stack has (YES=1 as above)
 	@toolchain/bootstrap run
-	@$(toolchain) destroy --stack '$(STACK)' -- $(ARGS)
+	@$(toolchain) destroy --stack '$(STACK)' $(part) -- $(ARGS)
 
-audit: ## tell what has drifted on a stack's machines; changes nothing (ARGS="--json")
+audit: ## tell what has drifted on a stack's machines; changes nothing (MACHINES, GROUP; ARGS="--json")
 	@toolchain/bootstrap run
-	@$(toolchain) audit --stack '$(STACK)' -- $(ARGS)
+	@set -f; $(toolchain) audit --stack '$(STACK)' -- $(some) -- $(ARGS)
+
+status: ## how the machines are, without asking them (MACHINES, GROUP; ARGS="--html fleet.html", --json, --metrics FILE)
+	@toolchain/bootstrap run
+	@set -f; $(toolchain) status --stack '$(STACK)' -- $(some) -- $(ARGS)
 
 ssh: ## a session on a machine, with its pinned host key (MACHINE=web, ARGS="-L 8080:localhost:8080")
 	@toolchain/bootstrap run
 	@$(toolchain) ssh --stack '$(STACK)' -- $(MACHINE) -- $(ARGS)
 
-exec: ## run a command on machines side by side (MACHINE="web worker" or GROUP=staging, COMMAND="uptime")
+exec: ## run a command on machines side by side (MACHINES="web worker-*" or GROUP=staging, COMMAND="uptime")
 	@toolchain/bootstrap run
-	@$(toolchain) exec --stack '$(STACK)' -- $(MACHINE) $(group) -- "$$COMMAND"
+	@set -f; $(toolchain) exec --stack '$(STACK)' -- $(some) -- "$$COMMAND"
 
 console: ## follow a machine's console, or tell where it is (MACHINE=web)
 	@toolchain/bootstrap run
@@ -49,15 +56,15 @@ logs: ## a machine's journal (MACHINE=web ARGS="-u web.service -f")
 
 history: ## what happened on machines: the steps of their re-runs (MACHINE=web, all without)
 	@toolchain/bootstrap run
-	@$(toolchain) history --stack '$(STACK)' -- $(MACHINE) $(group)
+	@set -f; $(toolchain) history --stack '$(STACK)' -- $(some)
 
 restart: ## power-cycle a machine in QEMU, reboot another, and prove it (MACHINE=web)
 	@toolchain/bootstrap run
-	@$(toolchain) restart --stack '$(STACK)' -- $(MACHINE) $(group) $(ARGS)
+	@set -f; $(toolchain) restart --stack '$(STACK)' -- $(some) $(ARGS)
 
 reprovision: ## run the same config again: raise generation in the stack's file, then `make up` (MACHINE=web, YES=1 as above)
 	@toolchain/bootstrap run
-	@$(toolchain) reprovision --stack '$(STACK)' -- $(MACHINE) $(group) -- $(ARGS)
+	@set -f; $(toolchain) reprovision --stack '$(STACK)' -- $(some) -- $(ARGS)
 
 test: ## checks and tests (TIERS="unit engine"; "long": many VM boots, "fresh": computers that have nothing; ARGS="-k name")
 	@toolchain/bootstrap dev

@@ -31,6 +31,7 @@ ROWS = {
     "5": "machine",
     "6": "startup",
     "7": "rollout",
+    "8": "page",
 }
 """Row and module: each module has `measure(rounds) -> Row`."""
 
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _set_up(row: str) -> None:
     """What a row needs beside Python; quick when it is there. Raises SetupError."""
+    if row == "8":
+        packages.install(packages.BROWSER)
     if row not in "3457":
         return
     with alone():

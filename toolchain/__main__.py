@@ -11,20 +11,20 @@ from toolchain import places, pulumi_cli
 from toolchain.clean import clean
 from toolchain.steps import SetupError, alone, say
 
-EPILOG = "What follows `--` goes to pulumi (up, preview, destroy), the audit, the operator's verbs, or pytest (test)."
-OPERATE = ("ssh", "exec", "console", "logs", "history", "restart")
+EPILOG = "What follows `--` goes to pulumi (up, preview, destroy), the operator's verbs, or pytest (test)."
+OPERATE = ("audit", "status", "ssh", "exec", "console", "logs", "history", "restart")
 """The operator's verbs that need nothing but a stack's state."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; the exit code: 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
-    parser.add_argument(
-        "verb", choices=("up", "preview", "destroy", "audit", *OPERATE, "reprovision", "test", "env", "clean")
-    )
+    parser.add_argument("verb", choices=("up", "preview", "destroy", *OPERATE, "reprovision", "test", "env", "clean"))
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
     agreed = os.environ.get("YES") == "1"
     parser.add_argument("--yes", action="store_true", default=agreed, help="don't ask before changing (YES=1)")
+    parser.add_argument("--machines", default="", help="up, preview: these alone, in one word")
+    parser.add_argument("--group", default="", help="up, preview: the machines of a group alone")
     parser.add_argument("--tiers", default="", help="test: which tiers, in one word")
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     options = parser.parse_args(arguments[:cut])
@@ -54,18 +54,22 @@ def _do(options: argparse.Namespace, rest: Sequence[str]) -> int:
         return 0 if tests.run(options.tiers.split() or tests.NAMES, rest) else 1
     from toolchain import stack as stacks
 
+    part = [*options.machines.split(), *["--group", options.group] * bool(options.group)]
+    if part and verb == "destroy":
+        raise SetupError(
+            "`make destroy` takes the whole stack down, not some of its machines",
+            "leave MACHINES and GROUP out; what is taken out of the stack's file goes with the next `make up`",
+        )
     agreed = stacks.agreement(verb, stack, yes=options.yes, arguments=rest)
     with alone():
         pulumi_cli.ensure()
     if verb != "audit" or "--export" not in rest:
         stacks.select(verb, stack, rest)
-    if verb == "audit":
-        stacks.operate(["components.audit"], stack, rest)
     if verb in OPERATE:
-        stacks.operate(["components.operate", verb], stack, rest)
+        stacks.operate(verb, stack, rest)
     with alone():
         stacks.set_up(stack, rest, image=verb != "destroy")
-    stacks.pulumi(verb, stack, [*rest, *agreed])
+    stacks.pulumi(verb, stack, [*rest, *agreed], part)
     return 0
 
 

@@ -14,6 +14,8 @@ LINT = ("shellcheck",)
 SSH_CLIENT = ("openssh-client",)
 # Installing it starts a server: done where CI=true, not on somebody's laptop; tests skip there without it.
 SSH_SERVER = ("openssh-server",)
+# The page of `make status` is tried in it: a hundred megabytes, so where CI=true, as above.
+BROWSER = ("chromium", "chromium-driver")
 ROOT_FILE_SYSTEMS = ("git", "mmdebstrap", "mount")
 # What checks and unpacks an official image of Flatcar.
 RELEASE = ("gpg", "qemu-utils")

@@ -196,22 +196,28 @@ def _ways(stack: str, settings: Path) -> str:
     )
 
 
-def pulumi(verb: str, stack: str, arguments: Sequence[str]) -> None:
-    """Replace this process by `pulumi VERB` on a stack that is there, or by the operator's verb that ends in `up`."""
+def pulumi(verb: str, stack: str, arguments: Sequence[str], part: Sequence[str] = ()) -> None:
+    """Replace this process by `pulumi VERB` on a stack that is there, or by the operator's verb that ends in it.
+
+    `part` says which machines alone it is about, as that verb takes it.
+    """
     if install.is_stand_in("command"):
         say("STAND-IN: the command plugin is this project's own, not Pulumi's")
     quiet = [] if sys.stdout.isatty() else ["--suppress-progress"]  # no dots between the lines of a log
     hold()
     os.chdir(ROOT)
     sys.stdout.flush()
-    program = [sys.executable, "-m", "components.operate"] if verb == "reprovision" else ["pulumi"]
-    os.execvpe(program[0], [*program, verb, "--stack", stack, *arguments, *quiet], environment(stack))  # noqa: S606
+    program = ["pulumi"]
+    if verb == "reprovision" or part:
+        program = [sys.executable, "-m", "components.operate"]
+    its = [*part, "--"] if part else []
+    os.execvpe(program[0], [*program, verb, "--stack", stack, *its, *arguments, *quiet], environment(stack))  # noqa: S606
 
 
-def operate(program: Sequence[str], stack: str, arguments: Sequence[str]) -> None:
-    """Replace this process by a program of `components` that needs Pulumi to read a stack's state and nothing else."""
+def operate(verb: str, stack: str, arguments: Sequence[str]) -> None:
+    """Replace this process by an operator's verb that needs Pulumi to read a stack's state and nothing else."""
     hold()
     os.chdir(ROOT)
     sys.stdout.flush()
-    argv = [sys.executable, "-m", *program, "--stack", stack, *arguments]
+    argv = [sys.executable, "-m", "components.operate", verb, "--stack", stack, *arguments]
     os.execve(sys.executable, argv, environment(stack))  # noqa: S606

@@ -6,6 +6,7 @@ A tier whose tools can't be had is skipped on a laptop and fails where CI=true.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,8 @@ class Outcome:
 def _prepare_engine() -> None:
     in_ci = os.environ.get("CI") == "true"
     packages.install(packages.SSH_CLIENT + (packages.SSH_SERVER if in_ci else ()))
+    if in_ci and not shutil.which("chromedriver"):  # Ubuntu has it elsewhere than in its packages
+        packages.install(packages.BROWSER)
     pulumi_cli.ensure()
     install.ensure("command")
     for name in needs.plugins().values():

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.audit import noted
 from components.audit.drift import ROLLED_BACK, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.commands.reprovision.drift import Finding
@@ -197,6 +198,8 @@ def main(arguments: Sequence[str]) -> int:
         Report(machine=name, trouble="no `pulumi up` has proven it yet, so there is nothing to compare with")
         for name in unproven
     ] + look_at_all(records, options.ignore)
+    if not options.export:
+        _note(records, reports)
     if options.json:
         text = json.dumps({"machines": [{"clean": report.is_clean, **asdict(report)} for report in reports]}, indent=2)
     else:
@@ -204,6 +207,28 @@ def main(arguments: Sequence[str]) -> int:
     if not _print(text):
         return 2
     return 0 if all(report.is_clean for report in reports) else 1
+
+
+def _note(records: Sequence[Record], reports: Sequence[Report]) -> None:
+    """For `status`. A machine that was never proven has nothing to note."""
+    by_name = {report.machine: report for report in reports}
+    stacks: dict[str, dict[str, noted.Noted]] = {}
+    for record in records:
+        if not record.stack:
+            continue
+        report = by_name[record.name]
+        stacks.setdefault(record.stack, {})[record.name] = noted.now(
+            drift=sum(finding.is_drift for finding in report.findings),
+            trouble=report.trouble,
+            config_id=report.config_id,
+            os_version=report.os_version,
+            history=report.history,
+        )
+    for stack, found in stacks.items():
+        try:
+            noted.note(stack, found)
+        except OSError as error:
+            print(f"audit: what was found can't be noted for `make status`: {error}", file=sys.stderr)
 
 
 def _print(text: str) -> bool:

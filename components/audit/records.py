@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cl.transpiler.report import did_you_mean
 from components.commands.reprovision.request import Request
+from components.settings.part import matching
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,18 +46,23 @@ class Record:
         return self.request.machine
 
     @property
+    def stack(self) -> str:
+        """The name of its stack."""
+        return self.request.owner.split("/")[-2] if "/" in self.request.owner else ""
+
+    @property
     def ignition(self) -> dict[str, Any]:
         """The Ignition config that was declared, decoded."""
         config: dict[str, Any] = json.loads(self.request.content)
         return config
 
 
-def export_state(stack: str) -> str:
+def export_state(stack: str, *, show_secrets: bool = True) -> str:
     """What `pulumi stack export --show-secrets` prints for the stack ("" means the selected one).
 
     Raises `NoRecordsError` with Pulumi's own words.
     """
-    command = ["pulumi", "stack", "export", "--show-secrets", "--non-interactive"]
+    command = ["pulumi", "stack", "export", *["--show-secrets"] * show_secrets, "--non-interactive"]
     try:
         done = subprocess.run(
             [*command, *(["--stack", stack] if stack else [])],
@@ -79,7 +85,7 @@ def export_state(stack: str) -> str:
 def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record], list[str]]:
     """The records in an exported state, and the machines that have none as they were never proven; in order of name.
 
-    Of all machines, or of those in `names`.
+    Of all machines, or of those that `names` and patterns in it stand for (`part.matching`).
     Raises `NoRecordsError` when there are none, when a name is unknown, or when secrets are still encrypted.
     """
     try:
@@ -88,12 +94,11 @@ def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record]
         raise NoRecordsError("this is not what `pulumi stack export` prints") from None
     found = {record.name: record for record in map(_record, resources) if record is not None}
     declared = {_name(resource) for resource in resources if resource.get("type") == MACHINE_TYPE}
-    wanted = list(names) or sorted(declared.union(found))
-    if not wanted:
+    known = sorted(declared.union(found))
+    wanted, unknown = matching(names, known) if (names := list(names)) else (known, [])
+    if not wanted and not unknown:
         raise NoRecordsError("the stack has no machines yet: `pulumi up` makes them")
-    unknown = [name for name in wanted if name not in declared.union(found)]
     if unknown:
-        known = sorted(declared.union(found))
         near = "".join(f"{hint} " for name in unknown if (hint := did_you_mean(name, known, 0.6)) is not None)
         raise NoRecordsError(
             f"the stack has no machine {', '.join(unknown)}; {near}it has {', '.join(known) or 'none'}"
@@ -104,8 +109,8 @@ def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record]
 def _record(resource: dict[str, Any]) -> Record | None:
     if resource.get("type") != COMMAND_TYPE or not resource["urn"].endswith(SUFFIX) or resource.get("delete"):
         return None
-    stdin = _shown(resource.get("inputs", {}).get("stdin"))
-    lines = str(_shown(resource.get("outputs", {}).get("stdout")) or "").strip().splitlines()
+    stdin = shown(resource.get("inputs", {}).get("stdin"))
+    lines = str(shown(resource.get("outputs", {}).get("stdout")) or "").strip().splitlines()
     try:
         request = Request.from_json(json.loads(str(stdin)))
         proven = json.loads(lines[-1]) if lines else {}
@@ -128,7 +133,7 @@ def _name(resource: dict[str, Any]) -> str:
     return str(resource["urn"]).rsplit("::", 1)[-1]
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
     """The plain value of a property; Pulumi exports a shown secret as an object with its JSON text."""
     if isinstance(value, dict) and _SECRET in value and "plaintext" in value:
         return json.loads(value["plaintext"])

@@ -67,10 +67,19 @@ def with_places(
 
 def stack_file(root: Path, stack: str) -> str:
     """Where Pulumi keeps a stack's config, from `root` on."""
+    folder = _of_project(root, "stackConfigDir")
+    return f"{folder}{'/' * bool(folder)}Pulumi.{stack.rpartition('/')[2]}.yaml"
+
+
+def project_name(root: Path) -> str:
+    """The name of the Pulumi project in `root`; "" without one."""
+    return _of_project(root, "name")
+
+
+def _of_project(root: Path, key: str) -> str:
     project = _read(root / "Pulumi.yaml")
-    pair = project.child("stackConfigDir") if isinstance(project, Mapping) else None
-    folder = f"{pair[1].value}/" if pair is not None else ""
-    return f"{folder}Pulumi.{stack.rpartition('/')[2]}.yaml"
+    pair = project.child(key) if isinstance(project, Mapping) else None
+    return str(pair[1].value) if pair is not None else ""
 
 
 def _read(file: Path) -> Node | None:

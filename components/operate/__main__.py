@@ -7,29 +7,38 @@ the exit code of the program that they run.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.audit.__main__ import main as audit
+from components.audit.noted import noted
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.commands.environment import for_child, machines_folder
 from components.commands.reprovision.request import NotProvenError, Progress
+from components.config.places import project_name
 from components.operate.console import follow_console
+from components.operate.page import page, replace_file
+from components.operate.part import PartError, part_of, targets
 from components.operate.restart import restart
 from components.operate.session import follow_journal, read_history, run_on_all, target_of
-from components.operate.stack_file import EditError, machine_texts, members, raised, write
+from components.operate.stack_file import EditError, declared, file_settings, machine_texts, members, raised, write
+from components.operate.status import document, metrics, statuses, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.commands.ssh_session import SshTarget
 
-EPILOG = "What follows `--` is the command (exec), or goes to ssh, journalctl or `pulumi up` (ssh, logs, reprovision)."
+EPILOG = """What follows `--` is the command (exec), or goes to ssh, journalctl, the audit or `pulumi` (ssh, logs,
+audit, up, preview, reprovision). MACHINE may be a pattern, such as 'worker-*'."""
 
 
-NAMED = ("exec", "restart", "reprovision")
+NAMED = ("up", "preview", "exec", "restart", "reprovision")
 """Verbs that do nothing to machines that were not named."""
 
 
@@ -47,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
         elif options.verb in NAMED and not options.machines:
             options.parser.error("the following arguments are required: MACHINE, or --group")
         code: int = options.run(options)
-    except (NoRecordsError, EditError, UsageError) as error:
+    except (NoRecordsError, EditError, PartError, UsageError) as error:
         print(f"{options.verb}: {error}", file=sys.stderr)
         return 2
     return code
@@ -57,6 +66,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.operate", epilog=EPILOG)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, run, machines, what in (
+        ("up", _up, "*", "`pulumi up` for these alone, with all that belongs to them"),
+        ("preview", _up, "*", "`pulumi preview` for these alone"),
+        ("audit", _audit, "*", "what has drifted"),
+        ("status", _status, "*", "how the machines are, as far as is known without asking them"),
         ("ssh", _ssh, None, "a session in this terminal, with the pinned host key"),
         ("exec", _exec, "*", "run a command on machines side by side"),
         ("console", _console, None, "follow the console, or tell where it is"),
@@ -70,8 +83,55 @@ def _parser() -> argparse.ArgumentParser:
         if machines:
             verb.add_argument("--group", default="", help="all machines of this group, as the stack's file has it")
         verb.add_argument("--stack", default="", help="the Pulumi stack; without it the selected one")
+        if name == "status":
+            verb.add_argument("--all", action="store_true", help="list all machines, however many")
+            verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
+            verb.add_argument("--html", default="", metavar="FILE", help="write a page for a browser")
+            verb.add_argument("--metrics", default="", metavar="FILE", help="write OpenMetrics text")
         verb.set_defaults(run=run, group="", parser=verb)
     return parser
+
+
+def _up(options: argparse.Namespace) -> int:
+    """Become `pulumi`, which is told what may change, as is the program."""
+    stack, texts = _stack(options.stack), machine_texts(Path(), _stack(options.stack))
+    known = {name for text in texts for name in text.machines}
+    names = declared(texts, options.machines)
+    part = part_of(names, known, export_state(stack, show_secrets=False))
+    left = len(known) - len(names)
+    print(f"a part of the stack: {', '.join(names)}; {left} other{'s' * (left != 1)} stay as they are", flush=True)
+    urns = targets(part, known, project=project_name(Path()), stack=stack)
+    argv = ["pulumi", options.verb, "--stack", stack, *[f"--target={urn}" for urn in urns], *options.words]
+    os.execvpe(argv[0], argv, os.environ | part.environment)  # noqa: S606 - no shell
+
+
+def _audit(options: argparse.Namespace) -> int:
+    return audit([*options.machines, *["--stack", options.stack] * bool(options.stack), *options.words])
+
+
+def _status(options: argparse.Namespace) -> int:
+    options = options.parser.parse_args([*options.machines, *options.words], options)
+    stack = _stack(options.stack)
+    found, declares = statuses(
+        export_state(stack),
+        names=options.machines,
+        settings=file_settings(Path(), stack),
+        notes=noted(stack),
+        machines_dir=machines_folder(stack.rpartition("/")[2]),
+    )
+    now = time.time()
+    try:
+        if options.html:
+            replace_file(Path(options.html), page(stack, found, declares, now))
+        if options.metrics:
+            replace_file(Path(options.metrics), metrics(stack, found, now))
+    except OSError as error:
+        raise UsageError(f"{error.filename} can't be written: {error.strerror}") from None
+    if options.json:
+        print(json.dumps(document(stack, found, now), indent=2))
+    elif not (options.html or options.metrics):
+        print(table(stack, found, now, all_of_them=options.all or bool(options.machines)))
+    return 0
 
 
 def _ssh(options: argparse.Namespace) -> int:

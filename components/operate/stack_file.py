@@ -18,6 +18,7 @@ import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.report import did_you_mean
 from components.config.places import stack_file
+from components.settings.part import matching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -103,6 +104,17 @@ def machine_texts(root: Path, stack: str) -> list[MachinesText]:
     return [own, *(_read(root, str(file), ()) for file in more)]
 
 
+def file_settings(root: Path, stack: str) -> dict[str, Any]:
+    """A stack's `rollout`, and its `machines` by name, as far as its files can be read."""
+    try:
+        texts = machine_texts(root, stack)
+        config = _loaded(texts[0].text, texts[0].name).get("config") or {}
+    except EditError:
+        return {}
+    machines = {name: settings for text in texts for name, settings in text.machines.items()}
+    return {"rollout": config.get("flatcar:rollout"), "machines": machines}
+
+
 def members(texts: Sequence[MachinesText], group: str) -> list[str]:
     """The names of a group's machines, sorted. Raises `EditError` for a group without any."""
     groups = {
@@ -117,15 +129,20 @@ def members(texts: Sequence[MachinesText], group: str) -> list[str]:
     return found
 
 
+def declared(texts: Sequence[MachinesText], names: Sequence[str]) -> list[str]:
+    """The machines that names, and patterns among them, stand for. Raises `EditError` for one that stands for none."""
+    known = {name for text in texts for name in text.machines}
+    found, unknown = matching(names, known)
+    for name in unknown:
+        files = ", ".join(text.name for text in texts)
+        raise EditError(f"{files} has no machine {name}{_known(name, known)}")
+    return found
+
+
 def raised(texts: Sequence[MachinesText], names: Sequence[str]) -> list[MachinesText]:
     """The files with the generations of machines raised by one. Raises `EditError` where that is for a person."""
-    known = {name for text in texts for name in text.machines}
-    for name in names:
-        if name not in known:
-            files = ", ".join(text.name for text in texts)
-            raise EditError(f"{files} has no machine {name}{_known(name, known)}")
     edited = list(texts)
-    for name in dict.fromkeys(names):
+    for name in declared(texts, names):
         edited = [text.with_raised(name) if name in text.machines else text for text in edited]
     return edited
 

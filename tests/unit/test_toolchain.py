@@ -540,6 +540,16 @@ def test_unknown_is_found_at_any_depth() -> None:
             ["logs", "--stack", "local", "--", "web", "--", "-u", "web.service", "--since", "1 hour ago"],
         ),
         (["history"], ["history", "--stack", "local", "--"]),
+        (["history", "MACHINES=web-* toolch*"], ["history", "--stack", "local", "--", "web-*", "toolch*"]),
+        (
+            ["status", "GROUP=front", "ARGS=--html x"],
+            ["status", "--stack", "local", "--", "--group", "front", "--", "--html", "x"],
+        ),
+        (["audit", "MACHINE=web", "ARGS=--json"], ["audit", "--stack", "local", "--", "web", "--", "--json"]),
+        (["up", "ARGS=--diff"], ["up", "--stack", "local", "--", "--diff"]),
+        (["up", "MACHINES=web-1 toolch*"], ["up", "--stack", "local", "--machines", "web-1 toolch*", "--"]),
+        (["preview", "GROUP=front"], ["preview", "--stack", "local", "--group", "front", "--"]),
+        (["destroy", "MACHINE=web"], ["destroy", "--stack", "local", "--machines", "web", "--"]),
         (["reprovision", "MACHINE=web"], ["reprovision", "--stack", "local", "--", "web", "--"]),
     ],
 )
