@@ -28,7 +28,7 @@ COVERING = ("-m", "covering", "tests/unit", "tests/golden")
 """What has to reach each line and branch of `COVERED`: tests with this mark, which say so themselves."""
 SHOW_PASSES = "-raP"
 """What tests that passed have printed: how long machines were away, how soon a change was noticed."""
-PYTHON = ("cl", "components", "toolchain", "loopback", "tests", "bench", "package", "__main__.py")
+PYTHON = ("cl", "components", "docs", "toolchain", "loopback", "tests", "bench", "package", "__main__.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +201,7 @@ def _lint() -> Outcome:
     outcome = Outcome()
     for argv in lint_commands():
         print(f"$ {' '.join(argv[:4])}{' …' if len(argv) > 4 else ''}", flush=True)
-        env = environment(LOCAL_STACK)
+        env = {**environment(LOCAL_STACK), "NO_MKDOCS_2_WARNING": "1"}  # of the theme's authors, about another program
         try:
             code = subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
         except FileNotFoundError:
@@ -222,6 +222,7 @@ def lint_commands() -> list[list[str]]:
         [str(VENV / "bin" / "ruff"), "format", "--check", *python],
         [str(VENV / "bin" / "mypy"), *python],
         [str(VENV / "bin" / "lint-imports"), "--no-logo"],
+        [str(VENV / "bin" / "python"), "-m", "mkdocs", "build", "--strict", "--quiet"],
         ["shellcheck", *map(str, shell_files())],
     ]
 
