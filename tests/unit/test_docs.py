@@ -11,6 +11,7 @@ import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import Rule
 from components.settings.stack import read_settings
+from toolchain import needs, packages
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = (ROOT / "docs" / "configs.md").read_text()
@@ -79,3 +80,15 @@ def test_the_files_that_documents_name_are_there() -> None:
     }
     assert len(named) > 60
     assert {(name, path) for name, path in named if not (ROOT / path).exists()} == set()
+
+
+def test_the_devcontainer_names_what_is_there() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    program, argument = container["postCreateCommand"].split()
+    assert (ROOT / program).exists() and f'"${{1:-run}}" != {argument}' in (ROOT / program).read_text()
+    schemas = container["customizations"]["vscode"]["settings"]["yaml.schemas"]
+    for schema, files in schemas.items():
+        assert (ROOT / schema).exists() and list(ROOT.glob(files))
+    image = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text().split()
+    wanted = {*packages.LINT, *packages.SSH_CLIENT, *packages.SSH_SERVER, *packages.RELEASE, *needs.of("").packages}
+    assert wanted <= set(image)
