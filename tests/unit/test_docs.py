@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,12 @@ def test_the_devcontainer_names_what_is_there() -> None:
     image = (ROOT / ".devcontainer" / container["build"]["dockerfile"]).read_text().split()
     wanted = {*packages.LINT, *packages.SSH_CLIENT, *packages.SSH_SERVER, *packages.RELEASE, *needs.of("").packages}
     assert wanted <= set(image)
+
+
+def test_the_version_has_notes_for_those_who_upgrade() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    (notes,) = re.findall(
+        rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n\n### Upgrading\n((?:- .*\n)+)", changes, re.MULTILINE
+    )
+    assert f"v{version}" in notes
