@@ -356,7 +356,7 @@ def test_a_login_that_is_refused_names_the_keys(lab: Lab) -> None:
     other = lab.machine.folder / "other"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(other)], check=True)
     target = {**lab.request(lab.good)["target"], "identity_file": str(other)}
-    code, _, progress = lab.run(lab.publish("new"), target=target, timeout=3)
+    code, _, progress = lab.run(lab.publish("new"), target=target, timeout=8)
     assert code == 1
     told = re.search(r" ([0-9.]+)s  answers, .*refuses the login of \w+: .*Permission denied \(publickey", progress)
     assert told is not None and float(told[1]) < 15, progress

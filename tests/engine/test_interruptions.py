@@ -79,9 +79,9 @@ def test_a_deployer_that_ends_early_leaves_a_state_that_the_next_run_finishes(
 
 
 def test_the_reboot_of_an_earlier_staging_does_not_come_in_the_middle_of_the_next_one(lab: Lab) -> None:
-    slow_staging(lab, 6)
+    slow_staging(lab, 16)
     lab.machine.path("/etc/systemd/system/flatcar-rollback.timer").unlink()  # the stand-in does one thing at a time
-    lab.machine.inside("systemd-run --unit=flatcar-reprovision --on-active=5s systemctl reboot")
+    lab.machine.inside("systemd-run --unit=flatcar-reprovision --on-active=15s systemctl reboot")
     code, _, progress = lab.run(lab.publish("new"))
     assert code == 0, progress
     assert "the connection broke" not in progress
@@ -91,7 +91,7 @@ def test_the_reboot_of_an_earlier_staging_does_not_come_in_the_middle_of_the_nex
 def test_a_machine_that_starts_to_shut_down_is_waited_for_and_then_staged(lab: Lab) -> None:
     lab.machine.hangs_on_shutdown = 4
     lab.machine.inside(
-        "setsid flock /run/flatcar-reprovision.lock bash -c 'sleep 10; systemctl reboot' >/dev/null 2>&1 </dev/null &"
+        "setsid flock /run/flatcar-reprovision.lock bash -c 'sleep 15; systemctl reboot' >/dev/null 2>&1 </dev/null &"
     )
     code, _, progress = lab.run(lab.publish("new"))
     assert code == 0, progress
