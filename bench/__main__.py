@@ -32,6 +32,7 @@ ROWS = {
     "6": "startup",
     "7": "rollout",
     "8": "page",
+    "9": "package",
 }
 """Row and module: each module has `measure(rounds) -> Row`."""
 
@@ -89,7 +90,7 @@ def _set_up(row: str) -> None:
     """What a row needs beside Python; quick when it is there. Raises SetupError."""
     if row == "8":
         packages.install(packages.BROWSER)
-    if row not in "3457":
+    if row not in "34579":
         return
     with alone():
         pulumi_cli.ensure()

@@ -96,7 +96,7 @@ class Fleet:
         """Give these machines another rack, and none of the others; for the bare program, other texts and triggers."""
         _settings(self.ours, self.count, names)
         if self.tofu is not None:
-            self.tofu.change(_variables(self.count, names))
+            self.tofu.change(variables_of(self.count, names))
         file = self.bare.directory / "resources.json"
         kept = file.with_name("kept.json")
         if not kept.exists():
@@ -121,6 +121,18 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     """
     if shutil.which("pulumi") is None:
         raise BenchError("pulumi is not on PATH: `make bench` sets it up")
+    with own_stack(count, scratch) as ours:
+        home, env = ours.home, ours.env
+        bare = _bare(ours, scratch, home, env)
+        program = programs.peer("tofu") if count <= MOST_FOR_TOFU else None
+        template = (scratch / "template.yaml").read_text()
+        tofu = Tofu.make(program, scratch / "tofu", template, variables_of(count)) if program else None
+        yield Fleet(count=count, ours=ours, bare=bare, tofu=tofu)
+
+
+@contextmanager
+def own_stack(count: int, scratch: Path) -> Iterator[Pulumi]:
+    """This project's stack alone, with all its resources made."""
     home = scratch / "home"
     home.mkdir()
     (home / "plugins").symlink_to(PLUGINS)
@@ -134,12 +146,8 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     ours = empty_stack(ROOT, "flatcar", scratch / "ours", home, env)
     _settings(ours, count)
     with _machines_on(scratch / "machines" / ours.stack, count):
-        _make(ours)
-        bare = _bare(ours, scratch, home, env)
-        program = programs.peer("tofu") if count <= MOST_FOR_TOFU else None
-        template = (scratch / "template.yaml").read_text()
-        tofu = Tofu.make(program, scratch / "tofu", template, _variables(count)) if program else None
-        yield Fleet(count=count, ours=ours, bare=bare, tofu=tofu)
+        make(ours)
+        yield ours
 
 
 def _bare(ours: Pulumi, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
@@ -153,7 +161,7 @@ def _bare(ours: Pulumi, scratch: Path, home: Path, env: dict[str, str]) -> Pulum
     # The same project, stack and resources: the same state, but for edges in it, which the next `up` takes out.
     shutil.rmtree(bare.scratch / "state")
     shutil.copytree(ours.scratch / "state", bare.scratch / "state")
-    _make(bare)
+    make(bare)
     return bare
 
 
@@ -196,7 +204,7 @@ def empty_stack(directory: Path, project: str, scratch: Path, home: Path, env: d
     return Pulumi(directory=directory, scratch=scratch, home=home, env=env, stack="bench", config_file=settings)
 
 
-def _make(stack: Pulumi) -> None:
+def make(stack: Pulumi) -> None:
     """The first `up`. State is written once, at the end: a file backend writes all of it after each resource."""
     env = {**stack.environment(), "PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
     process(stack.argv("up", "--yes", "--skip-preview"), cwd=stack.directory, env=env)
@@ -205,7 +213,7 @@ def _make(stack: Pulumi) -> None:
 def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
     scratch = stack.scratch.parent
     config = str(scratch / "template.yaml")
-    machines = {name: {"config": config, "variables": own} for name, own in _variables(count, changed).items()}
+    machines = {name: {"config": config, "variables": own} for name, own in variables_of(count, changed).items()}
     file = scratch / "machines.json"  # JSON is YAML
     file.write_text(json.dumps(machines))
     values = {
@@ -217,7 +225,7 @@ def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:
     (stack.config_file or scratch).write_text(json.dumps({"encryptionsalt": SALT, "config": values}))
 
 
-def _variables(count: int, changed: Collection[str] = ()) -> dict[str, dict[str, str]]:
+def variables_of(count: int, changed: Collection[str] = ()) -> dict[str, dict[str, str]]:
     """Each machine's own variables; those of `changed` name another rack."""
     names = {f"web-{number}": variables(number) for number in range(count)}
     return {name: own | ({"rack": "another"} if name in changed else {}) for name, own in names.items()}

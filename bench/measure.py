@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 import subprocess
@@ -23,7 +22,8 @@ class Sample:
     """One run: `wall` and `cpu` (user and system, of all its processes) in seconds, `peak` memory in MiB.
 
     `peak` is the largest single process's; 0 where it was not asked for. `program` is the same for the Pulumi program
-    alone (`watch`), and `engine` the part of `cpu` that the started process itself took, without those below it.
+    alone (`watch`), `program_cpu` its part of `cpu`, and `engine` the part that the started process itself took,
+    without those below it.
     """
 
     wall: float
@@ -31,6 +31,7 @@ class Sample:
     peak: float = 0.0
     program: float = 0.0
     engine: float = 0.0
+    program_cpu: float = 0.0
 
 
 Side = Callable[[], Sample]
@@ -59,38 +60,37 @@ def process(
         _, status, used = os.wait4(running.pid, 0)
         wall = time.perf_counter() - start
         running.returncode = os.waitstatus_to_exitcode(status)
-        program, engine = watcher.stop() if watcher else (0.0, 0.0)
+        program, engine, program_cpu = watcher.stop() if watcher else (0.0, 0.0, 0.0)
         if running.returncode:
             printed.seek(0)
             tail = printed.read().decode(errors="replace")[-4000:]
             raise BenchError(f"{' '.join(argv)}: exit code {running.returncode}\n{tail}")
     cpu = used.ru_utime + used.ru_stime
-    return Sample(wall=wall, cpu=cpu, peak=used.ru_maxrss / 1024, program=program, engine=engine)
+    peak = used.ru_maxrss / 1024
+    return Sample(wall=wall, cpu=cpu, peak=peak, program=program, engine=engine, program_cpu=program_cpu)
 
 
 class _Watcher:
-    """Looks at a process's time and a descendant's peak memory ten times a second; it is the kernel that keeps both."""
+    """Looks at a process's time, and a descendant's time and peak memory ten times a second; the kernel keeps them."""
 
     def __init__(self, pid: int, word: str) -> None:
-        self._pid, self._word, self._peak, self._cpu = pid, word.encode(), 0.0, 0.0
+        self._pid, self._word, self._peak, self._cpu, self._its_cpu = pid, word.encode(), 0.0, 0.0, 0.0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop(self) -> tuple[float, float]:
-        """The descendant's peak (MiB) and the process's own time (s), as last seen."""
+    def stop(self) -> tuple[float, float, float]:
+        """The descendant's peak (MiB), the process's own time (s) and the descendant's, as last seen."""
         self._done.set()
         self._thread.join()
-        return self._peak, self._cpu
+        return self._peak, self._cpu, self._its_cpu
 
     def _watch(self) -> None:
         found = 0
         while not self._done.wait(0.1):
-            with contextlib.suppress(OSError):
-                # the second field, the program's name in parentheses, may hold blanks
-                fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-                self._cpu = max(self._cpu, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+            self._cpu = max(self._cpu, _time_of(self._pid))
             found = found or next((pid for pid in descendants(self._pid) if self._word in _command_line(pid)), 0)
+            self._its_cpu = max(self._its_cpu, _time_of(found))
             try:
                 status = Path(f"/proc/{found}/status").read_text() if found else ""
             except OSError:
@@ -98,6 +98,16 @@ class _Watcher:
             for line in status.splitlines():
                 if line.startswith("VmHWM:"):
                     self._peak = max(self._peak, int(line.split()[1]) / 1024)
+
+
+def _time_of(pid: int) -> float:
+    """Seconds, user and system; 0 for a process that is gone, or for none."""
+    try:
+        # the second field, the program's name in parentheses, may hold blanks
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _command_line(pid: int) -> bytes:

@@ -71,6 +71,8 @@ class FlatcarMachine(pulumi.ComponentResource):
     """The machine's ed25519 public host key."""
     downtime_seconds: pulumi.Output[float]
     """How long the last re-provisioning took the machine away; 0 when it did not reboot."""
+    told: pulumi.Output[str] | None
+    """What a preview says, for who has to wait for that (`preview.add`)."""
 
     def __init__(self, name: str, args: FlatcarMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Declare the machine.
@@ -147,7 +149,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             is_off=machine.is_off,
             is_there=bool(machine.oem),
         )
-        preview.add(name, planned, [self, self.reprovision])
+        self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)
 
         self.address = pulumi.Output.from_input(machine.ssh_host)
         self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, host_key_alias(name, machine)).apply(

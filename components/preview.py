@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from components.payload.changes import changes
-from components.sdk import has_failed, has_hooks
+from components.sdk import has_failed, has_hooks, is_program
 from components.settings.lifecycle import Lifecycle
 from components.settings.part import part, takes_part
 
@@ -59,10 +59,17 @@ def options() -> pulumi.ResourceOptions | None:
     return _preview(asyncio.get_running_loop()).options if pulumi.runtime.is_dry_run() and has_hooks() else None
 
 
-def add(name: str, plan: Plan, resources: Sequence[pulumi.Resource]) -> None:
-    """Tell of the machine `name` as well, once its `resources` with `options` are registered."""
-    if pulumi.runtime.is_dry_run() and has_hooks() and takes_part(name):
-        _preview(asyncio.get_running_loop()).add(name, plan, resources)
+def add(
+    name: str, plan: Plan, resources: Sequence[pulumi.Resource], component: pulumi.Resource | None
+) -> pulumi.Output[str] | None:
+    """Tell of the machine `name` as well, once its `resources` with `options` are registered; an Output of all that.
+
+    In a program once for all machines. A plugin doesn't know when that would be: it tells at each `component` that it
+    makes what happens to its machines, and has to wait for the Output before it hands the component out.
+    """
+    if not (pulumi.runtime.is_dry_run() and has_hooks() and takes_part(name)):
+        return None
+    return _preview(asyncio.get_running_loop()).add(name, plan, resources, None if is_program() else component)
 
 
 @functools.lru_cache(maxsize=1)
@@ -71,22 +78,24 @@ def _preview(_: asyncio.AbstractEventLoop) -> _Preview:
 
 
 class _Preview:
-    """The machines of the program that runs in one loop, by name."""
+    """The machines of the program or plugin that runs in one loop, by name."""
 
     def __init__(self) -> None:
-        self._plans: dict[str, Plan] = {}
         self._seen: dict[str, Seen] = {}
-        self._resources: list[pulumi.Resource] = []
+        self._told: dict[pulumi.Resource | None, _Told] = {}
         once = pulumi.ResourceHookOptions(on_dry_run=True, ignore_errors=True)
         hook = pulumi.ResourceHook("flatcar-preview", self._notice, once)
         self.options = pulumi.ResourceOptions(
             hooks=pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
         )
-        self.told: pulumi.Output[str] = pulumi.Output.from_input(self._tell())  # an Output: the program waits for it
 
-    def add(self, name: str, plan: Plan, resources: Sequence[pulumi.Resource]) -> None:
-        self._plans[name] = plan
-        self._resources += resources
+    def add(
+        self, name: str, plan: Plan, resources: Sequence[pulumi.Resource], at: pulumi.Resource | None
+    ) -> pulumi.Output[str]:
+        told = self._told.setdefault(at, _Told(self._seen, at))
+        told.plans[name] = plan
+        told.resources += resources
+        return told.text
 
     def _notice(self, args: pulumi.ResourceHookArgs) -> None:
         seen = self._seen.setdefault(args.name.removesuffix("-reprovision"), Seen())
@@ -101,27 +110,39 @@ class _Preview:
         else:
             seen.changed = changes(old, new)
 
+
+class _Told:
+    """What is told at once: of all machines of a program, or of those of the component `at`."""
+
+    def __init__(self, seen: Mapping[str, Seen], at: pulumi.Resource | None) -> None:
+        self.plans: dict[str, Plan] = {}
+        self.resources: list[pulumi.Resource] = []
+        self._seen, self._at = seen, at
+        self.text: pulumi.Output[str] = pulumi.Output.from_input(self._tell())  # an Output: the program waits for it
+
     async def _tell(self) -> str:
         """Wait for all machines, then say it all at once, in the order of the rollout."""
         waited = 0
-        while waited < len(self._resources):
-            futures = [resource.urn.future() for resource in self._resources[waited:]]
-            waited = len(self._resources)
+        while waited < len(self.resources):
+            futures = [resource.urn.future() for resource in self.resources[waited:]]
+            waited = len(self.resources)
             if any(isinstance(done, BaseException) for done in await asyncio.gather(*futures, return_exceptions=True)):
                 return ""  # it fails, and why is told elsewhere
-        if has_failed() or not self._plans:
+        if has_failed() or not self.plans:
             return ""
         told, away = [], 0
-        for name, plan in self._plans.items():
+        for name, plan in self.plans.items():
             line, goes = in_words(plan, self._seen.get(name, Seen()))
             told += [f"{name}: {line}"] if line else []
             away += goes
-        if part() is None:
-            told += [f"{name}: taken away" for name in await _in_state() if name not in self._plans]
-        machines = "1 machine" if len(self._plans) == 1 else f"{len(self._plans)} machines"
-        told.append(f"{away} of {machines} reboot{'s' if away == 1 else ''}" if away else "nothing reboots")
+        if self._at is None and part() is None:
+            told += [f"{name}: taken away" for name in await _in_state() if name not in self.plans]
+        if self._at is None or len(self.plans) > 1:
+            machines = "1 machine" if len(self.plans) == 1 else f"{len(self.plans)} machines"
+            told.append(f"{away} of {machines} reboot{'s' if away == 1 else ''}" if away else "nothing reboots")
         text = "\n".join(told)
-        pulumi.log.info(text)
+        if text:
+            pulumi.log.info(text, self._at)
         return text
 
 

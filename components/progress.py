@@ -14,20 +14,19 @@ from pulumi.runtime.proto import engine_pb2
 from pulumi.runtime.settings import get_engine
 
 from components.commands.reprovision.followed import Follower
-from components.sdk import is_program
 
 POLL_SECONDS = 0.2
 
 
 def follow(machine: str, resource: pulumi.Resource) -> None:
     """Show at `resource` what the Command of `machine` does. Nothing where it can't be heard."""
-    if is_program() and not pulumi.runtime.is_dry_run() and (shown := _shown(asyncio.get_running_loop())):
+    if not pulumi.runtime.is_dry_run() and (shown := _shown(asyncio.get_running_loop())):
         shown.resources[machine] = resource
 
 
 async def catch_up() -> None:
     """Show what has been told until now."""
-    if is_program() and not pulumi.runtime.is_dry_run() and (shown := _shown(asyncio.get_running_loop())):
+    if not pulumi.runtime.is_dry_run() and (shown := _shown(asyncio.get_running_loop())):
         await shown.show()
 
 

@@ -15,7 +15,7 @@ from components import progress, rollout
 from components.commands.objects.packing import packed
 from components.commands.reprovision.request import Request
 from components.launcher import interpreter
-from components.sdk import is_program, json_text
+from components.sdk import json_text
 from components.settings.keep import kept_paths
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ class Reprovision(local.Command):
             create="reprovision",
             interpreter=interpreter(),
             stdin=request,
-            # in a program `progress` shows what it does
-            logging=local.Logging.NONE if is_program() else local.Logging.STDERR,
+            logging=local.Logging.NONE,  # `progress` shows what it does
             environment={"CONFIG_ID": config_id},  # for previews: the request is secret
             opts=_merged(
                 pulumi.ResourceOptions(

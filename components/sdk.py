@@ -38,18 +38,18 @@ def has_failed() -> bool:
 
 
 def is_program() -> bool:
-    """Whether this is a program, and no plugin that makes components for one: those end while their Commands run."""
+    """Whether this is a program, and no plugin that makes components for one, which doesn't know its end."""
     return isinstance(get_root_resource(), Stack)
 
 
 def has_hooks() -> bool:
-    """Whether the engine calls hooks of this program; Pulumi 3.182 and newer does."""
-    return is_program() and bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS))
+    """Whether the engine calls hooks of this program or plugin; Pulumi 3.182 and newer does."""
+    return bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS))
 
 
 def has_error_hooks() -> bool:
-    """Whether it calls one of this program when a resource fails."""
-    return is_program() and bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS))
+    """Whether it calls one when a resource fails."""
+    return bool(monitor_supports_feature(resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS))
 
 
 @contextlib.contextmanager

@@ -279,8 +279,8 @@ class Config(Common):
     """The login."""
 
 
-class MachineArgs(Config):
-    """A machine, on one of the platforms."""
+class OnPlatform(Config):
+    """A machine, and what is its own on its platform."""
 
     qemu: NotRequired[Qemu]
     """In QEMU on the computer that Pulumi runs on."""
@@ -288,12 +288,8 @@ class MachineArgs(Config):
     """A machine that runs Flatcar already."""
     store: NotRequired[Store]
     """Where the config of a `host` in the mode `bucket` lies; on clouds that is known from what machines share."""
-    aws: NotRequired[Any]
-    """An instance on EC2, which shares this with others."""
     ec2: NotRequired[Ec2]
     """With `aws`: what is the instance's own."""
-    digitalocean: NotRequired[Any]
-    """A droplet, which shares this with others."""
     droplet: NotRequired[Droplet]
     """With `digitalocean`: what is the droplet's own."""
     pull: NotRequired[Pull]
@@ -302,6 +298,56 @@ class MachineArgs(Config):
     """Whether Pulumi refuses to delete the machine."""
     retain_on_delete: NotRequired[bool]
     """Whether Pulumi only forgets the machine."""
+
+
+class MachineArgs(OnPlatform):
+    """A machine, on one of the platforms."""
+
+    aws: NotRequired[Any]
+    """An instance on EC2, which shares this with others."""
+    digitalocean: NotRequired[Any]
+    """A droplet, which shares this with others."""
+
+
+class FleetMachine(OnPlatform):
+    """One machine of a fleet."""
+
+    group: NotRequired[str]
+    """Its group, of those that `rollout` names."""
+
+
+class Rollout(TypedDict, total=False):
+    """How carefully changed configs come to the machines: in waves, each after the one before it is proven."""
+
+    canary: int
+    """So many machines of each config, by its `configName`, go first; 1 by default."""
+    batch: str
+    """How many machines a wave has at most: a count, or a percentage of all; `25%` by default."""
+    max_unavailable: int
+    """How many machines of a wave may be away at the same time; by default all of them."""
+    pause: int
+    """Seconds to wait between waves."""
+    groups: list[str]
+    """The order of groups, when machines have one: machines of different groups are never in one wave."""
+
+
+class FleetArgs(TypedDict):
+    """Machines whose changes go in waves."""
+
+    machines: dict[str, FleetMachine]
+    """The machines, by name."""
+    rollout: NotRequired[Rollout]
+    """How carefully changed configs come to them."""
+    aws: NotRequired[Any]
+    """They are instances on EC2, which share this."""
+    digitalocean: NotRequired[Any]
+    """They are droplets, which share this."""
+    variables: NotRequired[dict[str, pulumi.Input[str]]]
+    """Values for `${name}` in the configs of all machines, which may be left unused."""
+    secrets: NotRequired[dict[str, pulumi.Input[str]]]
+    """The same, masked wherever they would be shown."""
+    ssh: NotRequired[Ssh]
+    """The login of those that name none."""
 
 
 class IgnitionObjectArgs(Config):

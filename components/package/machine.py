@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components.flatcar_machine import FlatcarMachine
+from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.package.given import machine_args, section_of, settings_of
 from components.package.inputs import MachineArgs
 from components.package.shared import SHARED
@@ -46,23 +46,34 @@ class Machine(pulumi.ComponentResource):
     """How long the last re-provisioning took the machine away; 0 when it did not reboot."""
 
     def __init__(self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        given = dict[str, Any](args)
-        settings = settings_of(name, args, beside=(*_PLATFORMS, *_OWN, "store"))
-        platform, store = on_platform(name, given)
+        wanted = declared_args(name, args)
         # the objects and Commands have to change: what is protected is the machine
         is_protected = bool(opts is not None and opts.protect)
         super().__init__(
             "flatcar:index:Machine", name, {}, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=False))
         )
         machine = FlatcarMachine(
-            name,
-            machine_args(given, replace(settings, protect=settings.protect or is_protected), platform, store),
-            pulumi.ResourceOptions(parent=self),
+            name, replace(wanted, protect=wanted.protect or is_protected), pulumi.ResourceOptions(parent=self)
         )
-        outputs = {field: getattr(machine, field) for field in Machine.__annotations__}
+        outputs = outputs_of(machine)
         for field, value in outputs.items():
             setattr(self, field, value)
         self.register_outputs(outputs)
+
+
+def outputs_of(machine: FlatcarMachine) -> dict[str, pulumi.Output[Any]]:
+    """The outputs of a machine, known when a preview has told what happens to it: the component ends with them."""
+    outputs = {field: getattr(machine, field) for field in Machine.__annotations__}
+    if machine.told is not None:
+        outputs["address"] = pulumi.Output.all(machine.address, machine.told).apply(lambda both: both[0])
+    return outputs
+
+
+def declared_args(name: str, given: Mapping[str, Any]) -> FlatcarMachineArgs:
+    """What a machine is made of. Raises `pulumi.RunError` for what makes none."""
+    settings = settings_of(name, given, beside=(*_PLATFORMS, *_OWN, "store"))
+    platform, store = on_platform(name, given)
+    return machine_args(given, settings, platform, store)
 
 
 def on_platform(name: str, given: Mapping[str, Any]) -> tuple[Platform, Store]:

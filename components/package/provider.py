@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import sys
@@ -16,18 +17,21 @@ from pulumi.provider.server import ComponentInitError
 from pulumi.provider.server import main as serve
 from pulumi.runtime.rpc import register_resource_module
 
+from components.package.fleet import Fleet
 from components.package.halves import IgnitionObject, Reprovision
-from components.package.inputs import Common, Config
+from components.package.inputs import Common, Config, OnPlatform
 from components.package.machine import Machine
 from components.package.shared import SHARED, AwsShared, DigitalOceanShared, References
 from components.sdk import mute_sdk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pulumi.provider.provider import ConstructResult
 
 _PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 NAME = "flatcar"
-COMPONENTS = [Machine, AwsShared, DigitalOceanShared, IgnitionObject, Reprovision]
+COMPONENTS = [Machine, Fleet, AwsShared, DigitalOceanShared, IgnitionObject, Reprovision]
 
 
 class FlatcarProvider(ComponentProvider):
@@ -43,19 +47,28 @@ class FlatcarProvider(ComponentProvider):
             properties = schema["resources"][f"{NAME}:index:{definition.name}"]["inputProperties"]
             for key in SHARED.keys() & properties.keys():  # the SDK takes a resource of another package alone
                 properties[key]["$ref"] = f"#/resources/{NAME}:index:{SHARED[key].__name__}"
-            for key, name in definition.inputs_mapping.items():
-                for base in (Config, Common):
-                    text = self.analyzer.get_docstring(base, name)
-                    if text and "description" not in properties[key]:
-                        properties[key]["description"] = text
+            self._describe(properties, definition.inputs_mapping)
+        for kind in self._type_defs.values():
+            self._describe(schema["types"][f"{NAME}:index:{kind.name}"]["properties"], kind.properties_mapping)
         self.schema = json.dumps(_cleaned(schema))
+
+    def _describe(self, properties: dict[str, Any], names: Mapping[str, str]) -> None:
+        """Describe what is inherited from a machine's inputs; `names` are theirs in Python."""
+        for key, name in names.items():
+            for base in (OnPlatform, Config, Common):
+                text = self.analyzer.get_docstring(base, name)
+                if text and "description" not in properties[key]:
+                    properties[key]["description"] = text
 
     def construct(
         self, name: str, resource_type: str, inputs: pulumi.Inputs, options: pulumi.ResourceOptions | None = None
     ) -> ConstructResult:
+        before = asyncio.all_tasks()
         try:
             return super().construct(name, resource_type, inputs, options)
         except ComponentInitError as error:
+            for task in asyncio.all_tasks() - before:  # what it has declared until then is not registered
+                task.cancel()
             if isinstance(error.inner, pulumi.RunError):
                 raise InputPropertiesError(str(error.inner), []) from None
             raise

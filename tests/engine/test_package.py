@@ -7,6 +7,7 @@ the package by its plugin alone, as programs in other languages do.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -53,8 +54,15 @@ COMMON = """\
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[LoopbackMachine]:
-    (tmp_path / "host").mkdir()
-    machine = LoopbackMachine(tmp_path / "host", "http://127.0.0.1:9/none")
+    with running_host(tmp_path / "host") as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def running_host(folder: Path) -> Iterator[LoopbackMachine]:
+    """A machine that runs already, with a config of somebody else's."""
+    folder.mkdir()
+    machine = LoopbackMachine(folder, "http://127.0.0.1:9/none")
     machine.path("/oem/config.ign").write_text('{"storage": {}}')
     with machine:
         wait_until(machine.path("/etc/ssh/ssh_host_ed25519_key").exists)
@@ -97,7 +105,10 @@ pulumi.export("id", web.configId)
     (stack.directory / "web.yaml").write_text(CONFIG.replace("${greeting}", "${greeting}, again"))
     preview = stack.preview()
     assert "hunter2" not in preview.output
-    stack.up()
+    told = "web: /etc/page changes; reset: reboots, ROOT is wiped but for 2 kept paths"
+    assert preview.progress("web") == [told], "at the component, in a program's words"
+    changed = stack.up()
+    assert any("proven: " in line for line in changed.progress("web")), changed.progress("web")
     assert host.text("/etc/page") == "hello, again hunter2"
     assert stack.outputs()["id"] != first
     assert host.boots == 3
@@ -130,6 +141,54 @@ Of("Machine", [], {"config": "variant: flatcar\\nversion: 1.1.0\\n", "host": {"a
     assert "'web.host' can't be used:" in refused.output
     assert "port: has to be a whole number, not a number" in refused.output
     assert "address: 'no host!' is no host name or IP address" in refused.output
+
+
+def test_a_fleet_changes_in_waves_and_a_failure_ends_the_rollout(tmp_path: Path, pulumi: Project) -> None:
+    with running_host(tmp_path / "host-a") as a, running_host(tmp_path / "host-b") as b:
+        hosts = {"a": a, "b": b}
+        machines = "".join(
+            f""""{name}": {{
+                "config": Path("web.yaml").read_text(), "configName": "web.yaml", "allow": ["login", "reboot"],
+                "health": {{"commands": [{{"command": Path("check").read_text(), "seconds": 5}}]}}, "timeout": 60,
+                "rollback": False, {login(host)} "host": {{"address": "127.0.0.1", "port": {host.port}}},
+            }}, """
+            for name, host in hosts.items()
+        )
+        stack = program(
+            pulumi,
+            tmp_path,
+            f"""
+fleet = Of("Fleet", ["addresses", "configIds"], {{
+    "machines": {{{machines}}}, "rollout": {{"canary": 1, "batch": "1", "pause": 1}},
+    "variables": {{"greeting": pulumi.Output.from_input("hello")}},
+    "secrets": {{"token": pulumi.Output.secret("hunter2")}},
+}}, name="fleet")
+pulumi.export("ids", fleet.configIds)
+""",
+        )
+        (stack.directory / "check").write_text("test -s /etc/page")
+        stack.up()
+        assert [host.text("/etc/page") for host in hosts.values()] == ["hello hunter2"] * 2
+        first = stack.outputs()["ids"]
+        assert set(first) == {"a", "b"} and all(len(config_id) == 128 for config_id in first.values())
+
+        (stack.directory / "web.yaml").write_text(CONFIG.replace("${greeting}", "${greeting}, again"))
+        (stack.directory / "check").write_text("false")
+        what = "/etc/page changes; reset: reboots, ROOT is wiped but for 2 kept paths"
+        told = [f"a: {what}; wave 1 of 2", f"b: {what}; wave 2 of 2", "2 of 2 machines reboot"]
+        assert stack.preview().progress("fleet") == ["\n".join(told)]
+        failed = stack.up(code=None)
+        assert failed.code != 0
+        said = "\n".join(failed.progress("a-reprovision")).splitlines()
+        assert said[said.index("rollout: failed: a; not tried: b") - 1].startswith("a: "), "below the cause"
+        assert [host.boots for host in hosts.values()] == [3, 2], "b was not touched"
+
+        (stack.directory / "check").write_text("test -s /etc/page")
+        stack.up()
+        assert [host.text("/etc/page") for host in hosts.values()] == ["hello, again hunter2"] * 2
+        (stack.directory / "web.yaml").write_text(CONFIG.replace("contents", "contnts"))
+        refused = stack.preview(code=None)
+        assert "flatcar:index:Fleet resource 'fleet' has a problem: web.yaml is not a usable config" in refused.output
 
 
 def test_what_is_protected_is_the_machine(tmp_path: Path, host: LoopbackMachine, pulumi: Project) -> None:

@@ -19,6 +19,7 @@ from components.platforms.host.settings import HostSettings
 from components.platforms.qemu.settings import QemuSettings
 from components.settings.machine import MachineSettings
 from components.settings.pull import PullSettings
+from components.settings.rollout import RolloutSettings
 from components.stores.settings import StoreSettings
 
 
@@ -30,7 +31,7 @@ def schema() -> dict[str, Any]:
 
 def test_it_has_the_components_by_plain_names(schema: dict[str, Any]) -> None:
     assert (schema["name"], schema["version"]) == ("flatcar", "1.2.3")
-    components = ("AwsShared", "DigitalOceanShared", "IgnitionObject", "Machine", "Reprovision")
+    components = ("AwsShared", "DigitalOceanShared", "Fleet", "IgnitionObject", "Machine", "Reprovision")
     assert {*schema["resources"]} == {f"flatcar:index:{name}" for name in components}
     assert not [name for name in schema["types"] if name.endswith("Args")]
 
@@ -73,6 +74,7 @@ def test_what_can_be_set_for_a_machine_can_be_set_in_other_languages() -> None:
         (inputs.Host, set(), HostSettings),
         (inputs.Qemu, {"image"}, QemuSettings),
         (inputs.Pull, {"lock"}, PullSettings),
+        (inputs.Rollout, set(), RolloutSettings),
     ],
 )
 def test_what_a_stack_can_say_other_languages_can(given: type, beside: set[str], settings: type[Any]) -> None:
