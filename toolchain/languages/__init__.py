@@ -19,6 +19,11 @@ def ensure_yaml() -> Path:
     return _program("yaml", "github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml", "pulumi-language-yaml").parent
 
 
+def ensure_sdks() -> Path:
+    """The program that makes SDKs from a package's schema. Raises SetupError when it can't be built."""
+    return _program("sdks", ".", "sdks")
+
+
 def _program(module: str, package: str, name: str) -> Path:
     source = LANGUAGES / module
     program = TOOLCHAIN / "languages" / f"{module}-{digest(source)[:12]}" / name
