@@ -24,9 +24,9 @@ Progress = Callable[[str], None]
 RECORD, ENDED, POINTER = "machine.json", "ended.json", "pointer.ign"
 DISK, BASE, CONSOLE = "disk.qcow2", "base.img", "console.log"
 SUPERVISOR_PID, QEMU_PID = "supervisor.pid", "qemu.pid"
-SUPERVISOR_LOG, QEMU_LOG, LOCK = "supervisor.log", "qemu.log", "lock"
+SUPERVISOR_LOG, QEMU_LOG, LOCK, MEMORY = "supervisor.log", "qemu.log", "lock", "memory.part"
 FILES = (
-    RECORD, ENDED, POINTER, DISK, BASE, CONSOLE, SUPERVISOR_PID, QEMU_PID, SUPERVISOR_LOG, QEMU_LOG, LOCK,
+    RECORD, ENDED, POINTER, DISK, BASE, CONSOLE, SUPERVISOR_PID, QEMU_PID, SUPERVISOR_LOG, QEMU_LOG, LOCK, MEMORY,
 )  # fmt: skip
 """Every file a machine consists of; nothing else is ever deleted."""
 

@@ -25,7 +25,7 @@ import sys
 import time
 from pathlib import Path
 
-from components.commands.qemu import screen, serve
+from components.commands.qemu import guest_memory, screen, serve
 from components.commands.qemu.accelerator import flags
 from components.commands.qemu.qmp import Qmp, QmpError
 from components.commands.qemu.state import (
@@ -33,6 +33,7 @@ from components.commands.qemu.state import (
     CONSOLE,
     DISK,
     ENDED,
+    MEMORY,
     POINTER,
     QEMU_LOG,
     QEMU_PID,
@@ -100,6 +101,8 @@ class Supervisor:
         self.stopping = False
         self.quitting = False
         self.processes = 0
+        self.failures: list[str] = []
+        """What Ignition said in boots before."""
 
     def run(self) -> str:
         """Run QEMU processes until the machine is off; return why it went off, in a few words."""
@@ -154,6 +157,18 @@ class Supervisor:
         self.mark(f"off: {reason}" if reason != "guest-reset" else "the guest rebooted")
         return reason
 
+    def with_reason(self, qmp: Qmp, shown: list[str]) -> list[str]:
+        """The screen's lines; where Ignition's reason is not among them any more, it comes before the prompt."""
+        if any("Ignition failed: " in line for line in shown):
+            return shown
+        try:
+            found = guest_memory.ignition_failures(qmp, self.record.memory_mib, Path(MEMORY))
+        except (QmpError, OSError) as error:
+            return [f"(why Ignition failed could not be read: {error})", *shown]
+        reasons = [reason for reason in found if reason not in self.failures] or found
+        self.failures += reasons
+        return [*shown[:-1], *(f"Ignition failed: {reason}" for reason in reasons[-1:]), shown[-1]]
+
     def follow(self, qmp: Qmp) -> str | None:
         """Steer one QEMU until it closes its monitor; return the reason it gave, None when it gave none."""
         reason: str | None = None
@@ -177,7 +192,9 @@ class Supervisor:
                     next_look = time.monotonic() + LOOK_AT_SCREEN_EVERY_S
                     before, shown = shown, screen.emergency_lines(qmp)
                     if shown and not before:
-                        self.mark("its screen says:]\n" + "\n".join(shown) + "\n[end of the screen")
+                        self.mark(
+                            "its screen says:]\n" + "\n".join(self.with_reason(qmp, shown)) + "\n[end of the screen"
+                        )
             except QmpError as error:
                 if not qmp.closed:
                     self.mark(f"supervisor: {error}")

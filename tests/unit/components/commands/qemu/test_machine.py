@@ -232,6 +232,19 @@ def test_an_emergency_on_the_screen_is_told_on_the_console(make_spec: MakeSpec) 
     assert told[-2:] == [failure, " Press Enter for emergency shell or wait"]
 
 
+def test_a_reason_that_has_left_the_screen_comes_from_memory_and_no_config_is_told(make_spec: MakeSpec) -> None:
+    shown = '[    9.1] ignition[144]:   "source": "data:,secret"\r\nPress Enter for emergency shell or wait\0'
+    journal = "a program's own text: Ignition failed: %v\0MESSAGE=Ignition failed: no such file\0"
+    spec = make_spec(code=SHOW + f"BIOS\r\n{shown}{journal}".encode())
+    start(spec)
+    console = Path(spec.directory) / qemu_state.CONSOLE
+    wait_until(lambda: "[end of the screen]" in console.read_text(), "nothing of the screen")
+    told = console.read_text().partition("its screen says:]\n")[2].partition("\n[end")[0].splitlines()
+    assert told[-2:] == ["Ignition failed: no such file", "Press Enter for emergency shell or wait"]
+    assert "secret" not in console.read_text()
+    assert not (Path(spec.directory) / qemu_state.MEMORY).exists()
+
+
 def test_guest_power_off_ends_the_machine(make_spec: MakeSpec) -> None:
     spec = make_spec(code=POWER_OFF)
     directory = Path(spec.directory)
