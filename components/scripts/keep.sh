@@ -71,6 +71,6 @@ tell_kept() {
   # as flatcar-reset looks at it: /etc of the root file system, without the image's files laid under it
   # shellcheck disable=SC2016 # "$@" is for the inner shell
   timeout 60 unshare --mount bash -c "$(declare -f say literal_start kept_expression tell_kept_of)"'
-    umount /etc 2>/dev/null
+    while mountpoint -q /etc; do umount --lazy /etc || exit; done
     tell_kept_of "$@"' bash "$(all_kept)" "${KEEP[@]}" || say "(what keep matches could not be looked at to its end)"
 }

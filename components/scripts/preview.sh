@@ -52,7 +52,7 @@ function folded(path,   part, n, depth, i, key) {
   return key "/"
 }
 BEGIN {
-  SYSTEM = "^/(([.]etc-work|lost[+]found)/|[.]flatcar-unwiped$|selective-os-reset$" \
+  SYSTEM = "^/(([.]etc-work|[.]systemd-etc-workdir|lost[+]found)/|[.]flatcar-unwiped$|selective-os-reset$" \
     "|(bin|lib|lib32|lib64|libx32|sbin)$" \
     "|etc/(machine-id|hostname|adjtime|mtab|localtime|resolv[.]conf|os-release|ld[.]so[.](cache|conf))$" \
     "|etc/(passwd|group|shadow|gshadow|subuid|subgid)-?$" \
@@ -63,7 +63,7 @@ BEGIN {
     "|(root|home/[^/]+)/[.](bash_logout|bash_profile|bashrc|profile|ssh/authorized_keys)$" \
     "|(root|home/[^/]+)/[.]ssh/authorized_keys[.]d/(ignition|afterburn|coreos-metadata|coreos-cloudinit)$" \
     "|var/([.]updated$|run$|lock$|mail$|spool/mail$|cache/ldconfig/|db/sudo/|lib/misc/" \
-    "|lib/(dbus|nfs|polkit-1|portage|selinux|sss|systemd|update_engine)/))"
+    "|lib/extensions[.]mutable/etc$|lib/(dbus|nfs|polkit-1|portage|selinux|sss|systemd|update_engine)/))"
   BESIDES = "^/(var/(cache|log|spool|tmp)/|(root|home/[^/]+)/[.](bash_history$|cache/))"
 }
 $1 == "wanted" || $1 == "running" { declared[$1, $2, substr($0, length($1) + 4)]; next }

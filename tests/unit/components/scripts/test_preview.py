@@ -44,6 +44,17 @@ def test_what_the_audit_takes_for_the_systems_own_is_no_loss(path: str) -> None:
     assert shown([f"d 8 {path}", "end 0 /"])[0] == "will be deleted: nothing that no config declares"
 
 
+def test_how_newer_flatcar_merges_etc_is_no_loss() -> None:
+    listing = [
+        "d 0 /var/lib/extensions.mutable/etc", "d 8 /.systemd-etc-workdir/work/#1f", "d 8 /.etc-work/work/#1f",
+        "d 8 /var/lib/extensions.mutable/etc/mine", "end 0 /",
+    ]  # fmt: skip
+    assert shown(listing)[:2] == [
+        "will be deleted: 1 file that no config declares, 4.0 KiB",
+        "    /var/lib/extensions.mutable/etc/mine  4.0 KiB",
+    ]
+
+
 def test_units_and_drop_ins_are_declared_by_their_names() -> None:
     units = "/etc/systemd/system"
     listing = [
