@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-ELSEWHERE = ("[A-Z]*.md", "[!.]*/**/README.md", "bench/results/*.svg")
+ELSEWHERE = ("[A-Z]*.md", "[!.]*/README.md", "[!.]*/*/README.md", "bench/results/*.svg")
 HOME = "README.md"
 LINK = re.compile(r"\[((?:`[^`]*`|[^\]`])*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 SETTINGS = """\
