@@ -402,7 +402,7 @@ def main() -> int:
     except NotProvenError as failure:
         if failure.rolls_back:  # else there was nothing to look at, or that has been done
             diagnose(request, progress, failure)
-        progress.fail(str(failure), failure.advice, *(_login(request) if failure.has_booted else ()))
+        progress.fail(str(failure), failure.advice, *_login(request))
         return 1
     except FileNotFoundError:
         progress.fail("there is no ssh client on this computer", "install OpenSSH's client")
