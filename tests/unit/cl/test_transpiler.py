@@ -118,6 +118,10 @@ def test_texts_that_are_no_yaml(text: str, message: str) -> None:
         ("storage: {files: [{path: /a, mode: {}}]}", "found a mapping"),
         ("storage: {files: [{path: /a, mode: []}]}", "found a list"),
         ("storage: {files: [{path: /a, overwrite: 'true', mode: '420'}]}", "the quoted text '420'"),
+        (
+            "storage: {files: [{path: /a, mode: '0644'}]}",
+            "'0644': quotes make a text of it, write 0644",
+        ),
         ("storage: {files: [{path: /a, path: /b}]}", "already defined at line"),
         ("<<: [x]", "a merge key wants a mapping"),
         ("<<: x", "a merge key wants a mapping"),
