@@ -6,6 +6,7 @@ ARGS ?=
 ROWS ?=
 MACHINE ?=
 MACHINES ?= $(MACHINE)
+TO ?=
 GROUP ?=
 # As it was given: $HOME in it is for the machine's shell.
 override COMMAND := $(value COMMAND)
@@ -16,7 +17,7 @@ group = $(if $(GROUP),--group '$(GROUP)')
 some = $(MACHINES) $(group)
 part = $(if $(MACHINES),--machines '$(MACHINES)') $(group)
 .DEFAULT_GOAL := help
-.PHONY: up preview destroy audit status ssh exec console logs history restart reprovision test bench lint env clean lock help
+.PHONY: up preview destroy audit status ssh exec console logs history restart reprovision rollback test bench lint env clean lock help
 
 up: ## set up, then `pulumi up` (STACK=local; MACHINES="web worker-*" or GROUP=staging; ARGS="--diff"; YES=1 without a terminal)
 	@toolchain/bootstrap run
@@ -54,7 +55,7 @@ logs: ## a machine's journal (MACHINE=web ARGS="-u web.service -f")
 	@toolchain/bootstrap run
 	@$(toolchain) logs --stack '$(STACK)' -- $(MACHINE) -- $(ARGS)
 
-history: ## what happened on machines: the steps of their re-runs (MACHINE=web, all without)
+history: ## what happened on machines, and what they can go back to (MACHINE=web, all without)
 	@toolchain/bootstrap run
 	@set -f; $(toolchain) history --stack '$(STACK)' -- $(some)
 
@@ -65,6 +66,10 @@ restart: ## power-cycle a machine in QEMU, reboot another, and prove it (MACHINE
 reprovision: ## run the same config again: raise generation in the stack's file, then `make up` (MACHINE=web, YES=1 as above)
 	@toolchain/bootstrap run
 	@set -f; $(toolchain) reprovision --stack '$(STACK)' -- $(some) -- $(ARGS)
+
+rollback: ## go back to the last good config: pin it in the stack's file, then `make up` (MACHINE=web TO=VERSION, YES=1 as above)
+	@toolchain/bootstrap run
+	@set -f; $(toolchain) rollback --stack '$(STACK)' -- $(some) $(if $(TO),--to '$(TO)') -- $(ARGS)
 
 test: ## checks and tests (TIERS="unit engine"; "long": many VM boots, "fresh": computers that have nothing; ARGS="-k name")
 	@toolchain/bootstrap dev

@@ -18,6 +18,7 @@ from components.payload.machine_config import (
     config_name,
     machine_config,
 )
+from components.payload.pinned_config import pinned_config, read_pinned
 from components.payload.salt import salt
 from components.payload.wanted_config import Variables, WantedConfig, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs, host_key_alias
@@ -85,6 +86,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         properties = {
             "config": config_name(args.config),
             "configId": _short(config.config_id),
+            **({"pinned": _short(config.config_id)} if args.pinned is not None else {}),
             "lifecycle": args.lifecycle.value,
             "keep": list(DEFAULT_KEEP if args.keep is None else args.keep),
             **({"pull": args.pull.shown()} if args.pull is not None else {}),
@@ -195,6 +197,8 @@ def checked_config(name: str, args: FlatcarMachineArgs, beside: pulumi.ResourceO
     if problems:
         lines = [f"{setting}: {problem}" if setting else problem for setting, problem in problems]
         raise pulumi.RunError("\n  ".join([f"the machine {name!r} can't be used:", *lines]))
+    if args.pinned is not None:
+        return _pinned_config(name, args, args.pinned, beside)
     built_in = {"ssh_public_key": args.ssh.public_key, "machine_name": name}
     variables = Variables(own=args.variables, shared={**args.shared_variables, **built_in}, secrets=args.secrets)
     return wanted_config(
@@ -210,8 +214,30 @@ def owner(name: str) -> str:
     return f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}/{name}"
 
 
+def _pinned_config(name: str, args: FlatcarMachineArgs, file: Path, beside: pulumi.ResourceOptions) -> WantedConfig:
+    proven = read_pinned(file, name)
+    if proven.is_salted:
+        salt(name, beside)  # its config's stays the same for when it is pinned no more
+    config = pinned_config(_config_args(name, args), proven, str(file))
+    if (problem := args.store.secrets_problem([*args.secrets] if proven.is_salted else proven.sensitive)) is not None:
+        raise pulumi.RunError(f"{file}: {problem}")
+    pulumi.log.warn(
+        f"{name}: pinned to config {proven.config_id[:12]}, so that {config_name(args.config)} has no effect; "
+        f"`make rollback MACHINE={name} TO=none` takes that back"
+    )
+    return config
+
+
 def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValues, salt: str) -> MachineConfig:
-    given = MachineConfigArgs(
+    config = machine_config(_config_args(name, args), variables, salt)
+    problem = args.store.secrets_problem(config.secrets)
+    if problem is not None:
+        raise pulumi.RunError(f"{config_name(args.config)}: {problem}")
+    return config
+
+
+def _config_args(name: str, args: FlatcarMachineArgs) -> MachineConfigArgs:
+    return MachineConfigArgs(
         settings=args,
         machine=name,
         owner=owner(name),
@@ -223,8 +249,3 @@ def _machine_config(name: str, args: FlatcarMachineArgs, variables: VariableValu
         strict=args.strict,
         image_version=getattr(args.platform, "image_version", ""),
     )
-    config = machine_config(given, variables, salt)
-    problem = args.store.secrets_problem(config.secrets)
-    if problem is not None:
-        raise pulumi.RunError(f"{config_name(args.config)}: {problem}")
-    return config

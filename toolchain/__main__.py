@@ -19,7 +19,8 @@ OPERATE = ("audit", "status", "ssh", "exec", "console", "logs", "history", "rest
 def main(arguments: Sequence[str]) -> int:
     """Run one verb; the exit code: 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python -m toolchain", epilog=EPILOG)
-    parser.add_argument("verb", choices=("up", "preview", "destroy", *OPERATE, "reprovision", "test", "env", "clean"))
+    verbs = ("up", "preview", "destroy", *OPERATE, *places.EDIT_VERBS, "test", "env", "clean")
+    parser.add_argument("verb", choices=verbs)
     parser.add_argument("--stack", default=places.LOCAL_STACK, help="the Pulumi stack")
     agreed = os.environ.get("YES") == "1"
     parser.add_argument("--yes", action="store_true", default=agreed, help="don't ask before changing (YES=1)")

@@ -53,6 +53,7 @@ _flatcar_make() {
   done
   case $_flatcar_current in
   MACHINE=*) _flatcar_offer MACHINE= $(_flatcar_names machines "$stack") ;;
+  MACHINES=*) _flatcar_offer MACHINES= $(_flatcar_names machines "$stack") ;;
   GROUP=*) _flatcar_offer GROUP= $(_flatcar_names groups "$stack") ;;
   STACK=*) _flatcar_offer STACK= $(_flatcar_names stacks) ;;
   *=*) ;;
@@ -76,7 +77,7 @@ _flatcar_operate() {
   done
   case $previous in
   components.operate)
-    _flatcar_offer "" ssh exec console logs history restart reprovision rollback
+    _flatcar_offer "" up preview audit status ssh exec console logs history restart reprovision rollback
     ;;
   --stack) _flatcar_offer "" $(_flatcar_names stacks) ;;
   --group) _flatcar_offer "" $(_flatcar_names groups "$stack") ;;

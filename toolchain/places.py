@@ -16,6 +16,8 @@ STAMPS = TOOLCHAIN / "stamps"
 PULUMI_HOME = Path(os.environ.get("PULUMI_HOME") or TOOLCHAIN / "pulumi-home").resolve()
 PLUGINS = PULUMI_HOME / "plugins"
 LOCAL_STACK = "local"
+EDIT_VERBS = ("reprovision", "rollback")
+"""The operator's verbs that edit a stack's file, and end in `pulumi up`."""
 # Of the stack `local`. Never shared: two checkouts have two sets of machines.
 STATE = ROOT / ".toolchain" / "state"
 MADE = "FLATCAR_MAKE_ENV"

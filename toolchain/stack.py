@@ -14,7 +14,7 @@ from pathlib import Path
 from toolchain import needs, packages, pulumi_cli
 from toolchain.clean import stacks_with_resources
 from toolchain.image import chosen
-from toolchain.places import LOCAL_STACK, MACHINES, ROOT, STATE, environment
+from toolchain.places import EDIT_VERBS, LOCAL_STACK, MACHINES, ROOT, STATE, environment
 from toolchain.plugins import install
 from toolchain.steps import SetupError, hold, say
 
@@ -109,13 +109,13 @@ def agreement(verb: str, stack: str, *, yes: bool, arguments: Sequence[str]) -> 
 
     Raises SetupError where nobody can be asked. CI=true says that nobody is there; it is no yes.
     """
-    if verb not in ("up", "destroy", "reprovision") or AGREED & set(arguments):
+    if verb not in ("up", "destroy", *EDIT_VERBS) or AGREED & set(arguments):
         return []
     if yes:
         return ["--yes"]
     if sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("CI") != "true":
         return []
-    asks = "up" if verb == "reprovision" else verb
+    asks = "up" if verb in EDIT_VERBS else verb
     raise SetupError(
         f"`pulumi {asks}` asks before it changes anything, and without a terminal (or with CI=true) nobody can answer",
         f"see what it would do: make preview STACK={stack}; then say yes ahead: make {verb} STACK={stack} YES=1",
@@ -208,7 +208,7 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str], part: Sequence[str] 
     os.chdir(ROOT)
     sys.stdout.flush()
     program = ["pulumi"]
-    if verb == "reprovision" or part:
+    if verb in EDIT_VERBS or part:
         program = [sys.executable, "-m", "components.operate"]
     its = [*part, "--"] if part else []
     os.execvpe(program[0], [*program, verb, "--stack", stack, *its, *arguments, *quiet], environment(stack))  # noqa: S606

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cl.transpiler.report import did_you_mean
@@ -32,13 +32,18 @@ class NoRecordsError(Exception):
 class Record:
     """One machine: what was declared, and what was proven at the end of its last `Reprovision` ("" where unknown).
 
-    `proven_host_keys` are those that it had then, as `TYPE BASE64`.
+    `proven_host_keys` are those that it had then, as `TYPE BASE64`; `proven_objects` the SHA-512 sums (hex) of the
+    objects that have run, the last one first. `declared_id` is the beginning of the config id that the last
+    `pulumi up` wanted, proven or not.
     """
 
     request: Request
     proven_boot_id: str
     proven_os_version: str
     proven_host_keys: tuple[str, ...] = ()
+    proven_config_id: str = ""
+    proven_objects: tuple[str, ...] = ()
+    declared_id: str = ""
 
     @property
     def name(self) -> str:
@@ -92,9 +97,17 @@ def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record]
         resources = json.loads(exported)["deployment"].get("resources", [])
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NoRecordsError("this is not what `pulumi stack export` prints") from None
-    found = {record.name: record for record in map(_record, resources) if record is not None}
-    declared = {_name(resource) for resource in resources if resource.get("type") == MACHINE_TYPE}
-    known = sorted(declared.union(found))
+    declared = {
+        _name(resource): str(shown(resource.get("inputs", {}).get("configId")) or "")
+        for resource in resources
+        if resource.get("type") == MACHINE_TYPE
+    }
+    found = {
+        record.name: replace(record, declared_id=declared.get(record.name, ""))
+        for record in map(_record, resources)
+        if record is not None
+    }
+    known = sorted({*declared, *found})
     wanted, unknown = matching(names, known) if (names := list(names)) else (known, [])
     if not wanted and not unknown:
         raise NoRecordsError("the stack has no machines yet: `pulumi up` makes them")
@@ -119,13 +132,14 @@ def _record(resource: dict[str, Any]) -> Record | None:
             f"the record of {_name(resource)} can't be read ({error}): "
             "export with --show-secrets, and let this version of the program run `pulumi up` once"
         ) from None
+    record = proven.get("record", {})
     return Record(
         request=request,
+        proven_config_id=str(proven.get("config_id", "")),
+        proven_objects=tuple(map(str, record.get("objects", ()))),
         proven_boot_id=str(proven.get("boot_id", "")),
         proven_os_version=str(proven.get("os_version", "")),
-        proven_host_keys=tuple(
-            map(str, proven.get("record", {}).get("host_keys") or filter(None, [proven.get("host_key")]))
-        ),
+        proven_host_keys=tuple(map(str, record.get("host_keys") or filter(None, [proven.get("host_key")]))),
     )
 
 

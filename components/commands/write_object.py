@@ -3,11 +3,13 @@
 The JSON document on stdin: {"path": …, "content": …, "written": "2025-01-31T12:00:00.000000Z"}; delete needs `path`
 alone. `content` is packed (`packing`). `written` becomes the file's time stamp, so that whoever plans the next write
 knows which one this was; left out, it is the time now, which is printed. Readers see the old object or the new one,
-whole (rename within a folder). The mode is 0600: a config may hold secrets.
+whole (rename within a folder). The mode is 0600: a config may hold secrets. What is replaced stays for a while, beside
+the folders of all objects, where no machine is served anything (`versions_folder`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +19,19 @@ from pathlib import Path
 
 from components.commands.objects.packing import unpacked
 
+MOST_VERSIONS = 8
+"""How many replaced contents of an object are kept."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def versions_folder(path: Path) -> Path:
+    """Where the former contents of the object at `path` lie, the last ones, with the time of their write as names."""
+    return path.parent.parent / ".versions" / path.parent.name
+
+
+def versions(path: Path) -> list[Path]:
+    """The files there, newest first."""
+    return sorted(versions_folder(path).glob("*.ign"), reverse=True)
 
 
 def write(path: Path, content: str, *, written: str) -> None:
@@ -33,6 +47,7 @@ def write(path: Path, content: str, *, written: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.utime(temporary, ns=(time_ns, time_ns))
+        _keep(path, content)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -44,9 +59,29 @@ def write(path: Path, content: str, *, written: str) -> None:
         os.close(folder)
 
 
+def _keep(path: Path, content: str) -> None:
+    """What is about to be replaced becomes a version; nothing where it is not there, or the same."""
+    if not path.is_file() or path.read_bytes() == content.encode():
+        return
+    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    folder = versions_folder(path)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = folder / f"{written}.ign"
+    kept.unlink(missing_ok=True)
+    kept.hardlink_to(path)
+    for older in versions(path)[MOST_VERSIONS:]:
+        older.unlink()
+
+
 def delete(path: Path) -> None:
-    """Remove the object, its folder and the store's when they are empty then; harmless when it is gone."""
+    """Remove the object and its versions, its folder and the store's when they are empty; harmless when it is gone."""
     path.unlink(missing_ok=True)
+    kept = versions_folder(path)
+    for version in versions(path):
+        version.unlink()
+    for folder in (kept, kept.parent):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
     for folder in (path.parent, path.parent.parent):
         try:
             folder.rmdir()

@@ -20,25 +20,37 @@ from components.audit.noted import noted
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.commands.environment import for_child, machines_folder
 from components.commands.reprovision.request import NotProvenError, Progress
-from components.config.places import project_name
+from components.config.places import project_name, stack_file
 from components.operate.console import follow_console
 from components.operate.page import page, replace_file
 from components.operate.part import PartError, part_of, targets
 from components.operate.restart import restart
 from components.operate.session import follow_journal, read_history, run_on_all, target_of
-from components.operate.stack_file import EditError, declared, file_settings, machine_texts, members, raised, write
+from components.operate.stack_file import (
+    GENERATION,
+    PINNED,
+    EditError,
+    declared,
+    file_settings,
+    machine_texts,
+    members,
+    pinned,
+    raised,
+    write,
+)
 from components.operate.status import document, metrics, statuses, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from components.commands.ssh_session import SshTarget
+    from components.operate.stack_file import MachinesText
 
 EPILOG = """What follows `--` is the command (exec), or goes to ssh, journalctl, the audit or `pulumi` (ssh, logs,
-audit, up, preview, reprovision). MACHINE may be a pattern, such as 'worker-*'."""
+audit, up, preview, reprovision, rollback). MACHINE may be a pattern, such as 'worker-*'."""
 
 
-NAMED = ("up", "preview", "exec", "restart", "reprovision")
+NAMED = ("up", "preview", "exec", "restart", "reprovision", "rollback")
 """Verbs that do nothing to machines that were not named."""
 
 
@@ -74,9 +86,10 @@ def _parser() -> argparse.ArgumentParser:
         ("exec", _exec, "*", "run a command on machines side by side"),
         ("console", _console, None, "follow the console, or tell where it is"),
         ("logs", _logs, None, "the journal"),
-        ("history", _history, "*", "what happened: the steps of its re-runs"),
+        ("history", _history, "*", "what happened: the steps of its re-runs, and what it can go back to"),
         ("restart", _restart, "*", "power-cycle or reboot, one after the other, and prove"),
         ("reprovision", _reprovision, "*", "raise the generation in the stack's file, then `pulumi up`"),
+        ("rollback", _rollback, "*", "pin to the last good config, or another one, then `pulumi up`"),
     ):
         verb = verbs.add_parser(name, help=what, description=what, epilog=EPILOG)
         verb.add_argument("machines", nargs=machines or 1, metavar="MACHINE")
@@ -88,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
             verb.add_argument("--json", action="store_true", help="one JSON document on stdout")
             verb.add_argument("--html", default="", metavar="FILE", help="write a page for a browser")
             verb.add_argument("--metrics", default="", metavar="FILE", help="write OpenMetrics text")
+        if name == "rollback":
+            verb.add_argument("--to", default="", metavar="VERSION", help="as history has it; none follows the config")
         verb.set_defaults(run=run, group="", parser=verb)
     return parser
 
@@ -182,6 +197,8 @@ def _logs(options: argparse.Namespace) -> int:
 
 
 def _history(options: argparse.Namespace) -> int:
+    from components.operate.rollback import versions_of  # with what makes configs: the other verbs begin without it
+
     failed = 0
     for record in _proven(options):
         try:
@@ -191,6 +208,9 @@ def _history(options: argparse.Namespace) -> int:
             continue
         for line in lines or ["nothing is noted"]:
             _print(f"{record.name}: {line}")
+        for version in versions_of(record, lambda line, name=record.name: _print(f"{name}: {line}", is_error=True)):  # type: ignore[misc]
+            if version.proven.config_id != record.proven_config_id:
+                _print(f"{record.name}: can go back to {version}")
     return failed
 
 
@@ -206,17 +226,65 @@ def _restart(options: argparse.Namespace) -> int:
 
 
 def _reprovision(options: argparse.Namespace) -> int:
-    """Edit, show the edit, and become `pulumi up`, which shows its preview and asks."""
+    _check_words(options, GENERATION)
+    texts = machine_texts(Path(), _stack(options.stack))
+    return _edit(options, texts, raised(texts, options.machines))
+
+
+def _rollback(options: argparse.Namespace) -> int:
+    """The same for the setting `pinned`, with files of the objects to go back to beside the stack's."""
+    from components.operate.rollback import NONE, NoVersionError, former, named, versions_of, write_pinned
+
+    _check_words(options, PINNED)
+    stack = _stack(options.stack)
+    texts = machine_texts(Path(), stack)
+    names = options.machines = declared(texts, options.machines)
+    if options.to == NONE:
+        print("What they were pinned to stays in its file, which can be deleted.")
+        return _edit(options, texts, pinned(texts, dict.fromkeys(names, "")))
+    if options.to and len(names) > 1:
+        raise UsageError("a version is of one machine: name that alone, or leave TO= out")
+    files, folder = dict[str, str](), (Path() / stack_file(Path(), stack)).parent / "pinned"
+    for record in _proven(options):
+        if record.request.pull:
+            raise UsageError(f"{record.name} pulls, and refuses an older object: take its config back instead")
+        found = versions_of(record, lambda line, name=record.name: _print(f"{name}: {line}", is_error=True))  # type: ignore[misc]
+        is_pinned = any(text.value(record.name, PINNED) for text in texts)
+        try:
+            version = named(record, found, options.to) if options.to else former(record, found, is_pinned=is_pinned)
+            file = write_pinned(folder, record.name, version)
+        except NoVersionError as error:
+            raise UsageError(str(error)) from None
+        except OSError as error:
+            raise UsageError(f"{folder} can't be written: {error.strerror}") from None
+        files[record.name] = str(file)
+        print(f"{record.name}: goes back to {version}")
+        print(
+            f"  {file} has secrets in the clear: git ignores it, by the .gitignore beside it. On another computer "
+            f"`make rollback MACHINE={record.name} TO={version.proven.config_id[:12]}` writes it"
+            if version.proven.has_secrets
+            else f"  {file} holds no secret that this program knows of: commit it together with the edit"
+        )
+        print(f"  forward again, once its config is mended: make rollback MACHINE={record.name} TO={NONE}")
+    return _edit(options, texts, pinned(texts, files))
+
+
+def _check_words(options: argparse.Namespace, setting: str) -> None:
     if not {"--yes", "-y"} & set(options.words) and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("`pulumi up` asks, and without a terminal nobody can answer: say yes ahead, by `-- --yes`")
     if any(word.startswith("--config-file") for word in options.words):
-        raise UsageError("--config-file names a file that isn't edited here: raise generation there, then `pulumi up`")
-    texts = machine_texts(Path(), _stack(options.stack))
-    edited = [(old, new) for old, new in zip(texts, raised(texts, options.machines), strict=True) if old != new]
-    write([new for _, new in edited])
-    for old, new in edited:
+        raise UsageError(f"--config-file names a file that isn't edited here: edit {setting} there, then `pulumi up`")
+
+
+def _edit(options: argparse.Namespace, texts: Sequence[MachinesText], edited: Sequence[MachinesText]) -> int:
+    """Write, show the edit, and become `pulumi up`, which shows its preview and asks."""
+    differing = [(old, new) for old, new in zip(texts, edited, strict=True) if old != new]
+    write([new for _, new in differing])
+    for old, new in differing:
         print(old.difference(new), end="")
-    print("The edit stays in the file, whatever comes of it: commit it, or take it back.", flush=True)
+    if differing:
+        print("The edit stays in the file, whatever comes of it: commit it, or take it back.")
+    sys.stdout.flush()
     stack = ["--stack", options.stack] if options.stack else []
     os.execvp("pulumi", ["pulumi", "up", *stack, *options.words])  # noqa: S606 - no shell
 

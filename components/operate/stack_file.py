@@ -1,4 +1,4 @@
-"""The machines in the files that people write, the stack's own and those of `machine_files`: groups, and generations.
+"""The machines in the files that people write, the stack's own and those of `machine_files`: groups, and two settings.
 
 An edit changes the few characters that it has to, so that comments, anchors and layout stay as they are and the
 difference is one line: a round trip through a YAML library would set the whole file anew, by its own taste. What the
@@ -21,11 +21,12 @@ from components.config.places import stack_file
 from components.settings.part import matching
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
 IN_STACK = ("config", "flatcar:machines")
-KEY = "generation"
+GENERATION, PINNED = "generation", "pinned"
+_UNSET = {GENERATION: 0, PINNED: ""}
 _ALIAS = re.compile(r"\s*:\s*(\*[^\s,\[\]{}]+)")
 _END_OF_LINE = re.compile(r"[ \t]*(#[^\r\n]*)?(?=\r?\n|\Z)")
 
@@ -48,15 +49,24 @@ class MachinesText:
         """The settings of the machines in it, by name."""
         return _at(_loaded(self.text, self.name), self.way)
 
-    def with_raised(self, machine: str) -> MachinesText:
-        """The file with the generation of one machine raised by one. Raises `EditError` where that is for a person."""
-        generations, rest = _apart(self.text, self.name, self.way)
-        wanted, text = generations | {machine: generations[machine] + 1}, self.text
-        for name in [machine, *generations]:  # who shares its settings by an anchor keeps its own generation
-            if _apart(text, self.name, self.way)[0].get(name) != wanted[name]:
-                text = self._with(text, name, wanted[name])
-        if _apart(text, self.name, self.way) != (wanted, rest):
-            raise EditError(_by_hand(self.name, machine, wanted[machine]))
+    def value(self, machine: str, key: str) -> Any:
+        """What a machine has under `GENERATION` or `PINNED`."""
+        return self._apart(self.text, key)[0].get(machine)
+
+    def with_value(self, machine: str, key: str, value: Any) -> MachinesText:
+        """The file with another `value` under that key of one machine; 0 or "" takes it out.
+
+        Raises `EditError` where that is for a person.
+        """
+        values, rest = self._apart(self.text, key)
+        wanted, text = values | {machine: value}, self.text
+        for name in [machine, *values]:  # who shares its settings by an anchor keeps its own value
+            if self._apart(text, key)[0].get(name) != wanted[name] and wanted[name] == _UNSET[key]:
+                text = self._without(text, name, key)
+            if self._apart(text, key)[0].get(name) != wanted[name]:
+                text = self._with(text, name, key, wanted[name])
+        if self._apart(text, key) != (wanted, rest):
+            raise EditError(_by_hand(self.name, machine, key, value))
         return replace(self, text=text)
 
     def difference(self, edited: MachinesText) -> str:
@@ -64,31 +74,66 @@ class MachinesText:
         before, after = (text.splitlines(keepends=True) for text in (self.text, edited.text))
         return "".join(difflib.unified_diff(before, after, self.name, self.name, n=2))
 
-    def _with(self, text: str, machine: str, number: int) -> str:
-        """The text with a generation of the machine's own."""
-        by_hand = EditError(_by_hand(self.name, machine, number))
-        machines = _node(text, self.way)
-        key, value = next((pair for pair in machines if pair[0].value == machine), (None, None))
-        if key is None or not isinstance(value, yaml.MappingNode):
-            raise by_hand
-        if (alias := _alias(text, key, value)) is not None:
-            return f"{text[: alias.start(1)]}{{<<: {alias[1]}, {KEY}: {number}}}{text[alias.end(1) :]}"
-        for own, scalar in value.value:
-            if own.value == KEY:
+    def _apart(self, text: str, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The value of each machine, and all else that a file says."""
+        document = copy.deepcopy(_loaded(text, self.name))
+        machines, values = _at(document, self.way), {}
+        for machine, settings in machines.items():
+            own = settings if isinstance(settings, dict) else {}
+            value = own.get(key, _UNSET[key])
+            values[machine] = value if isinstance(value, type(_UNSET[key])) else _UNSET[key]
+            machines[machine] = {name: inner for name, inner in own.items() if name != key}
+        return values, document
+
+    def _settings(self, text: str, machine: str) -> tuple[Any, Any]:
+        """The nodes of a machine's name and of its settings, which are None where they stand in another way."""
+        key, value = next((pair for pair in _node(text, self.way) if pair[0].value == machine), (None, None))
+        return key, value if isinstance(value, yaml.MappingNode) else None
+
+    def _without(self, text: str, machine: str, key: str) -> str:
+        """The text without the machine's own value; as it is where there is none in a line, or a place, of its own."""
+        name, settings = self._settings(text, machine)
+        if settings is None or _alias(text, name, settings) is not None or len(settings.value) < 2:
+            return text
+        for number, (own, scalar) in enumerate(settings.value):
+            if own.value != key:
+                continue
+            start, end = own.start_mark.index, _end_of_line(text, own, scalar)
+            if not settings.flow_style and end is not None:
+                start = text.rfind("\n", 0, start) + 1
+                if not text[start : own.start_mark.index].strip():
+                    return text[:start] + text[text.find("\n", end) + 1 or len(text) :]
+            elif settings.flow_style and number:
+                return text[: _end(text, *settings.value[number - 1])] + text[_end(text, own, scalar) :]
+            elif settings.flow_style:
+                return text[:start] + text[settings.value[1][0].start_mark.index :]
+        return text
+
+    def _with(self, text: str, machine: str, key: str, value: Any) -> str:
+        """The text with a value of the machine's own."""
+        new, written = f"{key}: {value or repr(value)}", str(value or repr(value))
+        name, settings = self._settings(text, machine)
+        if settings is None:
+            raise EditError(_by_hand(self.name, machine, key, value))
+        if (alias := _alias(text, name, settings)) is not None:
+            return f"{text[: alias.start(1)]}{{<<: {alias[1]}, {new}}}{text[alias.end(1) :]}"
+        pairs = settings.value
+        for own, scalar in pairs:
+            if own.value == key:
                 alias = _alias(text, own, scalar)
                 start, end = alias.span(1) if alias else (scalar.start_mark.index, scalar.end_mark.index)
-                return f"{text[:start]}{number}{text[end:]}"
-        if not value.value:
-            place, new = value.end_mark.index - 1, f"{KEY}: {number}"
-        elif value.flow_style:
-            place, new = value.value[0][0].start_mark.index, f"{KEY}: {number}, "
+                return f"{text[:start]}{written}{text[end:]}"
+        if not pairs:
+            place = settings.end_mark.index - 1
+        elif settings.flow_style:
+            place, new = pairs[0][0].start_mark.index, f"{new}, "
         else:
-            indent, newline = " " * value.value[0][0].start_mark.column, "\r\n" if "\r\n" in text else "\n"
-            ends = [end for pair in value.value if (end := _end_of_line(text, *pair)) is not None]
+            indent, newline = " " * pairs[0][0].start_mark.column, "\r\n" if "\r\n" in text else "\n"
+            ends = [end for pair in pairs if (end := _end_of_line(text, *pair)) is not None]
             if ends:
-                place, new = ends[-1], f"{newline}{indent}{KEY}: {number}"
+                place, new = ends[-1], f"{newline}{indent}{new}"
             else:
-                place, new = value.value[0][0].start_mark.index, f"{KEY}: {number}{newline}{indent}"
+                place, new = pairs[0][0].start_mark.index, f"{new}{newline}{indent}"
         return text[:place] + new + text[place:]
 
 
@@ -141,9 +186,26 @@ def declared(texts: Sequence[MachinesText], names: Sequence[str]) -> list[str]:
 
 def raised(texts: Sequence[MachinesText], names: Sequence[str]) -> list[MachinesText]:
     """The files with the generations of machines raised by one. Raises `EditError` where that is for a person."""
+    names = declared(texts, names)
+    if held := [name for name in names for text in texts if text.value(name, PINNED)]:
+        raise EditError(
+            f"{', '.join(held)} is pinned to a former config, and generation has no effect on that; "
+            f"first take the pin out: make rollback MACHINE={held[0]} TO=none"
+        )
     edited = list(texts)
-    for name in declared(texts, names):
-        edited = [text.with_raised(name) if name in text.machines else text for text in edited]
+    for name in names:
+        edited = [
+            text.with_value(name, GENERATION, text.value(name, GENERATION) + 1) if name in text.machines else text
+            for text in edited
+        ]
+    return edited
+
+
+def pinned(texts: Sequence[MachinesText], files: Mapping[str, str]) -> list[MachinesText]:
+    """The files with each machine pinned to its file, "" for none. Raises `EditError` where that is for a person."""
+    edited = list(texts)
+    for name, file in files.items():
+        edited = [text.with_value(name, PINNED, file) if name in text.machines else text for text in edited]
     return edited
 
 
@@ -161,10 +223,9 @@ def _known(name: str, known: Collection[str]) -> str:
     return f"; {near} " * bool(near) + "; " * (not near) + f"there are: {', '.join(sorted(known)) or 'none'}"
 
 
-def _by_hand(name: str, machine: str, number: int) -> str:
-    return (
-        f"{name} is written in a way that can't be edited here: give {machine} {KEY}: {number} by hand, then `make up`"
-    )
+def _by_hand(name: str, machine: str, key: str, value: Any) -> str:
+    do = f"give {machine} {key}: {value}" if value else f"take {key} out of {machine}"
+    return f"{name} is written in a way that can't be edited here: {do} by hand, then `make up`"
 
 
 def _read(root: Path, name: str, way: tuple[str, ...]) -> MachinesText:
@@ -193,18 +254,6 @@ def _at(document: dict[str, Any], way: Sequence[str]) -> dict[str, Any]:
     return document
 
 
-def _apart(text: str, name: str, way: Sequence[str]) -> tuple[dict[str, int], dict[str, Any]]:
-    """The generation of each machine, and all else that a file says."""
-    document = copy.deepcopy(_loaded(text, name))
-    machines, generations = _at(document, way), {}
-    for machine, settings in machines.items():
-        own = settings if isinstance(settings, dict) else {}
-        number = own.get(KEY, 0)
-        generations[machine] = number if isinstance(number, int) else 0
-        machines[machine] = {key: value for key, value in own.items() if key != KEY}
-    return generations, document
-
-
 def _node(text: str, way: Sequence[str]) -> list[tuple[Any, Any]]:
     """The pairs of nodes of the machines; [] where they stand in another way."""
     node = yaml.compose(text, yaml.CSafeLoader)
@@ -221,10 +270,15 @@ def _alias(text: str, key: Any, value: Any) -> re.Match[str] | None:
     return _ALIAS.match(text, key.end_mark.index)
 
 
+def _end(text: str, key: Any, value: Any) -> int:
+    """Where a pair ends."""
+    alias = _alias(text, key, value)
+    return alias.end() if alias else int(value.end_mark.index)
+
+
 def _end_of_line(text: str, key: Any, value: Any) -> int | None:
     """Where the line of a pair ends, comment included; None for a pair that takes more than one."""
-    alias = _alias(text, key, value)
-    end = alias.end() if alias else value.end_mark.index
+    alias, end = _alias(text, key, value), _end(text, key, value)
     is_block = getattr(value, "style", None) in ("|", ">") or getattr(value, "flow_style", None) is False
     if (is_block and not alias) or "\n" in text[key.start_mark.index : end]:
         return None

@@ -238,6 +238,8 @@ class Common(TypedDict, total=False):
     """Rules for configs that run again that are taken back: `RULE`, or `RULE:DEVICE`."""
     generation: int
     """Raising it re-provisions without another change."""
+    pinned: str
+    """A file with an object that was proven before: the machine goes back to that."""
     host_key: str
     """The SSH host key, `TYPE BASE64`, where it is known beforehand."""
     health: Health

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+from components.payload.masking import MASK
+
 MOST_NAMED = 3
 _BY_NAME = {"files": "", "directories": "", "links": "", "units": "", "users": "user ", "groups": "group "}
 """Sections of a summary that hold things by name, and the word before the name where that alone does not say what."""
@@ -23,8 +25,14 @@ _WHOLE = {
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Such as `/etc/motd changes; /etc/new is new; web.service goes`, by the properties of a machine; "" for nothing.
 
-    A value that isn't known yet counts as a change.
+    A value that isn't known yet counts as a change. What a machine is pinned to comes first, and is all that is told
+    where one of the two shows nothing.
     """
+    first, pinned = list[str](), new.get("pinned")
+    if pinned != old.get("pinned"):
+        first.append(f"goes back to config {pinned}, and is pinned to it" if pinned else "is pinned no more")
+        if any(MASK in (properties.get("files") or {}) for properties in (old, new)):
+            return first[0]
     changed, added, gone = list[str](), list[str](), list[str]()
     for section, word in _BY_NAME.items():
         before, after = old.get(section) or {}, new.get(section) or {}
@@ -40,7 +48,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
         for names, one, more in ((changed, "changes", "change"), (added, "is new", "are new"), (gone, "goes", "go"))
         if names
     ]
-    return "; ".join(told)
+    return "; ".join([*first, *told])
 
 
 def _sentence(names: Sequence[str], one: str, more: str) -> str:

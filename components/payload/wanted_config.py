@@ -25,6 +25,8 @@ from components.payload.summary import summarize
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from components.payload.fragments import IgnitionConfig
+
 COMPUTED = "<computed>"
 """What a summary shows for a value that is not known yet."""
 OURS = re.compile(rf"({STAMP}|{SALT}|{SCRIPT}|{FOLDER}/.*|(/etc/systemd/system/[^/]*/)?{OUR_UNITS})")
@@ -127,7 +129,12 @@ def _summary(config: MachineConfig, shown_as: Mapping[str, str]) -> dict[str, An
     if config.masked is None:
         return {"files": {MASK: "without the values of its secrets this is no config, so none of it is shown"}}
     masks = config.stand_ins.shown_as(dict.fromkeys(config.stand_ins.values, MASK))
-    summary = summarize(config.masked, {**masks, **shown_as})
+    return shown_summary(config.masked, {**masks, **shown_as})
+
+
+def shown_summary(config: IgnitionConfig, shown_as: Mapping[str, str]) -> dict[str, Any]:
+    """`summarize`, without this project's own files, links and units."""
+    summary = summarize(config, shown_as)
     for section in ("files", "links", "units"):
         summary[section] = {name: node for name, node in summary.get(section, {}).items() if not OURS.fullmatch(name)}
     return {section: shown for section, shown in summary.items() if shown}

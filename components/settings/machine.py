@@ -60,6 +60,9 @@ class MachineSettings:
     """Rules of `cl.transpiler.lint` that are taken back, or are for one device."""
     generation: int = 0
     """Raising it re-provisions without another change."""
+    pinned: Path | None = None
+    """A file with an object that was proven before, which `make rollback` writes: the machine goes back to that, and
+    its configs, variables and generation have no effect (operate.md)."""
     host_key: str = ""
     """The SSH host key, `TYPE BASE64`, where it is known beforehand; else the console tells it, or the first connection
     pins it."""
@@ -141,6 +144,7 @@ def common_settings(name: str, section: Section) -> dict[str, Any]:
         keep=section.optional_texts("keep"),
         allow=_allowed(section),
         generation=section.whole_number("generation", _DEFAULT.generation),
+        pinned=Path(pinned) if (pinned := section.text("pinned")) else None,
         host_key=without_comment(section.text("host_key")),
         health=checks,
         allow_degraded=health.choice("degraded", ("fail", "allow"), "fail") == "allow",

@@ -79,6 +79,8 @@ def machine_problems(
         yield "keep", f"is lost: {machine.lifecycle.value!r} {why}; use reset, or take keep out"
     if machine.lifecycle is Lifecycle.REPLACE:
         yield from _replaced(machine)
+    if machine.pinned is not None:
+        yield from _pinned(name, machine, machine.pinned, root)
     if machine.pull is not None:
         yield from pull_problems(machine.pull)
         yield from _pulled(machine, machine.pull)
@@ -144,6 +146,17 @@ def _replaced(machine: MachineSettings) -> Iterator[tuple[str, str]]:
         if getattr(machine, name):
             why = "runs when the deployer stages a re-run, and 'replace' stages none"
             yield name, f"{why}; use the ExecStop of a unit, or an in-place lifecycle"
+
+
+def _pinned(name: str, machine: MachineSettings, file: Path, root: Path) -> Iterator[tuple[str, str]]:
+    if machine.pull is not None:
+        yield "pinned", "a machine that pulls refuses an object that is older than its own; change its config"
+    if machine.lifecycle is Lifecycle.REPLACE:
+        yield "pinned", "'replace' makes a new machine of its config; change that, or use an in-place lifecycle"
+    if not (root / file).is_file():
+        version = re.search(r"-([0-9a-f]{12})-[0-9a-f]{12}\b", file.name)
+        way = f"; `make rollback MACHINE={name} TO={version[1]}` writes it on this computer, too" if version else ""
+        yield "pinned", f"there is no file {file}{way}"
 
 
 def _pulled(machine: MachineSettings, pull: PullSettings) -> Iterator[tuple[str, str]]:

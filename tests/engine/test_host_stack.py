@@ -176,3 +176,80 @@ def test_an_operators_day(tmp_path: Path, host: LoopbackMachine, pulumi: Project
     assert not host.path("/etc/mine").exists()
     assert operate("exec", "rack", "--", "cat /etc/flatcar/config-id").stdout != before
     stack.destroy()
+
+
+def test_an_operator_goes_back_and_forward_again(tmp_path: Path, host: LoopbackMachine, pulumi: Project) -> None:
+    stack, settings = stack_with(host, tmp_path, pulumi)
+    file = stack.directory / f"Pulumi.{stack.stack}.yaml"
+    check = {"name": "not sick", "command": "! test -e /etc/sick", "seconds": 1}
+    rack = json.dumps({**settings["rack"], "rollback": True, "health": {"commands": [check]}})
+    file.write_text(file.read_text().replace("config:\n", f"config:\n  flatcar:machines:\n    rack: {rack} # mine\n"))
+    text, outputs = file.read_text(), [""]
+
+    def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "components.operate", arguments[0], "--stack", stack.stack, *arguments[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            cwd=stack.directory,
+            env=stack.environment(),
+            check=False,
+        )
+        outputs.append(done.stdout + done.stderr)
+        return done
+
+    def runs() -> tuple[str, int]:
+        return host.text("/etc/flatcar/config-id").strip()[:12], host.boots
+
+    def change(path: str) -> str:
+        (tmp_path / "web.yaml").write_text(CONFIG.replace("/etc/web/page", path))
+        stack.up()
+        return runs()[0]
+
+    first, second = change("/etc/web/first"), change("/etc/web/second")
+    assert first != second and runs() == (second, 3)
+    assert f"rack: can go back to {first}  20" in operate("history").stdout
+
+    (tmp_path / "web.yaml").write_text("no config\n")  # as a morning may be
+    done = operate("rollback", "rack", "--", "--yes", "--color=never")
+    assert done.returncode == 0, outputs[-1]
+    assert runs() == (first, 4) and host.path("/etc/web/first").exists() and not host.path("/etc/web/second").exists()
+    (pin,) = (stack.directory / "pinned").glob("*.ign")
+    assert pin.name.startswith(f"rack-{first}-") and pin.name.endswith(".secret.ign")
+    assert pin.stat().st_mode & 0o777 == 0o600 and "git ignores it" in done.stdout
+    assert (stack.directory / "pinned/.gitignore").read_text().splitlines()[-1] == "*.secret.ign"
+    assert file.read_text() == text.replace('rack: {"config"', f'rack: {{pinned: pinned/{pin.name}, "config"')
+    assert f"rack: goes back to config {first}, and is pinned to it; reset: reboots" in done.stdout
+    assert f"rack: pinned to config {first}, so that {tmp_path}/web.yaml has no effect" in done.stdout
+
+    again = operate("rollback", "rack", "--", "--yes")
+    assert again.returncode == 2
+    assert "rack has gone back already; name another version by TO=, or TO=none" in again.stderr
+    assert f"\n  {second}  " in again.stderr
+
+    pin.unlink()  # as on another computer
+    lost = stack.preview(code=None).output
+    assert f"there is no file pinned/{pin.name}; `make rollback MACHINE=rack TO={first}` writes it" in lost, lost
+    assert operate("rollback", "rack", "--to", first[:8], "--", "--yes").returncode == 0, outputs[-1]
+    assert runs() == (first, 4) and "nothing reboots" in outputs[-1]
+
+    (tmp_path / "web.yaml").write_text(CONFIG.replace("/etc/web/page", "/etc/web/mended"))
+    assert operate("rollback", "rack", "--to", "none", "--", "--yes", "--color=never").returncode == 0, outputs[-1]
+    assert "rack: is pinned no more; reset: reboots" in outputs[-1]
+    mended, boots = runs()
+    assert (mended in (first, second), boots, file.read_text()) == (False, 5, text)
+    assert host.path("/etc/web/mended").exists()
+
+    (tmp_path / "web.yaml").write_text(CONFIG.replace("/etc/web/page", "/etc/sick"))
+    failed, shown = stack.up(code=None), stack.outputs()["rack"]
+    assert failed.code != 0 and "  - rack" in failed.output
+    assert shown["configId"].startswith(mended), "the state has them still"
+    assert f"rack: log in with: {shown['ssh']}" in failed.output
+    assert runs() == (mended, 7), "it went, and came back by itself"
+    done = operate("rollback", "rack", "--", "--yes")
+    assert done.returncode == 0 and "nothing reboots" in done.stdout, outputs[-1]
+    assert runs() == (mended, 7)
+    assert stack.preview().ops()["rack-reprovision"] == "same"
+    assert "hunter2" not in "".join(outputs)
+    stack.destroy()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands.objects.bucket import BucketWriter
 from loopback.lab import Lab
 from loopback.machine import LoopbackMachine, ObjectServer
 from tests.fakes.aws import REGION, Aws, running_moto
@@ -111,3 +112,13 @@ def test_without_credentials_the_machine_goes_back_and_the_object_stays(lab: Buc
     assert "the object could not be rolled back: " in progress
     assert f"back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
     assert lab.held() == (lab.contents[wanted], lab.pulumis)
+
+
+def test_a_bucket_tells_what_an_object_was_before(lab: BucketLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in lab.environment.items():
+        monkeypatch.setenv(name, value)
+    lab.aws.s3.put_object(Bucket=BUCKET, Key=f"{KEY}2", Body=b"another machine's")
+    second = lab.publish("second")
+    found = [*BucketWriter(**lab.place()).versions()]
+    assert [version.content.decode() for version in found] == [lab.contents[second], lab.contents[lab.good]]
+    assert found[0].name == lab.pulumis and found[0].written.endswith("Z")

@@ -7,6 +7,7 @@ away instead of adding more: then the newest version is the one that Pulumi wrot
 
 from __future__ import annotations
 
+import html
 import http.client
 import os
 import re
@@ -22,10 +23,10 @@ from urllib.parse import quote
 
 from components.commands.objects.aws_signature import signed_headers
 from components.commands.objects.credentials import aws_credentials, spaces_credentials
-from components.commands.objects.folder import NoAccessError
+from components.commands.objects.folder import NoAccessError, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from components.commands.objects.aws_signature import Credentials
 
@@ -35,6 +36,9 @@ PAUSES_S = (0.5, 2.0, 5.0)
 """Waited before an attempt is repeated: a bucket that answers 5xx, or not at all, is asked four times."""
 TIMEOUT_S = 30.0
 NO_ANSWER = 0
+MOST_VERSIONS = 50
+"""How many versions of an object are looked at."""
+_VERSION = re.compile(r"<Version>(.*?)</Version>", re.DOTALL)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -85,6 +89,18 @@ class BucketWriter:
         if not self._holds(self._get(credentials), content):
             self._write(credentials, content, {MARK: "yes"})
 
+    def versions(self) -> Iterator[Version]:
+        credentials = self._credentials()
+        query = f"max-keys={MOST_VERSIONS}&prefix={quote(self.key, safe='-_.~')}&versions="
+        listed = self._asked("GET", credentials, of_bucket=True, query=query, allowed=(200,)).body.decode()
+        for entry in _VERSION.findall(listed):
+            key, name, written = (_text(entry, tag) for tag in ("Key", "VersionId", "LastModified"))
+            if key == self.key:  # others may begin with it
+                of = f"versionId={quote(name, safe='-_.~')}"
+                found = self._asked("GET", credentials, query=of, allowed=(200, 404))
+                if found.status == 200:
+                    yield Version(name=name, written=written, content=found.body)
+
     @staticmethod
     def _holds(answer: _Answer, content: str) -> bool:
         return answer.status == 200 and answer.body == content.encode()
@@ -92,8 +108,8 @@ class BucketWriter:
     def _credentials(self) -> Credentials:
         return spaces_credentials() if self.kind == "spaces" else aws_credentials(self.profile)
 
-    def _url(self) -> str:
-        key = quote(self.key, safe="/-_.~")
+    def _url(self, *, of_bucket: bool = False) -> str:
+        key = "" if of_bucket else quote(self.key, safe="/-_.~")
         if self.kind == "spaces":
             host, given = f"{self.region}.digitaloceanspaces.com", os.environ.get("SPACES_ENDPOINT_URL")
         else:
@@ -129,8 +145,9 @@ class BucketWriter:
         query: str = "",
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        of_bucket: bool = False,
     ) -> _Answer:
-        url = self._url() + (f"?{query}" if query else "")
+        url = self._url(of_bucket=of_bucket) + (f"?{query}" if query else "")
 
         def attempt() -> _Answer:
             signed = signed_headers(
@@ -154,6 +171,12 @@ class BucketWriter:
         code = re.search(rb"<Code>(\w{1,64})</Code>", answer.body)
         text = f"the bucket {self.bucket} answers {method} with {answer.status} {code[1].decode() if code else ''}"
         return NoAccessError(text.rstrip()) if answer.status in (401, 403) else OSError(text.rstrip())
+
+
+def _text(entry: str, tag: str) -> str:
+    """What stands in an element of an answer in XML."""
+    found = re.search(rf"<{tag}>(.*?)</{tag}>", entry, re.DOTALL)
+    return html.unescape(found[1]) if found else ""
 
 
 def s3_host(region: str) -> str:

@@ -10,17 +10,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from components.commands import write_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class NoAccessError(Exception):
     """This computer has no right to the object, as far as can be seen from here: the text says why."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A content of the object, `written` at a time (UTC, ISO 8601); `name` is what the store calls it, or ""."""
+
+    name: str
+    written: str
+    content: bytes
+
+
 class ObjectWriter(Protocol):
-    """Writes one object. Both methods raise OSError when it can't be written, `NoAccessError` for missing rights."""
+    """Writes one object. All methods raise OSError when the store can't be used, `NoAccessError` for missing rights."""
 
     def put(self, content: str) -> bool:
         """Make the object hold `content`; whether it held something else."""
@@ -28,6 +40,10 @@ class ObjectWriter(Protocol):
 
     def roll_back(self, content: str) -> None:
         """Write an older `content`, so that Pulumi's next run sees that it is not its own."""
+        ...
+
+    def versions(self) -> Iterator[Version]:
+        """What the store has of the object, the newest first."""
         ...
 
 
@@ -49,6 +65,12 @@ class FolderWriter:
         if not self._holds(Path(self.path), content):
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             write_object.write(Path(self.path), content, written=now)
+
+    def versions(self) -> Iterator[Version]:
+        present = Path(self.path)
+        for file in [*([present] if present.is_file() else []), *write_object.versions(present)]:
+            written = datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            yield Version(name="", written=written, content=file.read_bytes())
 
     @staticmethod
     def _holds(path: Path, content: str) -> bool:

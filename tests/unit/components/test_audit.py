@@ -360,6 +360,17 @@ def test_records_come_from_pulumis_state_also_where_the_input_is_a_secret() -> N
         assert (record.name, record.proven_boot_id, record.ignition) == ("web", "b-1", {})
 
 
+def test_a_record_tells_what_was_proven_and_what_was_wanted_last() -> None:
+    document = json.loads(exported(request_json()))
+    resources = document["deployment"]["resources"]
+    machine = {"urn": "urn:pulumi:s::flatcar::flatcar:index:Machine::web", "type": "flatcar:index:Machine"}
+    resources.append({**machine, "inputs": {"configId": "0123456789ab"}})
+    stdout = {"config_id": ID, "record": {"objects": ["f" * 128]}}
+    resources[0].setdefault("outputs", {})["stdout"] = json.dumps(stdout)
+    ((record,), _) = read_records(json.dumps(document))
+    assert (record.proven_config_id, record.proven_objects, record.declared_id) == (ID, ("f" * 128,), "0123456789ab")
+
+
 @pytest.fixture
 def never_proven(tmp_path: Path) -> Path:
     machine = {"urn": "urn:pulumi:s::flatcar::flatcar:index:Machine::db", "type": "flatcar:index:Machine"}

@@ -7,6 +7,8 @@ import pty
 import re
 import select
 import shutil
+import subprocess
+import sys
 import time
 
 import pytest
@@ -61,3 +63,13 @@ def _say(terminal: int, text: str, end: str) -> str:
         if select.select([terminal], [], [], 1)[0]:
             shown += os.read(terminal, 4096).decode().replace("\r\n", "\n")
     return shown
+
+
+def test_every_verb_of_the_operators_is_offered() -> None:
+    script = (ROOT / "toolchain/completion.sh").read_text()
+    asked = subprocess.run(
+        [sys.executable, "-m", "components.operate", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    verbs = re.findall(r"^    ([a-z]+)(?:  |$)", asked.stdout, re.MULTILINE)
+    assert len(verbs) > 7
+    assert f'_flatcar_offer "" {" ".join(verbs)}\n' in script

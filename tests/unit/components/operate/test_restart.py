@@ -84,3 +84,40 @@ def test_reprovisioning_edits_the_stacks_file_shows_it_and_goes_on_as_pulumi_up(
     assert done.stdout.endswith("commit it, or take it back.\nran: up --stack org/flatcar/dev --yes\n")
     assert run("web", "db", "--", "-y").stdout.endswith("ran: up -y\n")
     assert file.read_text().endswith("    web: {generation: 2, group: front}\n    db: {generation: 1}\n")
+
+
+def test_a_rollback_is_for_a_machine_that_was_proven_and_its_end_needs_no_state(tmp_path: Path) -> None:
+    state = json.dumps({"deployment": {"resources": [MACHINE]}})
+    (tmp_path / "pulumi").write_text(
+        f"#!/bin/sh\ncase $2 in export) echo '{state}';; --show-name) echo dev;; *) echo \"ran: $*\";; esac\n"
+    )
+    (tmp_path / "pulumi").chmod(0o755)
+    file = tmp_path / "Pulumi.dev.yaml"
+    text = "config:\n  flatcar:machines:\n    web: {pinned: pinned/web.ign, group: front}\n    db: {}\n"
+    file.write_text(text)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "components.operate", "rollback", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+            check=False,
+        )
+
+    for arguments, said in (
+        (["web"], "without a terminal nobody can answer"),
+        (["--", "--yes"], "the following arguments are required: MACHINE, or --group"),
+        (["web", "--", "--yes", "--config-file=x"], "--config-file names a file that isn't edited here: edit pinned"),
+        (["wbe", "--", "--yes"], "has no machine wbe; did you mean 'web'?"),
+        (["web", "db", "--to", "3f2b082ff5c7", "--", "--yes"], "a version is of one machine: name that alone"),
+        (["web", "--", "--yes"], "rollback: no `pulumi up` has proven web yet: run that instead"),
+    ):
+        refused = run(*arguments)
+        assert (refused.returncode, refused.stdout, file.read_text()) == (2, "", text)
+        assert said in refused.stderr
+    done = run("--group", "front", "--to", "none", "--", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "\n-    web: {pinned: pinned/web.ign, group: front}\n+    web: {group: front}\n" in done.stdout
+    assert done.stdout.endswith("commit it, or take it back.\nran: up --yes\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.operate.stack_file import EditError, machine_texts, members, raised, write
+from components.operate.stack_file import EditError, machine_texts, members, pinned, raised, write
 from toolchain.places import ROOT
 
 if TYPE_CHECKING:
@@ -120,6 +120,45 @@ def test_a_generation_is_raised_where_it_stands_and_nothing_else_changes(tmp_pat
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+FILE = "stacks/pinned/web-0123.ign"
+PINS = {
+    "in a line": (
+        "web:\n  config: a   # why\n  pinned: 'old.ign' # for a day\n  keep: [logs]\n",
+        f"web:\n  config: a   # why\n  pinned: {FILE} # for a day\n  keep: [logs]\n",
+        "web:\n  config: a   # why\n  keep: [logs]\n",
+    ),
+    "after the others": (
+        "web:\n  config: a   # why\n\ndb: {config: b}\n",
+        f"web:\n  config: a   # why\n  pinned: {FILE}\n\ndb: {{config: b}}\n",
+        "web:\n  config: a   # why\n\ndb: {config: b}\n",
+    ),
+    "in braces": ("web: {config: a}\n", f"web: {{pinned: {FILE}, config: a}}\n", "web: {config: a}\n"),
+    "of whom an alias stands for": (
+        "db: &db {config: b}\nweb: *db\n",
+        f"db: &db {{config: b}}\nweb: {{<<: *db, pinned: {FILE}}}\n",
+        "db: &db {config: b}\nweb: {<<: *db}\n",
+    ),
+    "of whose anchor others have, who are not pinned": (
+        "web: &web\n  config: a\ndb: *web\n",
+        f"web: &web\n  config: a\n  pinned: {FILE}\ndb: {{<<: *web, pinned: ''}}\n",
+        "web: &web\n  config: a\ndb: {<<: *web, pinned: ''}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", PINS)
+def test_a_machine_is_pinned_and_let_go_where_that_stands(tmp_path: Path, layout: str) -> None:
+    before, held, after = (
+        written(_made(tmp_path / name), text) for name, text in zip("abc", PINS[layout], strict=True)
+    )
+    write(pinned(machine_texts(tmp_path / "a", "dev"), {"web": FILE}))
+    assert before.read_text() == held.read_text()
+    with pytest.raises(EditError, match="web is pinned to a former config, and generation has no effect on that"):
+        raised(machine_texts(tmp_path / "a", "dev"), ["web"])
+    write(pinned(machine_texts(tmp_path / "a", "dev"), {"web": ""}))
+    assert before.read_text() == after.read_text()
 
 
 def test_line_ends_stay(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from components.payload.changes import changes
+from components.payload.masking import MASK
 
 FILE = {"contents": "a", "mode": "0644"}
 
@@ -25,6 +26,12 @@ FILE = {"contents": "a", "mode": "0644"}
          "what is kept, the lifecycle change"),
         ({"configId": "a"}, {"configId": "b"}, ""),
         ({"storage": {"disks": [1]}}, {}, "the disk setup changes"),
+        ({"files": {"/a": FILE}}, {"files": {"/b": FILE}, "pinned": "3f2b"},
+         "goes back to config 3f2b, and is pinned to it; /b is new; /a goes"),
+        ({"pinned": "3f2b", "keep": []}, {"pinned": "3f2b", "keep": [1]}, "what is kept changes"),
+        ({"files": {"/a": FILE}}, {"files": {MASK: ""}, "pinned": "3f2b"},
+         "goes back to config 3f2b, and is pinned to it"),
+        ({"files": {MASK: ""}, "pinned": "3f2b"}, {"files": {"/a": FILE}}, "is pinned no more"),
     ],
 )  # fmt: skip
 def test_each_change_is_named_and_many_are_counted(old: dict[str, Any], new: dict[str, Any], told: str) -> None:

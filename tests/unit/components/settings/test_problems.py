@@ -120,6 +120,20 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
                 ),
             )
         ),
+        ({"pinned": "web.yaml", "pull": {}}, {}, "web.pinned: a machine that pulls refuses an object that is older"),
+        (
+            {"pinned": "web.yaml", "lifecycle": "replace"},
+            DROPLET,
+            "web.pinned: 'replace' makes a new machine of",
+        ),
+        (
+            {"pinned": "stacks/pinned/web-3f2b082ff5c7-0123456789ab.secret.ign"},
+            {},
+            (
+                "web.pinned: there is no file stacks/pinned/web-3f2b082ff5c7-0123456789ab.secret.ign; "
+                "`make rollback MACHINE=web TO=3f2b082ff5c7` writes it"
+            ),
+        ),
         ({"pull": {"wait": "report"}}, {}, "web.pull.wait: 'report' needs an address"),
         ({"pull": {"lock": {"group": "a"}}}, {}, "web.pull.lock.url: is missing"),
         ({"pull": {}, "host": RACK}, HOST, "web.pull: needs an object that the host can ask"),

@@ -254,6 +254,26 @@ def test_what_is_put_back_has_the_mark_and_the_objects_rights(monkeypatch: pytes
     assert "s3cret" not in str(asked)
 
 
+def test_the_versions_of_an_object_are_those_of_its_very_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = (
+        "<Version><Key>{}</Key><VersionId>{}</VersionId><LastModified>2026-01-31T12:00:00.000Z</LastModified></Version>"
+    )
+    marker = "<DeleteMarker><Key>web.ign</Key><VersionId>v0</VersionId></DeleteMarker>"
+    listed = marker + "".join(entry.format(*of) for of in (("web.ign", "v/3"), ("web.ign2", "v9"), ("web.ign", "v1")))
+    with bucket(monkeypatch, (200, {}, listed.encode()), (200, {}, b"new"), (404, {}, b"")) as (place, asked):
+        found = [*place.versions()]
+    assert [(version.name, version.written, version.content) for version in found] == [
+        ("v/3", "2026-01-31T12:00:00.000Z", b"new")
+    ]
+    assert [request for request, _ in asked] == [
+        "GET /configs/?max-keys=50&prefix=web.ign&versions=",
+        "GET /configs/web.ign?versionId=v%2F3",
+        "GET /configs/web.ign?versionId=v1",
+    ]
+    with bucket(monkeypatch, DENIED) as (place, _), pytest.raises(NoAccessError, match="answers GET with 403"):
+        [*place.versions()]
+
+
 def test_a_bucket_in_trouble_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with bucket(monkeypatch, (503, {}, b""), (500, {}, b""), (200, {}, b"new")) as (place, asked):
         assert place.put("new") is False
