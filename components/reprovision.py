@@ -64,7 +64,10 @@ class Reprovision(local.Command):
         opts: pulumi.ResourceOptions | None = None,
         machine: pulumi.Resource | None = None,
     ) -> None:
-        """`request` is a `Request` as JSON, about a config whose id is `config_id`; progress is shown at `machine`."""
+        """`request` is a `Request` as JSON, about a config whose id is `config_id`.
+
+        Progress is shown at `machine`, or here where that is not known.
+        """
         super().__init__(
             f"{name}-reprovision",
             create="reprovision",
@@ -81,8 +84,7 @@ class Reprovision(local.Command):
             ),
         )
 
-        if machine is not None:
-            progress.follow(name, machine)
+        progress.follow(name, self if machine is None else machine)
         # the request is secret as the config in it may be; the outputs never hold any of it
         self._proof: pulumi.Output[dict[str, Any]] = pulumi.Output.unsecret(self.stdout.apply(_read))
         declared_at = time.time()

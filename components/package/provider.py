@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import json
 import sys
@@ -76,6 +77,7 @@ class FlatcarProvider(ComponentProvider):
 
 def main() -> None:
     """Serve the components to the engine whose address is the program's argument."""
+    gc.disable()  # as in the project's own program: what a run makes lives until its end, and so does this process
     mute_sdk()
     register_resource_module(NAME, "index", References())
     serve(FlatcarProvider(_version()), sys.argv[1:])
