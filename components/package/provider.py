@@ -51,6 +51,8 @@ class FlatcarProvider(ComponentProvider):
             self._describe(properties, definition.inputs_mapping)
         for kind in self._type_defs.values():
             self._describe(schema["types"][f"{NAME}:index:{kind.name}"]["properties"], kind.properties_mapping)
+        # else the SDK for Go names, in a map of machines, arguments that it doesn't make (pkg/v3/codegen/go, 3.259)
+        schema["language"]["go"]["generateExtraInputTypes"] = True
         self.schema = json.dumps(_cleaned(schema))
 
     def _describe(self, properties: dict[str, Any], names: Mapping[str, str]) -> None:

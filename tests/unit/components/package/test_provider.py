@@ -56,6 +56,12 @@ def test_what_machines_share_is_given_as_the_component_itself(schema: dict[str, 
     assert given["digitalocean"]["$ref"] == "#/resources/flatcar:index:DigitalOceanShared"
 
 
+def test_the_sdk_for_go_makes_what_a_map_of_machines_holds(schema: dict[str, Any]) -> None:
+    """`tests/long/test_examples.py` compiles it."""
+    assert schema["resources"]["flatcar:index:Fleet"]["inputProperties"]["machines"]["additionalProperties"]["plain"]
+    assert schema["language"]["go"]["generateExtraInputTypes"]
+
+
 def test_what_can_be_set_for_a_machine_can_be_set_in_other_languages() -> None:
     given = {*inputs.MachineArgs.__annotations__}
     names = {{"allow_degraded": "health"}.get(setting.name, setting.name) for setting in fields(MachineSettings)}
