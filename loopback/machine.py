@@ -1,8 +1,8 @@
 """A stand-in for a machine: a real sshd on loopback in front of a folder that behaves as Flatcar's ROOT.
 
 Real: OpenSSH on both sides, the scripts under components/scripts, the pointer's object over http. Stand-ins (see
-`parts/`): systemctl, systemd-run, flatcar-reset, and an Ignition that only writes files. Faults can be injected
-through the public attributes. For the machine's true behaviour there is the VM tier.
+`parts/`): systemctl, systemd-run, flatcar-reset, and an Ignition that writes files, links, folders and units, all of
+them root's. Faults can be injected through the public attributes. For the true behaviour there is the VM tier.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class LoopbackMachine:
         shutil.copy(Path(awk).resolve(), self.root / "run/bin/awk")  # on Debian the way leads through /etc
         (self.root / "boot/flatcar/first_boot").touch()
         (self.root / "run/cmdline").write_text("BOOT_IMAGE=/flatcar/vmlinuz-a\n")
-        for name in ("failed-units", "jobs", "active-units"):
+        for name in ("failed-units", "jobs", "active-units", "started-units"):
             (self.root / "run" / name).touch()
         if self.login is None:
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key_file)], check=True)
@@ -158,8 +158,9 @@ class LoopbackMachine:
             self.restarts_at_once -= 1
             self._boot()
             return
-        self.path("/run/failed-units").write_text(self.failed_units_after_boot)
         self._booted = time.monotonic()
+        if self.path("/etc/systemd/system/flatcar-rollback.timer").exists():
+            self.path("/run/rollback-timer").touch()
         self.came_up.append(time.time())  # all proofs hold, and sshd takes a moment to start
         self._start_sshd()
         if self.path("/etc/systemd/system/flatcar-pull-proof.service").exists():
@@ -182,6 +183,7 @@ class LoopbackMachine:
             if config is None:
                 return False
         self.path("/run/boot_id").touch()
+        self.path("/run/failed-units").write_text(self.failed_units_after_boot)
         self.path("/run/system-state").write_text("degraded\n" if self.failed_units_after_boot else "running\n")
         filesystems = (config or {}).get("storage", {}).get("filesystems", [])
         if any(entry.get("label") == "ROOT" and entry.get("wipeFilesystem") for entry in filesystems):
@@ -198,6 +200,9 @@ class LoopbackMachine:
         new.write_text(boot_id + "\n")
         new.replace(self.path("/run/boot_id"))
         self.path("/run/flatcar-going-back").unlink(missing_ok=True)
+        is_first = not self.path("/etc/machine-id").exists()  # then presets are applied
+        self.path("/etc/machine-id").write_text("stand-in\n")
+        self.inside(f"systemctl boot {'first' if is_first else 'again'}")
         shutil.rmtree(self.path("/run/flatcar-pull"), ignore_errors=True)
         return True
 
@@ -227,6 +232,7 @@ class LoopbackMachine:
             seconds = re.search(r"^OnBootSec=([0-9.]+)$", timer.read_text(), re.MULTILINE)
             if seconds and time.monotonic() > self._booted + float(seconds[1]):
                 self._booted = 0
+                self.path("/run/rollback-timer").unlink(missing_ok=True)
                 self.inside("bash /etc/flatcar/rollback.sh")
 
     @property
@@ -296,10 +302,15 @@ class LoopbackMachine:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(decode_data_url(file["contents"]["source"], file["contents"].get("compression")))
             target.chmod(file.get("mode", 0o644))
-        for unit in config.get("systemd", {}).get("units", []):
-            target = self.path("/etc/systemd/system") / unit["name"]
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(unit.get("contents", ""))
+        for node in config.get("storage", {}).get("directories", []):
+            self.path(node["path"]).mkdir(parents=True, exist_ok=True)
+            self.path(node["path"]).chmod(node.get("mode", 0o755))
+        for node in config.get("storage", {}).get("links", []):
+            link = self.path(node["path"])
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(node["target"])
+        self._write_units(config.get("systemd", {}).get("units", []))
         result = {"provisioningBootID": boot_id, "userConfigProvided": True}
         self.path("/etc").mkdir(exist_ok=True)
         self.path("/etc/.ignition-result.json").write_text(json.dumps(result))
@@ -307,6 +318,25 @@ class LoopbackMachine:
         self.path("/boot/flatcar/first_boot").unlink()
         self._log("ignition (stand-in): finished")
         return True
+
+    def _write_units(self, units: list[dict[str, Any]]) -> None:
+        folder = self.path("/etc/systemd/system")
+        texts = {folder / unit["name"]: unit.get("contents", "") for unit in units}
+        for unit in units:
+            texts |= {folder / f"{unit['name']}.d" / part["name"]: part["contents"] for part in unit.get("dropins", [])}
+        presets = [
+            f"{'enable' if unit['enabled'] else 'disable'} {unit['name']}\n" for unit in units if "enabled" in unit
+        ]
+        if presets:
+            texts[self.path("/etc/systemd/system-preset/20-ignition.preset")] = "".join(sorted(presets))
+        for path, text in texts.items():
+            if text:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+        for unit in units:
+            if unit.get("mask"):
+                (folder / unit["name"]).unlink(missing_ok=True)
+                (folder / unit["name"]).symlink_to("/dev/null")
 
     def _start_sshd(self) -> None:
         key = self.path("/etc/ssh/ssh_host_ed25519_key")
