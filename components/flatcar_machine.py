@@ -150,6 +150,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             unsalted_id=config.unsalted_id if isinstance(config.unsalted_id, str) else None,
             is_off=machine.is_off,
             is_there=bool(machine.oem),
+            text=config.text,
         )
         self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.commands.reprovision.live_plan import Live, Reset, live_plan
+from components.commands.reprovision.manifest import Manifest
 from components.payload.changes import changes
 from components.sdk import has_failed, has_hooks, is_program
 from components.settings.lifecycle import Lifecycle
@@ -29,6 +31,7 @@ class Plan:
 
     `kept` is how many paths a reset keeps, `wave` such as "1 of 3" ("": no rollout). `unsalted_id` is None where it is
     not known yet. `is_off`: it will be switched on. `is_there`: it runs already when it is declared for the first time.
+    `text` is the object's, for the lifecycle `live`.
     """
 
     lifecycle: Lifecycle
@@ -38,13 +41,15 @@ class Plan:
     unsalted_id: str | None
     is_off: bool
     is_there: bool
+    text: pulumi.Input[str] = ""
 
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
     """A machine as the hook was told of it: what changes (None: nothing), and the config ids of its Command.
 
-    `runs` is None for a machine without a proof, `wanted` where it is not known yet.
+    `runs` is None for a machine without a proof, `wanted` where it is not known yet. `manifest` is that of the config
+    that runs, where it is known.
     """
 
     is_new: bool = False
@@ -52,6 +57,7 @@ class Seen:
     is_tried: bool = False
     runs: str | None = None
     wanted: str | None = None
+    manifest: Manifest | None = None
 
 
 def options() -> pulumi.ResourceOptions | None:
@@ -102,7 +108,7 @@ class _Preview:
         old, new = args.old_inputs, args.new_inputs or {}
         if args.type == "command:local:Command":
             seen.is_tried = True
-            seen.runs = _proven(args.old_outputs or {})
+            seen.runs, seen.manifest = _proven(args.old_outputs or {})
             wanted = (new.get("environment") or {}).get("CONFIG_ID")
             seen.wanted = wanted if isinstance(wanted, str) and wanted else None
         elif old is None:
@@ -132,7 +138,8 @@ class _Told:
             return ""
         told, away = [], 0
         for name, plan in self.plans.items():
-            line, goes = in_words(plan, self._seen.get(name, Seen()))
+            seen = self._seen.get(name, Seen())
+            line, goes = in_words(plan, seen, await _change(plan, seen))
             told += [f"{name}: {line}"] if line else []
             away += goes
         if self._at is None and part() is None:
@@ -157,8 +164,16 @@ async def _in_state() -> list[str]:
     return [name for name, output in outputs.items() if isinstance(output, dict) and "configId" in output]
 
 
-def in_words(plan: Plan, seen: Seen) -> tuple[str, bool]:
-    """What happens to a machine, "" for nothing, and whether it reboots."""
+async def _change(plan: Plan, seen: Seen) -> Live | Reset | None:
+    """How the change of a machine with the lifecycle `live` is applied; None where that is not known."""
+    if plan.lifecycle is not Lifecycle.LIVE or seen.manifest is None:
+        return None
+    text = await pulumi.Output.from_input(plan.text).future()
+    return live_plan(seen.manifest, Manifest.of(json.loads(text))) if isinstance(text, str) else None
+
+
+def in_words(plan: Plan, seen: Seen, change: Live | Reset | None = None) -> tuple[str, bool]:
+    """What happens to a machine, "" for nothing, and whether it reboots. `change` is for the lifecycle `live`."""
     parts = ["is off, will be started"] if plan.is_off else []
     known = {seen.wanted, plan.unsalted_id} - {None}
     is_another = seen.is_tried and seen.runs is not None and seen.runs not in known
@@ -173,14 +188,20 @@ def in_words(plan: Plan, seen: Seen) -> tuple[str, bool]:
     if is_another and plan.pulls:
         parts.append("it takes its config by itself")
     elif is_another:
-        goes = plan.lifecycle.is_in_place
-        parts.append(_WHAT[plan.lifecycle].format(kept="1 kept path" if plan.kept == 1 else f"{plan.kept} kept paths"))
-        parts += [f"wave {plan.wave}"] if goes and plan.wave else []
+        goes = plan.lifecycle.is_in_place and not isinstance(change, Live)
+        what = _WHAT[plan.lifecycle]
+        if isinstance(change, Live):
+            parts, what = parts[: plan.is_off], f"live: {change}"
+        elif isinstance(change, Reset):
+            what = _WHAT[Lifecycle.RESET].replace("reset:", f"reset, since {change}:")
+        parts.append(what.replace("{kept}", "1 kept path" if plan.kept == 1 else f"{plan.kept} kept paths"))
+        parts += [f"wave {plan.wave}"] if plan.lifecycle.is_in_place and plan.wave else []
     return "; ".join(parts), goes
 
 
 _WHAT = {
     Lifecycle.RESET: "reset: reboots, ROOT is wiped but for {kept}",
+    Lifecycle.LIVE: "live if all of it can be, else reset: reboots, ROOT is wiped but for {kept}",
     Lifecycle.REFORMAT: "reformat: reboots, ROOT is made anew",
     Lifecycle.FLAG: "flag: reboots, old files stay",
     Lifecycle.REPLACE: "replace: a new machine takes its place",
@@ -188,9 +209,12 @@ _WHAT = {
 }
 
 
-def _proven(outputs: Mapping[str, Any]) -> str | None:
-    """The config id in the outputs of a machine's last good run."""
+def _proven(outputs: Mapping[str, Any]) -> tuple[str | None, Manifest | None]:
+    """The config id in the outputs of a machine's last good run, and that config's manifest; None for what isn't."""
     try:
-        return str(json.loads(str(outputs.get("stdout", "")).strip().splitlines()[-1])["config_id"])
-    except (ValueError, LookupError, TypeError):
-        return None
+        document = json.loads(str(outputs.get("stdout", "")).strip().splitlines()[-1])
+        config_id = str(document["config_id"])
+        manifest = document.get("record", {}).get("manifest")
+        return config_id, Manifest.from_json(manifest) if manifest else None
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None, None

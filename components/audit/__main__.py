@@ -22,7 +22,7 @@ from components.commands.reprovision.drift import Finding
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import NotProvenError
-from components.commands.reprovision.seen import history_line, read_seen
+from components.commands.reprovision.seen import asked, history_line, read_seen
 from components.commands.ssh_session import answers, run_script
 from components.commands.untrusted import printable, shortened
 from components.settings.path_expressions import expression_problem
@@ -87,11 +87,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
         finished = run_script(
             target,
             ("staging.sh", "audit.sh"),
-            {
-                "PATHS": [path.path for path in manifest.paths],
-                "TAILS": ["" if path.tail is None else str(path.tail) for path in manifest.paths],
-                "UNITS": [unit.name for unit in manifest.units],
-            },
+            asked(manifest),
             timeout=SESSION_SECONDS,
             most=MOST_BYTES,
         )

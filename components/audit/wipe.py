@@ -40,7 +40,7 @@ def show(record: Record, keep: Sequence[str], *, every: bool) -> bool:
         request.target,
         ("staging.sh", "keep.sh", "preview.sh", "wipe.sh"),
         {
-            "LIFECYCLE": request.lifecycle,
+            "LIFECYCLE": request.staged_lifecycle,
             "KEEP": kept_paths(keep) if keep else request.keep,
             "DECLARED": request.declared,
             "ALL": "yes" if every else "",

@@ -230,8 +230,8 @@ class Common(TypedDict, total=False):
     """What can be set for any machine."""
 
     lifecycle: str
-    """What a changed config does to the machine: `reset` (the default), `reformat`, `flag`, `ignore`, or `replace` for
-    a `Machine` on a cloud."""
+    """What a changed config does to the machine: `reset` (the default), `live`, `reformat`, `flag`, `ignore`, or
+    `replace` for a `Machine` on a cloud."""
     keep: list[str]
     """What a reset keeps: presets (`logs`, `docker`, …) and expressions over whole paths. By default the logs."""
     allow: list[str]

@@ -54,7 +54,7 @@ def check_rules(
     """
     ignition = ignition_platform(platform)
     lifecycle, keep = settings.lifecycle, kept_paths(settings.keep)
-    flag, reset = lifecycle is Lifecycle.FLAG, lifecycle is Lifecycle.RESET
+    flag, reset = lifecycle is Lifecycle.FLAG, lifecycle.resets
     situation = Situation(
         is_kept=lambda path: flag or (reset and is_kept(path, keep)),
         root_is_kept=flag or reset,

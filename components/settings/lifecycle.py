@@ -3,6 +3,7 @@
 | lifecycle  | what goes                       | what stays                                                            |
 |------------|---------------------------------|-----------------------------------------------------------------------|
 | `reset`    | all of ROOT but the kept paths  | kept paths, SSH host keys, machine id, other file systems             |
+| `live`     | what is declared no more        | the rest of ROOT, and no reboot; where that can't be, as `reset`      |
 | `reformat` | all of ROOT                     | SSH host keys, machine id, other file systems                         |
 | `flag`     | nothing: old files stay behind  | everything; new units stay disabled, as presets are not applied again |
 | `replace`  | the machine, when a new one runs | what is not in the machine: reserved addresses                       |
@@ -23,6 +24,7 @@ class Lifecycle(StrEnum):
     """What happens to a machine when its config changes."""
 
     RESET = "reset"
+    LIVE = "live"
     REFORMAT = "reformat"
     FLAG = "flag"
     REPLACE = "replace"
@@ -31,4 +33,9 @@ class Lifecycle(StrEnum):
     @property
     def is_in_place(self) -> bool:
         """Whether the config is run again on the same machine."""
-        return self in (Lifecycle.RESET, Lifecycle.REFORMAT, Lifecycle.FLAG)
+        return self in (Lifecycle.RESET, Lifecycle.LIVE, Lifecycle.REFORMAT, Lifecycle.FLAG)
+
+    @property
+    def resets(self) -> bool:
+        """Whether a reboot wipes ROOT but for what is kept."""
+        return self in (Lifecycle.RESET, Lifecycle.LIVE)

@@ -77,6 +77,8 @@ def machine_problems(
     if machine.keep and machine.lifecycle in _KEEPS_NOTHING:
         why = _KEEPS_NOTHING[machine.lifecycle]
         yield "keep", f"is lost: {machine.lifecycle.value!r} {why}; use reset, or take keep out"
+    if machine.lifecycle is Lifecycle.LIVE and not machine.rollback_after:
+        yield "lifecycle", "'live' changes only machines that can roll back by themselves; use reset, or rollback: true"
     if machine.lifecycle is Lifecycle.REPLACE:
         yield from _replaced(machine)
     if machine.pinned is not None:
@@ -162,6 +164,8 @@ def _pinned(name: str, machine: MachineSettings, file: Path, root: Path) -> Iter
 def _pulled(machine: MachineSettings, pull: PullSettings) -> Iterator[tuple[str, str]]:
     if machine.lifecycle is Lifecycle.REPLACE:
         yield "lifecycle", "'replace' makes a new machine, and one that pulls changes itself; use reset"
+    if machine.lifecycle is Lifecycle.LIVE:
+        yield "lifecycle", "'live' is applied by the deployer, and this machine pulls; use reset"
     for name in ("drain", "restore"):
         if getattr(machine, name):
             yield name, "runs when the deployer stages a re-run, and this machine pulls; use the ExecStop of a unit"

@@ -30,6 +30,11 @@ class Finding:
     problem: str
     is_drift: bool = True
 
+    @property
+    def is_undeclared(self) -> bool:
+        """Whether it is a file or link in /etc that nobody declared."""
+        return self.kind == "etc" and self.problem.endswith("that nobody declared")
+
 
 def differences(
     manifest: Manifest, seen: Seen, is_allowed: Callable[[str], bool], renewed: Sequence[str] = ()

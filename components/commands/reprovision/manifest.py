@@ -27,6 +27,8 @@ PRESETS = "/etc/systemd/system-preset/20-ignition.preset"
 _DIGEST = 32
 """Hex digits of a digest: enough that nobody makes another content for it, and few, as there is one for each file."""
 _DATA_URL = re.compile(r'data:(?P<type>(?:[^,"]|"(?:[^"\\]|\\.)*")*),(?P<data>.*)', re.DOTALL)
+_NAMED_PATH = re.compile(r"""(?<![\w./])/[^\s"';:,=]+""")
+_PATTERN = re.compile(r"[%$*?\[{]")
 _KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+)")
 
 
@@ -53,11 +55,13 @@ class Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A systemd unit; its texts are paths. `enabled` None: not declared."""
+    """A systemd unit; its texts are paths. `enabled` None: not declared. `names` are the digests of the paths that its
+    texts name."""
 
     name: str
     enabled: bool | None = None
     masked: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +129,7 @@ class Manifest:
             salt=salt,
             # the last one with a path wins in Ignition, too
             paths=tuple({path.path: path for path in paths}.values()),
-            units=tuple(
-                Unit(name=unit["name"], enabled=unit.get("enabled"), masked=bool(unit.get("mask"))) for unit in units
-            ),
+            units=tuple(_unit(unit, salt) for unit in units),
             users=tuple(_user(user, salt) for user in users if user.get("shouldExist") is not False),
             groups=tuple(
                 Group(name=group["name"], gid=group.get("gid"), whole=_digest_of(group, salt))
@@ -162,6 +164,10 @@ class Manifest:
     def digest(self, sha512: str) -> str:
         """The digest of what has this SHA-512 (hex), as the manifest has it."""
         return _digest(sha512, self.salt)
+
+    def path_digest(self, path: str) -> str:
+        """The digest of a path, as `Unit.names` has it."""
+        return _digest(_sha512(path.encode()), self.salt)
 
     def key_digest(self, line: str) -> str:
         """The digest of a line of authorized_keys: of its options, type and key, without its comment."""
@@ -247,6 +253,26 @@ def _link(node: Mapping[str, Any]) -> Path:
         target=node.get("target", ""),
         hard=bool(node.get("hard")),
     )
+
+
+def _unit(unit: Mapping[str, Any], salt: str) -> Unit:
+    texts = [unit.get("contents") or "", *(part.get("contents") or "" for part in unit.get("dropins", []))]
+    return Unit(
+        name=unit["name"],
+        enabled=unit.get("enabled"),
+        masked=bool(unit.get("mask")),
+        names=tuple(_digest(_sha512(path.encode()), salt) for path in named_paths("\n".join(texts))),
+    )
+
+
+def named_paths(text: str) -> tuple[str, ...]:
+    """The absolute paths that a unit's text names; of one with a pattern or a specifier the folder before that."""
+    found = []
+    for path in _NAMED_PATH.findall(text):
+        literal = _PATTERN.split(path, maxsplit=1)[0]
+        folder = path if literal == path else literal.rpartition("/")[0]
+        found.append(folder.rstrip("/"))
+    return tuple(dict.fromkeys(filter(None, found)))
 
 
 def _unit_paths(unit: Mapping[str, Any], salt: str) -> list[Path]:

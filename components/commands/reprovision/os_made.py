@@ -25,6 +25,8 @@ OS_MADE = (
     r"/etc/flatcar/(oem-sysext/oem|sysext/flatcar)-[^/]*\.raw",
 )
 
+_OS_MADE = re.compile("|".join(OS_MADE))
+
 OS_LINKS = re.compile(
     r"/etc/extensions/oem-[^/]+\.raw (/etc/flatcar/oem-sysext|/oem/sysext|/usr/share/oem/sysext)/oem-[^/]+\.raw"
     r"|/etc/extensions/flatcar-[^/]+\.raw /etc/flatcar/sysext/flatcar-[^/]+\.raw"
@@ -37,3 +39,8 @@ SYSTEM_LOGINS = ("root", "core", "sync", "shutdown", "halt", "operator")
 
 PLATFORM_KEYS = ("afterburn", "coreos-metadata", "coreos-cloudinit")
 """Files under ~/.ssh/authorized_keys.d that the platform's metadata fills (coreos-metadata-sshkeys@core)."""
+
+
+def is_os_made(path: str) -> bool:
+    """Whether a path under /etc is what the system itself puts there."""
+    return _OS_MADE.fullmatch(path) is not None

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.commands.environment import PREVIOUS_OUTPUT
+from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import Outputs
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ class Record:
 
     `wanted` holds what the run was asked for, by the names in `_asked`. `host_keys` are those pinned for that machine,
     as `TYPE BASE64`. `objects` are the SHA-512 (hex) of the objects that were proven to run, the last
-    one first.
+    one first. `manifest` is the proven config's, as JSON, so that a preview tells what can be live: for that lifecycle
+    alone, and not for a config with secrets, which names may hold as well.
     """
 
     outputs: Outputs
     wanted: Mapping[str, str] = field(default_factory=dict)
     host_keys: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
+    manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def previous(cls, environment: Mapping[str, str]) -> Record | None:
@@ -54,6 +57,7 @@ class Record:
                 wanted=dict(record.get("wanted", {})),
                 host_keys=tuple(record.get("host_keys", ())),
                 objects=tuple(record.get("objects", ())),
+                manifest=dict(record.get("manifest", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -69,6 +73,9 @@ class Record:
             wanted=_asked(request),
             host_keys=tuple(sorted(request.target.pinned())),
             objects=objects,
+            manifest=Manifest.of(json.loads(request.content)).to_json()
+            if request.lifecycle == "live" and not request.salt
+            else {},
         )
 
     def answers(self, request: Request) -> bool:
@@ -86,6 +93,8 @@ class Record:
     def text(self) -> str:
         """The document for stdout."""
         record: dict[str, Any] = {"wanted": self.wanted, "host_keys": self.host_keys, "objects": self.objects}
+        if self.manifest:
+            record["manifest"] = self.manifest
         return json.dumps({**asdict(self.outputs), "record": record})
 
 

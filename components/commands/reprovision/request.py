@@ -108,6 +108,11 @@ class Request:
         return "" if self.oem == "config" else self.source
 
     @property
+    def staged_lifecycle(self) -> str:
+        """What a re-run of Ignition on the machine does: where a change is not live, it is a reset."""
+        return "reset" if self.lifecycle == "live" else self.lifecycle
+
+    @property
     def object_sha512(self) -> str:
         """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
         return hashlib.sha512(self.content.encode()).hexdigest()

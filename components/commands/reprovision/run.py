@@ -10,6 +10,7 @@ machine that was off meanwhile, is held against the running machine (`look_again
 could not fetch the wanted config, else stages and reboots. 3. Wait for the new boot and its proofs (`proof`).
 4. Run the health checks. 5. Confirm: the config is the machine's last good one now. Restore its service.
 When 3 or 4 fail on a machine that has a last good config, it is rolled back to that (`rollback`), and the run fails.
+With the lifecycle `live` 2 and 3 are tried without a reboot (`live`); where that can't be, all is as ever.
 A machine that pulls does all of it by itself: it is left alone, or waited for (`pulling`).
 One that runs the wanted config from before that was salted gets its new id first, and then runs it (`salting`).
 
@@ -35,7 +36,7 @@ from typing import TYPE_CHECKING
 
 from components.commands import sign
 from components.commands.objects.folder import NoAccessError
-from components.commands.reprovision import ignition_version, pulling, rollback, service
+from components.commands.reprovision import ignition_version, live, pulling, rollback, service
 from components.commands.reprovision.health import check_health
 from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.log import Log
@@ -84,10 +85,12 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
             return _stays(request, progress, state)
     _check_signature(request)
     _write_object_again(request, progress)
-    staged = _stage(request, progress, proven)
+    staged, drained = _change_live(request, progress, proven) if request.lifecycle == "live" else (None, False)
+    if staged is None:
+        staged = _stage(request, progress, proven, drained=drained)
     state, rebooted, good = staged.state, staged.reboots, staged.last_good
     if not rebooted:
-        progress.say("runs the wanted config already, no reboot")
+        progress.say("runs the wanted config already, no reboot" if not staged.is_live else "changed live, no reboot")
     try:
         outputs = _prove(request, progress, state, rebooted=rebooted, can_roll_back=good is not None)
         rollback.confirm(request, progress)
@@ -280,21 +283,49 @@ def _write_object_again(request: Request, progress: Progress) -> None:
 class _Staged:
     """A machine after stage.sh: its `state` before, whether it now `reboots`, and what it can be rolled back to.
 
-    `lost` are the preview's lines about what no config declares.
+    `lost` are the preview's lines about what no config declares. `is_live`: it has been changed without a reboot.
     """
 
     state: MachineState
     reboots: bool
     last_good: LastGood | None
-    lost: tuple[str, ...]
+    lost: tuple[str, ...] = ()
+    is_live: bool = False
 
 
-def _stage(request: Request, progress: Progress, proven: Collection[str]) -> _Staged:
-    """Wait for the machine, drain it and run stage.sh. Raises `NotProvenError`.
+def _change_live(request: Request, progress: Progress, proven: Collection[str]) -> tuple[_Staged | None, bool]:
+    """Change the machine without a reboot (`live`); None where that can't be, and whether the machine was drained.
+
+    Raises `NotProvenError`.
+    """
+    state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
+    state = with_salted_id(request, progress, state)
+    if state.stamp in ("", request.config_id) or state.unwiped:
+        return None, False
+    change = live.planned(request, progress, state.stamp, proven)
+    if change is None:
+        return None, False
+    service.drain(request, progress)
+    finished = run_script(
+        request.target,
+        ("staging.sh", "keep.sh", "preview.sh", "live-stage.sh", "stage.sh"),
+        _staging_values(request, proven),
+        timeout=request.timeout,
+        most=rollback.MOST_CONTENT // 3 * 4 + MOST_BYTES,
+        on_error_line=progress.note,
+    )
+    if finished.value("staged") != "yes" or not change.apply(request, progress):
+        return None, True
+    state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
+    return _Staged(state=state, reboots=False, last_good=change.good, is_live=True), True
+
+
+def _stage(request: Request, progress: Progress, proven: Collection[str], *, drained: bool) -> _Staged:
+    """Wait for the machine, drain it unless it is, and run stage.sh. Raises `NotProvenError`.
 
     A connection that breaks on the way may have staged or not: look at the machine again, then stage again.
     """
-    drained, old_boot = False, ""
+    old_boot = ""
     lost: tuple[str, ...] = ()
     for _ in range(3):
         state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
@@ -338,7 +369,7 @@ def _staging_values(request: Request, proven: Collection[str]) -> dict[str, str 
     """What stage.sh, and the scripts in front of it, are given."""
     return {
         "CONFIG_ID": request.config_id,
-        "LIFECYCLE": request.lifecycle,
+        "LIFECYCLE": request.staged_lifecycle,
         "SOURCE": request.fetched_from,
         "OBJECT_SHA512": request.object_sha512,
         "OBJECT_BYTES": str(len(request.content.encode())),

@@ -11,6 +11,7 @@ from components.commands.reprovision.proof import provisioning_boot_id
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from components.commands.reprovision.manifest import Manifest
     from components.commands.ssh_session import Finished
 
 _KINDS = {"regular file": "file", "regular empty file": "file", "directory": "directory", "symbolic link": "link"}
@@ -76,6 +77,15 @@ class Seen:
     groups: Mapping[str, tuple[int, tuple[str, ...]]]
     passwords: Mapping[str, str]
     keys: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+
+def asked(manifest: Manifest) -> dict[str, Sequence[str]]:
+    """What `scripts/audit.sh` is asked for."""
+    return {
+        "PATHS": [path.path for path in manifest.paths],
+        "TAILS": ["" if path.tail is None else str(path.tail) for path in manifest.paths],
+        "UNITS": [unit.name for unit in manifest.units],
+    }
 
 
 def history_line(line: str) -> str:

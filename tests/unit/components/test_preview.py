@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from components.commands.reprovision.live_plan import Live, Reset
 from components.preview import Plan, Seen, in_words
 from components.settings.lifecycle import Lifecycle
 
@@ -44,3 +46,22 @@ def tried(**others: Any) -> Seen:
 )
 def test_what_happens_to_a_machine(machine: Plan, seen: Seen, line: str, reboots: bool) -> None:
     assert in_words(machine, seen) == (line, reboots)
+
+
+LIVE = Live(writes=("/a",), restarts=("web.service",))
+
+
+@pytest.mark.parametrize(
+    ("machine", "seen", "change", "line", "reboots"),
+    [
+        (plan(), tried(), LIVE, "live: /a changes, web.service restarts", False),
+        (plan(wave="1 of 3"), tried(), LIVE, "live: /a changes, web.service restarts; wave 1 of 3", False),
+        (plan(), tried(), Reset(reason="disks change"), f"/a changes; reset, since disks change: {RESET[7:]}", True),
+        (plan(), tried(), None, f"/a changes; live if all of it can be, else {RESET}", True),
+        (plan(), tried(wanted="old"), None, "/a changes", False),
+    ],
+)
+def test_what_happens_to_a_machine_that_changes_live(
+    machine: Plan, seen: Seen, change: Live | Reset | None, line: str, reboots: bool
+) -> None:
+    assert in_words(replace(machine, lifecycle=Lifecycle.LIVE), seen, change) == (line, reboots)

@@ -49,7 +49,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         settings_of("web", given)
     assert str(refused.value).splitlines() == [
         "'web' can't be used:",
-        "  lifecycle: has to be one of reset, reformat, flag, replace, ignore, not 'resat'; did you mean 'reset'?",
+        "  lifecycle: has to be one of " + ", ".join(Lifecycle) + ", not 'resat'; did you mean 'reset'?",
         "  generation: has to be a whole number, not a number",
         "  helth: is not a known key; did you mean 'health'?",
     ]

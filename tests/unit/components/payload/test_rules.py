@@ -280,6 +280,7 @@ ALL_WRONG: dict[str, Any] = {
     ("lifecycle", "skipped"),
     [
         ("reset", set()),
+        ("live", set()),
         ("flag", set()),
         ("reformat", {Rule.KEPT}),  # nothing is
         ("replace", {Rule.KEPT, Rule.WIPE, Rule.DISKS, Rule.REMOTE}),

@@ -86,6 +86,12 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
             "web.lifecycle: 'replace' makes a new machine, and one that pulls",
         ),
         (
+            {"lifecycle": "live", "pull": {}},
+            {},
+            "web.lifecycle: 'live' is applied by the deployer, and this machine pu",
+        ),
+        ({"lifecycle": "live", "rollback": False}, {}, "web.lifecycle: 'live' changes only machines that can roll ba"),
+        (
             {"pull": {}, "drain": "true"},
             {},
             "web.drain: runs when the deployer stages a re-run, and this machine pulls",

@@ -105,7 +105,7 @@ def test_snippets_for_all_machines_come_before_a_machines_own(root: Path) -> Non
         ({**WEB, "lifecyle": "reset"}, "flatcar:machines.web.lifecyle: is not a known key; did you mean 'lifecycle'?"),
         (
             {**WEB, "lifecycle": "rest"},
-            "has to be one of reset, reformat, flag, replace, ignore, not 'rest'; did you mean 'reset'?",
+            "has to be one of reset, live, reformat, flag, replace, ignore, not 'rest'; did you mean 'reset'?",
         ),
         ({**WEB, "keep": ["/it's"]}, 'flatcar:machines.web.keep: "/it\'s" holds a quote'),
         ({**WEB, "keep": "logs"}, "flatcar:machines.web.keep: has to be a list of strings"),

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cl.transpiler.ignition.checks import CheckError, data_url, decode_data_url
-from components.commands.reprovision.manifest import Manifest, Path, decoded
+from components.commands.reprovision.manifest import Manifest, Path, decoded, named_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -206,3 +206,15 @@ def test_mounts_are_where_the_config_mounts_file_systems() -> None:
         Path(path="/opt/d", kind="file", mode=0o644, user="0", group="0", source=manifest.paths[3].source),
         Path(path="/etc/systemd/system-preset/20-ignition.preset", kind="file"),
     ]
+
+
+def test_paths_that_a_unit_names() -> None:
+    text = (
+        "[Service]\nEnvironmentFile=-/etc/web.env\nExecStart=/usr/bin/docker run -v /srv/web:/usr/share/www:ro "
+        '--config=/etc/web/%i.conf "/opt/a b" --x=y/z ./rel\nReadWritePaths=/var/lib/web/ /\nWants=a.path\n'
+    )
+    assert named_paths(text) == (
+        "/etc/web.env", "/usr/bin/docker", "/srv/web", "/usr/share/www", "/etc/web", "/opt/a", "/var/lib/web",
+    )  # fmt: skip
+    manifest = Manifest.of({"systemd": {"units": [{"name": "a.service", "contents": "ExecStart=/bin/x\n"}]}}, "salt")
+    assert manifest.units[0].names == (manifest.path_digest("/bin/x"),)

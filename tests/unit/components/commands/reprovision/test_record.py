@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.record import LOOKED_AT, Record
 from components.commands.reprovision.request import HealthCheck, Outputs, Request
 from components.commands.ssh_session import SshTarget
@@ -44,6 +45,19 @@ def test_a_record_comes_back_as_it_was_left(request_: Request) -> None:
         "config_id": "a" * 128, "lifecycle": "reset", "version": "v1", "host_key_alias": "web",
     }  # fmt: skip
     assert previous(f"a line before it\n{record.text()}\n") == record
+
+
+CONTENT = '{"storage": {"files": [{"path": "/etc/a", "contents": {"source": "data:,hello"}}]}}'
+
+
+def test_the_manifest_is_remembered_for_live_without_secrets(request_: Request) -> None:
+    live = replace(request_, lifecycle="live", content=CONTENT)
+    record = Record.of(live, OUTPUTS, None)
+    assert Manifest.from_json(record.manifest) == Manifest.of(json.loads(CONTENT))
+    assert previous(record.text()) == record
+    for other in (replace(live, lifecycle="reset"), replace(live, salt="ab")):
+        assert not Record.of(other, OUTPUTS, None).manifest
+        assert "/etc/a" not in Record.of(other, OUTPUTS, None).text()
 
 
 def test_the_record_of_an_older_version_has_outputs_alone() -> None:

@@ -1,0 +1,223 @@
+"""A change without a reboot: the lifecycle `live`. Standard library only.
+
+1. Nothing is touched before it is sure: the machine's last good config, which is the one that it runs, was proven from
+   here; by both configs' manifests all of the change can be live (`live_plan`); and the machine is as its config says.
+2. The reset to the wanted config is staged, as always, and not booted into. What stops the rest half way ends in it.
+3. `scripts/live.sh` takes the stamp away, and applies the change. From then on the machine rolls back by itself, unless
+   it is confirmed in time.
+4. The machine is held against the wanted config. Then it gets the stamp (`scripts/live-done.sh`), and is proven as one
+   that has booted: `run.reprovision` goes on from there. Confirming it unstages the reset.
+Wherever that can't go on, `run.reprovision` stages the reset once more, and boots into it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from components.commands.reprovision import rollback
+from components.commands.reprovision.drift import differences
+from components.commands.reprovision.live_plan import STAMP, Live, Reset, live_plan
+from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, decoded
+from components.commands.reprovision.os_made import is_os_made
+from components.commands.reprovision.seen import asked, read_seen
+from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, run_again_and_again, run_script
+from components.commands.untrusted import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from components.commands.reprovision.manifest import Path
+    from components.commands.reprovision.request import Progress, Request
+    from components.commands.reprovision.rollback import LastGood
+
+Values = dict[str, "str | Sequence[str]"]
+SESSION_SECONDS = 60
+MOST_SEEN = 4_194_304
+"""Bytes that a machine may tell of itself."""
+MOST_TOLD = 3
+
+
+class NotLiveError(Exception):
+    """Why a change needs a reset."""
+
+
+def planned(request: Request, progress: Progress, runs: str, proven: Collection[str]) -> Change | None:
+    """What can be changed live on the machine, which runs the config id `runs`; None, and told why, for nothing."""
+    try:
+        change = _planned(request, runs, proven)
+    except NotLiveError as why:
+        progress.say(f"not live: {why}")
+        return None
+    progress.say(f"live: {change.plan}")
+    return change
+
+
+class Change:
+    """A change that can be live: `good` is what the machine can be rolled back to."""
+
+    def __init__(self, plan: Live, wanted: Mapping[str, Any], good: LastGood, undeclared: Sequence[str]) -> None:
+        self.plan, self.good = plan, good
+        self._wanted = wanted
+        self._undeclared = undeclared
+
+    def apply(self, request: Request, progress: Progress) -> bool:
+        """Apply it to the machine, where the reset is staged, and give that its stamp; False, and told why, if not."""
+        try:
+            self._apply(request, progress)
+        except NotLiveError as why:
+            progress.say(f"not live: {why}")
+            return False
+        return True
+
+    def _apply(self, request: Request, progress: Progress) -> None:
+        progress.note("applying the change to the running machine")
+        finished = run_script(
+            request.target,
+            ("staging.sh", "keep.sh", "live.sh"),
+            {
+                "OLD_ID": self.good.config_id,
+                "CONFIG_ID": request.config_id,
+                "SECONDS_LEFT": str(int(request.rollback_after)),
+                "LIFECYCLE": request.staged_lifecycle,
+                "KEEP": request.keep,
+                "UNDECLARED": self._undeclared,
+                **script_values(self.plan, self._wanted),
+            },
+            timeout=request.timeout,
+            on_error_line=progress.note,
+        )
+        if finished.value("applied") != request.config_id:
+            raise NotLiveError(_last_words(finished.stderr) or f"it could not be applied (exit code {finished.code})")
+        undeclared = _check(request, self._wanted, "after the change")
+        if not set(undeclared) <= set(self._undeclared):
+            raise NotLiveError("after the change there is " + ", ".join(set(undeclared) - set(self._undeclared)))
+        finished = run_again_and_again(
+            request.target,
+            ("staging.sh", "live-done.sh"),
+            {"CONFIG_ID": request.config_id},
+            timeout=SESSION_SECONDS,
+            patience=CUT_SECONDS,
+            on_error_line=progress.say,
+            on_break=lambda: progress.say("the connection broke, trying again"),
+        )
+        if finished.value("stamped") != request.config_id:
+            raise NotLiveError("it was too late: the machine is rolling back")
+
+
+def _planned(request: Request, runs: str, proven: Collection[str]) -> Change:
+    if not request.rollback_after:
+        raise NotLiveError("the machine could not roll back by itself (rollback: false)")
+    finished = run_script(
+        request.target,
+        ("staging.sh", "live-look.sh"),
+        {"PROVEN": tuple(proven), "MOST_CONTENT": str(rollback.MOST_CONTENT)},
+        timeout=SESSION_SECONDS,
+        most=rollback.MOST_CONTENT // 3 * 4 + MOST_BYTES,
+    )
+    good = rollback.last_good(finished, proven)
+    if good is None or good.config_id != runs:
+        raise NotLiveError("what the machine runs is not its last good config")
+    if not good.content:
+        raise NotLiveError(f"what the machine runs is not known here: {good.unknown}")
+    try:
+        running, wanted = json.loads(good.content), json.loads(request.content)
+        plan = live_plan(Manifest.of(running), Manifest.of(wanted))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotLiveError(f"its config can't be read ({type(error).__name__})") from None
+    if isinstance(plan, Reset):
+        raise NotLiveError(plan.reason)
+    return Change(plan, wanted, good, _check(request, running, "it has drifted"))
+
+
+def _check(request: Request, config: Mapping[str, Any], when: str) -> tuple[str, ...]:
+    """Hold the machine against a config, but for the stamp. Raises `NotLiveError` for a difference.
+
+    The paths under /etc that nobody declared: the machine itself knows whether they are kept ones.
+    """
+    manifest = Manifest.of(config)
+    manifest = replace(manifest, paths=tuple(path for path in manifest.paths if path.path != STAMP))
+    finished = run_script(request.target, ("staging.sh", "audit.sh"), asked(manifest), timeout=120, most=MOST_SEEN)
+    try:
+        seen = read_seen(finished)
+    except (ValueError, KeyError) as error:
+        raise NotLiveError(f"what the machine says of itself can't be read ({type(error).__name__})") from None
+    if seen is None:
+        raise NotLiveError(f"the machine could not be looked at (exit code {finished.code})")
+    found = [finding for finding in differences(manifest, seen, is_os_made) if finding.is_drift]
+    undeclared = tuple(finding.subject for finding in found if finding.is_undeclared and finding.subject != STAMP)
+    told = [
+        shortened(printable(f"{finding.subject} {finding.problem}"), 200)
+        for finding in found
+        if not finding.is_undeclared
+    ]
+    if told:
+        more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+        raise NotLiveError(f"{when}: {'; '.join(told[:MOST_TOLD])}{more}")
+    return undeclared
+
+
+def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
+    """What `scripts/live.sh` is given of a plan, and of the wanted config, which brings the contents."""
+    manifest, contents = Manifest.of(config), _contents(config)
+    by_path = {path.path: path for path in manifest.paths}
+    nodes = [by_path[path] for path in plan.writes if path != STAMP]
+    nodes.sort(key=lambda node: (node.kind != "directory", node.path))  # else they'd be made for what lies in them
+    links = [path for path in manifest.paths if path.kind == "link" and path.path.startswith(UNIT_FOLDER + "/")]
+    data = [contents[node.path] if node.kind == "file" else b"" for node in nodes]
+    return {
+        "PATHS": [node.path for node in nodes],
+        "KINDS": [node.kind for node in nodes],
+        "MODES": [_mode(node) for node in nodes],
+        "OWNERS": [f"{node.user or '0'}:{node.group or '0'}" for node in nodes],
+        "TARGETS": [node.target for node in nodes],
+        "CONTENTS": [base64.b64encode(part).decode() for part in data],
+        "SUMS": [hashlib.sha512(part).hexdigest() for part in data],
+        "DELETES": plan.deletes,
+        "DIRECTORIES": [path.path for path in manifest.paths if path.kind == "directory"],
+        "LINKS": [path.path for path in links],
+        "LINK_TARGETS": [path.target for path in links],
+        "STOPS": plan.stops,
+        "PRESETS": plan.presets,
+        "RESTARTS": plan.restarts,
+    }
+
+
+def _mode(node: Path) -> str:
+    """As Ignition makes what has none declared."""
+    default = 0o755 if node.kind == "directory" else 0o644
+    return f"{default if node.mode is None else node.mode:04o}"
+
+
+def _contents(config: Mapping[str, Any]) -> dict[str, bytes]:
+    """The content of each file that a config writes, units' and presets' too, by path."""
+    found = {}
+    for node in config.get("storage", {}).get("files", []):
+        parts = [decoded(part) for part in [node.get("contents") or {}, *node.get("append", [])]]
+        if None not in parts:
+            found[node["path"]] = b"".join(part for part in parts if part is not None)
+    units = config.get("systemd", {}).get("units", [])
+    for unit in units:
+        path = f"{UNIT_FOLDER}/{unit['name']}"
+        found |= {f"{path}.d/{part['name']}": part.get("contents", "").encode() for part in unit.get("dropins", [])}
+        found[path] = (unit.get("contents") or "").encode()
+    found[PRESETS] = "".join(sorted(map(_preset, units))).encode()
+    return found
+
+
+def _preset(unit: Mapping[str, Any]) -> str:
+    """As Ignition writes it (internal/exec/stages/files/units.go); instances of templates by their template."""
+    if unit.get("enabled") is None:
+        return ""
+    verb, name = "enable" if unit["enabled"] else "disable", unit["name"]
+    template, at, rest = name.partition("@")
+    instance, _, suffix = rest.rpartition(".")
+    return f"{verb} {template}@.{suffix} {instance}\n" if at and instance else f"{verb} {name}\n"
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    return shortened(printable(lines[-1]), 300) if lines else ""

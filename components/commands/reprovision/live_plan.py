@@ -1,0 +1,217 @@
+"""What of a change can be applied to a machine as it runs, and what restarts then: by two manifests. Pure.
+
+Only what is certain is live. A file is certain when a unit of the wanted config names it, or a folder that it lies in:
+who reads it restarts. What the system reads when it boots, and all that is no file, link, directory or unit, needs a
+reset. `scripts/live.sh` looks at what only the machine knows, and refuses where that leaves a doubt.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from components.commands.reprovision.manifest import Manifest, Path, Unit
+
+STAMP = "/etc/flatcar/config-id"
+OWN_FILES = (STAMP, "/etc/flatcar/config-salt")
+"""The stamp and the salt: they differ in any two configs, and nothing but this program reads them."""
+_GENERATION = "/etc/flatcar/generation"
+_MOST_NAMED = 3
+_PARTS = {
+    "ignition": "settings of Ignition",
+    "kernelArguments": "kernel arguments",
+    "storage.disks": "disks",
+    "storage.raid": "RAID arrays",
+    "storage.luks": "encrypted disks",
+    "storage.filesystems": "file systems",
+    "passwd.users": "users that must not exist",
+    "passwd.groups": "groups that must not exist",
+}
+_LIVE_UNIT = re.compile(
+    r"(?!sshd|ssh-|systemd-|dbus|ignition|coreos-|flatcar-|oem-|getty)[^@]+\.(service|timer|socket|path)"
+)
+"""Units that may restart: the user's, and what starts them. Not those that the machine or its SSH stands on."""
+_READ_AT_BOOT = re.compile(
+    r"/(usr|boot|oem|proc|sys|dev|run|tmp|bin|sbin|lib\w*|root|home)(/.*)?"
+    r"|/etc/(systemd|ssh|sysctl|modules-load|modprobe|udev|tmpfiles|sysusers|binfmt|extensions|confexts|sysupdate|flatcar"
+    r"|coreos|pam|security|selinux|audit|ld\.so|profile|environment|ssl|iscsi|nvme|lvm|mdadm|NetworkManager|sudoers"
+    r"|sssd|polkit-1|dbus-1|logrotate|chrony|ntp|docker|containerd|cni|kernel|initramfs)[^/]*(/.*)?"
+    r"|/etc/(fstab|crypttab|hostname|hosts|passwd-?|group-?|g?shadow-?|sub[ug]id-?|machine-id|localtime|adjtime"
+    r"|resolv\.conf|nsswitch\.conf|locale\.conf|vconsole\.conf|os-release|shells|exports|timezone)"
+)
+"""What more than one program reads, or one that no config names: its new content counts from the next boot on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """A change that can be applied live: paths to write and to delete, and units.
+
+    `stops` go away; `presets` are enabled or disabled as their presets say; `restarts` are started anew where they run
+    or where something that runs wants them.
+    """
+
+    writes: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
+    restarts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Such as `/etc/web.conf changes, web.service restarts`."""
+        told = [
+            ([path for path in self.writes if path not in (*OWN_FILES, PRESETS)], "changes", "change"),
+            ([path for path in self.deletes if path not in (*OWN_FILES, PRESETS)], "goes", "go"),
+            (self.restarts, "restarts", "restart"),
+            (self.stops, "stops", "stop"),
+        ]
+        parts = [f"{_listed(names)} {one if len(names) == 1 else more}" for names, one, more in told if names]
+        return ", ".join(parts) or "nothing but its config id changes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset:
+    """A change that needs a reset, and why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class _NeedsResetError(Exception):
+    """Why a change can't be live."""
+
+
+def live_plan(old: Manifest, new: Manifest) -> Live | Reset:
+    """How a machine that is as `old` says becomes as `new` says; both have to have the same salt."""
+    try:
+        return _plan(old, new)
+    except _NeedsResetError as reason:
+        return Reset(reason=str(reason))
+
+
+def _plan(old: Manifest, new: Manifest) -> Live:
+    for part in sorted(old.rest.keys() | new.rest.keys()):
+        if old.rest.get(part) != new.rest.get(part):
+            raise _NeedsResetError(f"{_PARTS.get(part, part)} change")
+    if old.users != new.users or old.groups != new.groups:
+        raise _NeedsResetError("users or groups change")
+    before, after = ({path.path: path for path in manifest.paths} for manifest in (old, new))
+    changed = [path for path in (before | after) if before.get(path) != after.get(path) and path != PRESETS]
+    units = _changed_units(old, new, changed)
+    for path in changed:
+        for node in filter(None, (before.get(path), after.get(path))):
+            _check_path(node, old, new)
+        _check_change(path, before.get(path), after.get(path))
+    contents = [path for path in changed if path not in OWN_FILES and not _unit_of(path, (*old.units, *new.units))]
+    stops = tuple(unit.name for unit in old.units if unit.name in units and unit.name not in _names(new))
+    readers = {path: _readers(path, new) for path in contents}
+    for path, names in readers.items():
+        goes = path not in after and (before_it := _readers(path, old)) and set(before_it) <= set(stops)
+        if not names and not goes:
+            raise _NeedsResetError(f"no unit names {path}, so what reads it is not known")
+    restarts = dict.fromkeys([*units, *(name for names in readers.values() for name in names)])
+    for name in restarts:
+        if not _LIVE_UNIT.fullmatch(name):
+            raise _NeedsResetError(f"{name} would have to restart")
+    has_presets = any(unit.enabled is not None for unit in new.units)
+    writes = [path for path in after if before.get(path) != after[path] and path != PRESETS]
+    return Live(
+        writes=(*writes, *([PRESETS] if units and has_presets else [])),
+        deletes=tuple(path for path in before if path not in after),
+        stops=stops,
+        presets=tuple(name for name in units if name not in stops and _is_installed(name, old, new)),
+        restarts=tuple(name for name in restarts if name not in stops),
+    )
+
+
+def _changed_units(old: Manifest, new: Manifest, changed: Sequence[str]) -> tuple[str, ...]:
+    """The units that come, go, or have other texts."""
+    before, after = ({unit.name: unit for unit in manifest.units} for manifest in (old, new))
+    with_text = {path.path for manifest in (old, new) for path in manifest.paths}
+    found = {name: None for name in before | after if before.get(name) != after.get(name)}
+    found |= dict.fromkeys(unit for path in changed if (unit := _unit_of(path, (*old.units, *new.units))))
+    for name in found:
+        one, other = before.get(name), after.get(name)
+        if not _LIVE_UNIT.fullmatch(name):
+            raise _NeedsResetError(f"{name} changes")
+        if (one and one.masked) or (other and other.masked):
+            raise _NeedsResetError(f"{name} is masked")
+        if one and one.enabled and not (other is None or other.enabled):
+            raise _NeedsResetError(f"{name} is not enabled any more")
+        if other is None and f"{UNIT_FOLDER}/{name}" not in with_text:
+            raise _NeedsResetError(f"{name} goes back to what the image has")
+    return tuple(found)
+
+
+def _is_installed(name: str, old: Manifest, new: Manifest) -> bool:
+    """Whether its links may be others: for a unit of the image a drop-in alone changes none."""
+    enabled = [unit.enabled for manifest in (old, new) for unit in manifest.units if unit.name == name]
+    texts = {path.path for manifest in (old, new) for path in manifest.paths}
+    return f"{UNIT_FOLDER}/{name}" in texts or len(set(enabled)) > 1
+
+
+def _check_path(node: Path, old: Manifest, new: Manifest) -> None:
+    path = node.path
+    if any(f"{path}/".startswith(f"{mount.rstrip('/')}/") for mount in (*old.mounts, *new.mounts)):
+        raise _NeedsResetError(f"{path} lies on a file system of its own")
+    if node.source is not None:
+        raise _NeedsResetError(f"what {path} holds is fetched from elsewhere")
+    if node.kind == "file" and node.digest is None:
+        raise _NeedsResetError(f"what {path} holds is not declared")
+    if node.tail is not None:
+        raise _NeedsResetError(f"something is appended to {path}")
+    if node.hard:
+        raise _NeedsResetError(f"{path} is a hard link")
+    if node.mode is not None and node.mode & ~0o777:
+        raise _NeedsResetError(f"{path} has a special mode")
+    is_unit = _unit_of(path, (*old.units, *new.units)) is not None
+    if path == _GENERATION:
+        raise _NeedsResetError("its generation is another one")
+    if path not in OWN_FILES and not is_unit and (_READ_AT_BOOT.fullmatch(path) or path.count("/") < 2):
+        raise _NeedsResetError(f"{path} is the system's: what is in it counts from the next boot on")
+
+
+def _check_change(path: str, before: Path | None, after: Path | None) -> None:
+    if before is None:
+        return
+    if after is not None and before.kind != after.kind:
+        raise _NeedsResetError(f"{path} was a {before.kind}, and becomes a {after.kind}")
+    if before.kind == "directory":
+        raise _NeedsResetError(f"the directory {path} changes, or goes")
+
+
+def _unit_of(path: str, units: Sequence[Unit]) -> str | None:
+    """The unit whose text or drop-in lies at a path."""
+    for unit in units:
+        if path == f"{UNIT_FOLDER}/{unit.name}" or path.startswith(f"{UNIT_FOLDER}/{unit.name}.d/"):
+            return unit.name
+    return None
+
+
+def _readers(path: str, manifest: Manifest) -> list[str]:
+    """The units that name the path, or a folder that it is in, but for those that everything is in."""
+    lineage = {manifest.path_digest(step) for step in _lineage(path)}
+    return [unit.name for unit in manifest.units if lineage & set(unit.names)]
+
+
+def _lineage(path: str) -> Iterator[str]:
+    while path.count("/") > 1:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _names(manifest: Manifest) -> set[str]:
+    return {unit.name for unit in manifest.units}
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = list(names if len(names) <= _MOST_NAMED else names[: _MOST_NAMED - 1])
+    left = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {left} more" if left else "")

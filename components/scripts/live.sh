@@ -1,0 +1,211 @@
+#!/usr/bin/env bash
+# Makes this machine, as it runs, what a reset of the wanted config would make of it. That reset is staged already, so whatever
+# stops this script half way, or is in doubt here, ends in it. Runs as root, after staging.sh and keep.sh.
+# Put in front of this text, quoted, by components/commands/reprovision/live.py:
+#   OLD_ID CONFIG_ID     what runs, and what is wanted
+#   SECONDS_LEFT         when the machine rolls back, unless it is confirmed
+#   LIFECYCLE KEEP       as for stage.sh
+#   PATHS KINDS MODES OWNERS TARGETS CONTENTS SUMS   what to write: file, directory or link; contents in base64
+#   DELETES              paths of files and links that go
+#   DIRECTORIES          those that the wanted config declares
+#   LINKS LINK_TARGETS   links of the wanted config between units, which disabling a unit may have taken away
+#   UNDECLARED           paths under /etc that no config declares: they have to be kept ones
+#   STOPS PRESETS RESTARTS   units that go away; that their presets are applied to; that start anew
+# Steps go to stderr. Exit: 0 done, and applied=CONFIG_ID on stdout; 3 not done: a reset is needed.
+# Until all is proven the machine has no stamp: nobody takes it for one that runs either config, and rollback.sh would roll back.
+set -euo pipefail
+
+STAMP=/etc/flatcar/config-id
+DEADLINE=flatcar-live-deadline # the unit that rolls back a machine that nobody confirms
+
+needs_reset() {
+  say "$1"
+  exit 3
+}
+
+# Whether the image has something at this path: it would come into sight again, when ROOT's own is gone.
+is_of_image() {
+  local folder
+  case $1 in
+  /etc/*)
+    while IFS= read -r folder; do
+      if [ -e "$folder/${1#/etc/}" ] || [ -L "$folder/${1#/etc/}" ]; then return 0; fi
+    done < <(
+      echo /usr/share/flatcar/etc
+      findmnt --noheadings --output OPTIONS --mountpoint /etc | sed -n 's/.*lowerdir+\{0,1\}=\([^,]*\).*/\1/p' | tr : '\n'
+    )
+    ;;
+  esac
+  return 1
+}
+
+is_kept() { [ -n "$(find "$1" -maxdepth 0 -regextype egrep -regex "$ALL_KEPT" 2>/dev/null)" ]; }
+
+# On ROOT, and not by way of a link.
+check_parents() {
+  local folder=${1%/*}
+  folder=${folder:-/}
+  [ "$(realpath -m -- "$folder")" = "$folder" ] || needs_reset "$1 lies behind a link"
+  while [ ! -e "$folder" ]; do folder=${folder%/*} folder=${folder:-/}; done
+  [ -d "$folder" ] || needs_reset "$folder is no directory"
+  case $(stat --format=%m -- "$folder") in
+  / | /etc) ;;
+  *) needs_reset "$1 is not on ROOT" ;;
+  esac
+}
+
+check() {
+  local i path name
+  [ "$(cat "$STAMP" 2>/dev/null)" = "$OLD_ID" ] || needs_reset "the machine runs another config by now"
+  [ "$(last_good 1)" = "$OLD_ID" ] || needs_reset "the machine could not roll back to what it runs"
+  if [ ! -e "$FLAG" ] || [ ! -s "$RESET" ] || ! grep -q "^$CONFIG_ID " "$ROLLBACK/staged.object"; then
+    needs_reset "the reset to the wanted config is not staged"
+  fi
+  systemctl cat flatcar-rollback.service >/dev/null 2>&1 || needs_reset "nothing on this machine would roll it back"
+  [ "$(systemctl show --property=SubState --value -- flatcar-rollback.timer)" != waiting ] ||
+    needs_reset "it has booted a short while ago, and its own timer would roll it back on the way"
+  for path in "${UNDECLARED[@]}"; do
+    is_kept "$path" || needs_reset "it has drifted: nobody declared $path"
+  done
+  for i in "${!PATHS[@]}"; do
+    path=${PATHS[i]}
+    check_parents "$path"
+    if [ "${KINDS[i]}" = directory ]; then
+      if [ -e "$path" ] || [ -L "$path" ]; then needs_reset "$path is there already"; fi
+    elif [ -d "$path" ] && [ ! -L "$path" ]; then
+      needs_reset "$path is a directory"
+    fi
+  done
+  for path in "${DELETES[@]}"; do
+    check_parents "$path"
+    ! is_of_image "$path" || needs_reset "the image has a $path of its own"
+    ! is_kept "$path" || needs_reset "$path is kept, and no config declares it any more"
+  done
+  for name in "${STOPS[@]}"; do
+    [ ! -e "/usr/lib/systemd/system/$name" ] || needs_reset "the image has a $name of its own"
+  done
+}
+
+write() { # the number of a path
+  local path=${PATHS[$1]} new=${PATHS[$1]}.flatcar-new
+  (umask 022 && mkdir -p "${path%/*}")
+  case ${KINDS[$1]} in
+  directory)
+    mkdir "$path"
+    chown "${OWNERS[$1]}" "$path"
+    chmod "${MODES[$1]}" "$path"
+    return
+    ;;
+  link)
+    ln -sfT -- "${TARGETS[$1]}" "$new"
+    chown -h "${OWNERS[$1]}" "$new"
+    ;;
+  file)
+    base64 -d <<<"${CONTENTS[$1]}" >"$new"
+    [ "$(sha512sum <"$new" | cut -d' ' -f1)" = "${SUMS[$1]}" ] || needs_reset "$path did not arrive whole"
+    chown "${OWNERS[$1]}" "$new"
+    chmod "${MODES[$1]}" "$new"
+    ;;
+  esac
+  mv -fT "$new" "$path"
+}
+
+is_declared() {
+  local path
+  for path in "${DIRECTORIES[@]}"; do
+    [ "$path" != "$1" ] || return 0
+  done
+  return 1
+}
+
+# The file or link, and the folders that Ignition made for it.
+delete() {
+  local folder=${1%/*}
+  rm -f -- "$1"
+  while true; do
+    case $folder in
+    /var/*/*) ;;
+    /var/*) return 0 ;;
+    /*/*) ;;
+    *) return 0 ;;
+    esac
+    if is_declared "$folder" || is_of_image "$folder" || is_kept "$folder" || ! rmdir -- "$folder" 2>/dev/null; then
+      return 0
+    fi
+    systemd-tmpfiles --create --prefix="$folder" >/dev/null 2>&1 || true # it may be one of the system's
+    folder=${folder%/*}
+  done
+}
+
+is_running() {
+  case $(systemctl show --property=ActiveState --value -- "$1") in
+  active | activating | reloading) ;;
+  *) return 1 ;;
+  esac
+}
+
+is_wanted() { # by something that runs
+  local other
+  for other in $(systemctl show --property=WantedBy --property=RequiredBy --property=UpheldBy --value -- "$1"); do
+    if is_running "$other"; then return 0; fi
+  done
+  return 1
+}
+
+running_units() {
+  systemctl list-units --plain --no-legend --no-pager --type=service,socket,timer,path,target \
+    --state=active,activating,reloading | sed 's/ .*//' | sort
+}
+
+apply() {
+  local i name path before running=() starting=() along=()
+  systemctl stop "$DEADLINE.timer" "$DEADLINE.service" 2>/dev/null || true
+  systemd-run --quiet --unit="$DEADLINE" --collect --on-active="${SECONDS_LEFT}s" --timer-property=AccuracySec=1s \
+    systemctl --no-block start flatcar-rollback.service
+  rm -f "$STAMP"
+  flush
+  for name in "${RESTARTS[@]}"; do
+    ! is_running "$name" || running+=("$name")
+  done
+  if [ -n "${STOPS[*]-}${running[*]-}" ]; then
+    before=$(running_units)
+    systemctl stop -- "${STOPS[@]}" "${running[@]}"
+    # what needs one of them has stopped along with it
+    mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${STOPS[@]}" "${running[@]}"))
+  fi
+  for name in "${STOPS[@]}" "${PRESETS[@]}"; do
+    ! systemctl cat -- "$name" >/dev/null 2>&1 || quietly systemctl disable -- "$name"
+  done
+  for i in "${!PATHS[@]}"; do write "$i"; done
+  for path in "${DELETES[@]}"; do delete "$path"; done
+  systemctl daemon-reload
+  for name in "${PRESETS[@]}"; do quietly systemctl preset -- "$name"; done
+  for i in "${!LINKS[@]}"; do
+    (umask 022 && mkdir -p "${LINKS[i]%/*}")
+    ln -sfT -- "${LINK_TARGETS[i]}" "${LINKS[i]}"
+  done
+  systemctl daemon-reload
+  starting=("${along[@]}")
+  for name in "${RESTARTS[@]}"; do
+    case " ${running[*]-} " in
+    *" $name "*) starting+=("$name") ;;
+    *) ! is_wanted "$name" || starting+=("$name") ;;
+    esac
+  done
+  if [ "${#starting[@]}" != 0 ]; then
+    say "starting ${starting[*]}"
+    systemctl start -- "${starting[@]}" || say "not all of them have started"
+  fi
+  flush
+}
+
+main() {
+  lock --wait 60 || needs_reset "something else has been re-provisioning this machine for a minute"
+  [ ! -e "$ROLLING_BACK" ] || needs_reset "the machine is rolling back"
+  ALL_KEPT=$(all_kept)
+  check
+  apply
+  echo "applied=$CONFIG_ID"
+}
+
+main </dev/null

@@ -1,0 +1,344 @@
+"""The lifecycle `live`: changes without a reboot, what they leave, and what happens where they can't be.
+
+The law, over random pairs of configs: what `live` makes of a machine is what a reset makes of it, path by path, with
+the same units running.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cl.transpiler.fragments import merged
+from components.payload.fragments import text_file
+from components.payload.machine_config import STAMP
+from components.payload.rollback import rollback_fragment
+from components.settings.lifecycle import Lifecycle
+from loopback.lab import SICK, Lab
+from loopback.machine import LoopbackMachine, ObjectServer, wait_until
+from tests.engine.good_changes import new_seed
+from tests.engine.live_pairs import Machine, changed, ignition, plan_of, some_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from components.commands.reprovision.live_plan import Live
+    from components.payload.fragments import IgnitionConfig
+
+pytestmark = pytest.mark.engine
+
+ROLLBACK_AFTER = 30
+WEB = "[Service]\nExecStart=/usr/bin/web /srv/web\n[Install]\nWantedBy=multi-user.target\n"
+PAGE = "/srv/web/index.html"
+LEFT = ("/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign")
+"""What no change may leave behind."""
+
+
+class LiveLab(Lab):
+    """A machine with a page and the service that names it."""
+
+    lifecycle = Lifecycle.LIVE
+
+    def page(self, text: str, web: str = WEB, **more: Any) -> str:
+        """Publish a config with this page; its config id."""
+        unit = {"name": "web.service", "enabled": True, "contents": web}
+        config: IgnitionConfig = {
+            "storage": {"files": [text_file(PAGE, text), text_file("/srv/web/img/a", "same")]},
+            "systemd": {"units": [unit]},
+            **more,
+        }
+        config_id = self.publish(json.dumps([text, web, more]))
+        stamp: IgnitionConfig = {"storage": {"files": [text_file(STAMP, config_id + "\n")]}}
+        self.contents[config_id] = json.dumps(merged(config, merged(rollback_fragment(ROLLBACK_AFTER), stamp)))
+        self.write(self.contents[config_id])
+        return config_id
+
+    def up(self, config_id: str, **changes: Any) -> tuple[int, dict[str, Any], str]:
+        """The Command for `config_id`, on a machine that has run for longer than its own timer."""
+        self.machine.path("/run/rollback-timer").unlink(missing_ok=True)
+        return self.run(config_id, **changes)
+
+    def runs(self, config_id: str, boots: int) -> None:
+        """Assert that the machine runs a config, confirmed, in its boot of this number, and that nothing is left."""
+        assert self.machine.text(STAMP).strip() == config_id
+        assert self.machine.text("/oem/.flatcar-reprovision/last-good").split()[0] == config_id
+        assert self.machine.boots == boots
+        assert not [path for path in LEFT if self.machine.path(path).exists()]
+        assert "web.service" in self.machine.text("/run/started-units").split()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[LiveLab]:
+    """A machine that runs the page "one", confirmed."""
+    for name in ("objects", "machine"):
+        (tmp_path / name).mkdir()
+    server = ObjectServer(tmp_path / "objects")
+    with server.running() as address, LoopbackMachine(tmp_path / "machine", f"{address}/web.ign") as machine:
+        lab = LiveLab(machine, server, rollback_after=ROLLBACK_AFTER)
+        lab.good = lab.page("one")
+        code, _, progress = lab.up(lab.good)
+        assert code == 0, progress
+        yield lab
+
+
+def test_a_changed_page_needs_no_reboot(lab: LiveLab) -> None:
+    lab.machine.path("/var/lib/data").mkdir(parents=True)
+    better = lab.page("two")
+    code, outputs, progress = lab.up(better)
+    assert code == 0, progress
+    assert f"live: {PAGE} changes, web.service restarts" in progress
+    assert "changed live, no reboot" in progress
+    assert (outputs["config_id"], outputs["downtime_seconds"]) == (better, 0.0)
+    assert lab.machine.text(PAGE) == "two"
+    assert lab.machine.path("/var/lib/data").exists(), "what runs keeps its data"
+    lab.runs(better, boots=1)
+    history = [line.split()[1:] for line in lab.machine.text("/oem/.flatcar-history").splitlines()]
+    assert history[-3:] == [["push", better, word] for word in ("staged", "live", "proven")]
+    assert {path["path"]: path for path in outputs["record"]["manifest"]["paths"]}[PAGE]["digest"]
+
+    back = lab.page("one")
+    code, _, progress = lab.up(back)
+    assert code == 0, progress
+    lab.runs(lab.good, boots=1)
+
+
+def test_a_change_that_nobody_made_is_none(lab: LiveLab) -> None:
+    code, _, progress = lab.up(lab.good)
+    assert code == 0, progress
+    assert "runs the wanted config already" in progress
+    lab.runs(lab.good, boots=1)
+
+
+def test_a_change_that_needs_a_reset_gets_one(lab: LiveLab) -> None:
+    better = lab.page("two", kernelArguments={"shouldExist": ["quiet"]})
+    code, _, progress = lab.up(better)
+    assert code == 0, progress
+    assert "not live: kernel arguments change" in progress
+    lab.runs(better, boots=2)
+
+
+DRIFT = {
+    "a changed file": (f"echo drift >{PAGE}", f"{PAGE} has other content"),
+    "another mode": (f"chmod 600 {PAGE}", f"{PAGE} has mode 0600"),
+    "a missing file": (f"rm {PAGE}", f"{PAGE} is missing"),
+    "another kind": (f"ln -sf /etc/x {PAGE}", f"{PAGE} is a link"),
+    "a file that nobody declared": ("touch /etc/drift", "it has drifted: nobody declared /etc/drift"),
+    "a unit that nobody declared": (
+        "touch /etc/systemd/system/x.service",
+        "nobody declared /etc/systemd/system/x.service",
+    ),
+    "a disabled unit": ("systemctl disable -- web.service", "web.service is disabled"),
+    "a masked unit": ("ln -sf /dev/null /etc/systemd/system/web.service", "web.service is a link"),
+    "a failed unit": ("echo 'db.service loaded failed' >/run/failed-units", "db.service has failed"),
+    "an account": ("echo 'eve:x:1000:1000::/home/eve:/bin/sh' >/etc/passwd", "eve is an account that nobody declared"),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFT)
+def test_what_has_drifted_is_reset(lab: LiveLab, drift: str) -> None:
+    command, told = DRIFT[drift]
+    assert lab.machine.inside(command).returncode == 0
+    better = lab.page("two")
+    code, _, progress = lab.up(better)
+    assert code == 0, progress
+    assert told in progress
+    lab.runs(better, boots=2)
+
+
+def test_kept_files_are_no_drift(lab: LiveLab) -> None:
+    lab.machine.path("/etc/kept-x").touch()
+    better = lab.page("two")
+    code, _, progress = lab.up(better, keep=["/etc/kept-.*"])
+    assert code == 0, progress
+    lab.runs(better, boots=1)
+
+
+def test_a_config_that_breaks_its_service_goes_back(lab: LiveLab) -> None:
+    wanted = lab.page("two", web=WEB.replace("/usr/bin/web /srv/web", "/bin/false"))
+    code, _, progress = lab.up(wanted)
+    assert code == 1
+    assert f"it is back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
+    lab.runs(lab.good, boots=3)
+    assert lab.machine.text(PAGE) == "one"
+
+
+def test_a_failed_check_goes_back(lab: LiveLab) -> None:
+    wanted = lab.page("two")
+    check = {**SICK, "subject": f"! grep -q two {PAGE}"}
+    code, _, progress = lab.up(wanted, health=[check])
+    assert code == 1
+    assert "changed live, no reboot" in progress
+    assert f"it is back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
+    lab.runs(lab.good, boots=2)
+
+
+def test_a_machine_that_nobody_confirms_rolls_back(lab: LiveLab) -> None:
+    """The deployer dies when the change is applied; the machine's timer of that moment brings it back."""
+    wanted = lab.page("two")
+    lab.machine.path("/run/rollback-timer").unlink(missing_ok=True)
+    deployer = lab.start(wanted, rollback_after=2, health=[{"name": "long", "subject": "sleep 60", "seconds": 60}])
+    wait_until(lambda: lab.machine.text(PAGE) == "two")
+    wait_until(lambda: lab.machine.text(STAMP).strip() == wanted)
+    deployer.kill()
+    deployer.communicate()
+    wait_until(lambda: lab.machine.boots == 2 and lab.machine.is_up)
+    assert lab.machine.text(STAMP).strip() == lab.good
+    assert lab.machine.text(PAGE) == "one"
+
+
+def test_the_next_run_ends_what_a_deployer_left(lab: LiveLab) -> None:
+    wanted = lab.page("two")
+    lab.machine.path("/run/rollback-timer").unlink(missing_ok=True)
+    deployer = lab.start(wanted, health=[{"name": "long", "subject": "sleep 60", "seconds": 60}])
+    wait_until(lambda: lab.machine.text(STAMP).strip() == wanted)
+    deployer.kill()
+    deployer.communicate()
+    code, _, progress = lab.up(wanted)
+    assert code == 0, progress
+    lab.runs(wanted, boots=1)
+    assert lab.machine.text(PAGE) == "two"
+
+
+def live_pairs(dice: random.Random, folder: Path, count: int) -> Iterator[tuple[Machine, Live, list[Any]]]:
+    """Machines that run the first of two configs, confirmed, where the second one can be live."""
+    while count:
+        one = some_config(dice)
+        configs = [ignition(one), ignition(changed(dice, one))]
+        plan = plan_of(configs[0][1], configs[1][1])
+        if plan is None or configs[0] == configs[1]:
+            continue
+        machine = Machine(folder / "machine")
+        machine.boot(configs[0][1])
+        machine.confirm(*configs[0])
+        yield machine, plan, configs
+        for made in folder.iterdir():
+            shutil.rmtree(made)
+        count -= 1
+
+
+def test_what_live_makes_is_what_a_reset_makes(tmp_path: Path) -> None:
+    dice = random.Random(new_seed())
+    applied = 0
+    for machine, plan, ((old_id, _), (config_id, config)) in live_pairs(dice, tmp_path, 25):
+        other = machine.copied(tmp_path / "other")
+        machine.stage(config_id, config)
+        done = machine.change(plan, old_id, config_id, config)
+        if done.returncode:
+            assert "there already" in done.stderr, done.stderr
+            continue
+        applied += 1
+        machine.do({"CONFIG_ID": config_id}, "staging.sh", "live-done.sh")
+        machine.confirm(config_id, config)
+        other.stage(config_id, config)
+        other.boot(config)
+        other.confirm(config_id, config)
+        assert machine.tree() == other.tree(), plan
+        assert machine.running() == other.running(), plan
+    assert applied > 15
+
+
+DOUBTS = {
+    "mkdir -p /srv/kept && mkdir /srv/web/img/new.png": "/srv/web/img/new.png is a directory",
+    "touch /run/rollback-timer": "its own timer would roll it back on the way",
+    "mv /srv/web /srv/elsewhere && ln -s elsewhere /srv/web": "lies behind a link",
+    "rm /selective-os-reset": "the reset to the wanted config is not staged",
+    "rm /boot/flatcar/first_boot": "the reset to the wanted config is not staged",
+    "echo x >/oem/.flatcar-reprovision/staged.object": "the reset to the wanted config is not staged",
+    "echo x >/oem/.flatcar-reprovision/last-good": "the machine could not roll back to what it runs",
+    "echo x >/etc/flatcar/config-id": "the machine runs another config by now",
+    "rm /etc/systemd/system/flatcar-rollback.service": "nothing on this machine would roll it back",
+    "touch /run/flatcar-going-back": "the machine is rolling back",
+    "true": "it has drifted: nobody declared /etc/undeclared",
+}
+
+
+def page_machine(folder: Path, path: str, *, goes: bool = False) -> tuple[Machine, Live, list[Any]]:
+    """A machine with a service, and the plan of a change where a file below /srv comes, or goes."""
+    file = {"path": path, "contents": {"source": "data:,x"}, "overwrite": True}
+    unit = {"name": "web.service", "enabled": True, "contents": WEB.replace("/srv/web\n", "/srv/web /srv/kept\n")}
+    configs = [ignition({"/srv/web/img/a.png": {**file, "path": "/srv/web/img/a.png"}, "web.service": unit})]
+    storage = configs[0][1]["storage"]
+    configs.append(("b" * 128, {**configs[0][1], "storage": {**storage, "files": [*storage["files"], file]}}))
+    if goes:
+        configs.reverse()
+    plan = plan_of(configs[0][1], configs[1][1])
+    assert plan is not None
+    machine = Machine(folder / "machine")
+    machine.boot(configs[0][1])
+    machine.machine.path(STAMP).write_text(configs[0][0] + "\n")  # both have the same one in them
+    machine.confirm(*configs[0])
+    machine.stage(*configs[1])
+    return machine, plan, configs
+
+
+@pytest.mark.parametrize("command", DOUBTS)
+def test_in_doubt_nothing_is_changed(tmp_path: Path, command: str) -> None:
+    machine, plan, ((old_id, _), (config_id, config)) = page_machine(tmp_path, "/srv/web/img/new.png")
+    machine.machine.path("/etc/kept-x").touch()
+    assert machine.machine.inside(command).returncode == 0
+    before = machine.tree()
+    undeclared = ["/etc/undeclared"] if command == "true" else ["/etc/kept-x"]
+    done = machine.change(plan, old_id, config_id, config, undeclared)
+    assert done.returncode == 3
+    assert DOUBTS[command] in done.stderr
+    assert machine.tree() == before
+
+
+def test_a_kept_file_that_goes_stays_in_a_reset(tmp_path: Path) -> None:
+    machine, plan, ((old_id, _), (config_id, config)) = page_machine(tmp_path, "/srv/kept/a", goes=True)
+    done = machine.change(plan, old_id, config_id, config)
+    assert done.returncode == 3
+    assert "/srv/kept/a is kept, and no config declares it any more" in done.stderr
+    machine.boot(config)
+    assert machine.machine.path("/srv/kept/a").exists()
+
+
+CUT = """\
+set -T
+__step() {{
+  local number
+  read -r number </run/steps || number=0
+  echo "$((number + 1))" >/run/steps
+  [ "$number" != {at} ] || kill -9 0
+}}
+trap __step DEBUG
+"""
+"""For BASH_ENV: kills all at the step of this number."""
+
+
+def test_a_cut_at_any_step_ends_in_the_wanted_config(tmp_path: Path) -> None:
+    """Power is lost, or the deployer dies and the next one comes, for the same config or for the one before."""
+    dice = random.Random(new_seed())
+    cuts = 0
+    for machine, plan, ((old_id, old), (config_id, config)) in live_pairs(dice, tmp_path, 1):
+        machine.stage(config_id, config)
+        reset = machine.copied(tmp_path / "reset")
+        reset.boot(config)
+        before = machine.copied(tmp_path / "before")
+        at = dice.randrange(6)
+        while True:
+            cut = machine.copied(tmp_path / "cut")
+            cut.machine.path("/run/cut.bash").write_text(CUT.format(at=at))
+            cut.machine.path("/run/steps").write_text("0\n")
+            cut.prefix = "BASH_ENV=/run/cut.bash setsid --wait "
+            if cut.change(plan, old_id, config_id, config).returncode in (0, 3):
+                break  # it got to its end
+            cut.prefix, cuts = "", cuts + 1
+            again = cut.copied(tmp_path / "again")
+            cut.boot(config)
+            assert cut.tree() == reset.tree(), f"power lost at step {at}"
+            wanted_id, wanted = dice.choice([(config_id, config), (old_id, old)])
+            again.stage(wanted_id, wanted)
+            if (again.machine.path("/boot/flatcar/first_boot")).exists():
+                again.boot(wanted)
+            expected = reset.tree() if wanted_id == config_id else before.tree()
+            assert again.tree() == expected, f"the deployer died at step {at}"
+            for made in ("cut", "again"):
+                shutil.rmtree(tmp_path / made)
+            at += dice.randint(6, 18)
+    assert cuts > 5

@@ -1,0 +1,215 @@
+"""What of a change is live, and what needs a reset: by the configs alone."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from components.commands.reprovision.live_plan import Live, Reset, live_plan
+from components.commands.reprovision.manifest import PRESETS, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Config = dict[str, Any]
+WEB = "[Service]\nExecStart=/usr/bin/docker run -v /srv/web:/www nginx\nEnvironmentFile=/etc/web.env\n"
+UNIT = "/etc/systemd/system"
+
+
+def base() -> Config:
+    return {
+        "ignition": {"version": "3.3.0"},
+        "storage": {
+            "files": [
+                {"path": "/srv/web/index.html", "contents": {"source": "data:,one"}},
+                {"path": "/etc/web.env", "contents": {"source": "data:,one"}},
+                {"path": "/etc/motd", "contents": {"source": "data:,one"}},
+                {"path": "/etc/flatcar/config-id", "contents": {"source": "data:,one"}},
+            ],
+            "links": [{"path": "/srv/web/latest", "target": "one"}],
+            "directories": [{"path": "/srv/web/img", "mode": 0o755}],
+        },
+        "systemd": {
+            "units": [
+                {"name": "web.service", "enabled": True, "contents": WEB},
+                {"name": "old.timer", "contents": "[Timer]\nOnCalendar=daily\n"},
+                {"name": "docker.service", "dropins": [{"name": "a.conf", "contents": "[Unit]\n"}]},
+                {"name": "sshd.service", "dropins": [{"name": "a.conf", "contents": "[Unit]\n"}]},
+                {"name": "off.service", "mask": True},
+            ]
+        },
+        "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["ssh-rsa AAAA"]}]},
+    }
+
+
+def files(config: Config) -> list[Config]:
+    found: list[Config] = config["storage"]["files"]
+    return found
+
+
+def units(config: Config) -> list[Config]:
+    found: list[Config] = config["systemd"]["units"]
+    return found
+
+
+def rewrite(number: int, text: str = "two") -> Callable[[Config], Any]:
+    return lambda config: files(config)[number].update(contents={"source": f"data:,{text}"})
+
+
+def add_file(path: str, **more: Any) -> Callable[[Config], Any]:
+    return lambda config: files(config).append({"path": path, "contents": {"source": "data:,x"}, **more})
+
+
+def unit(number: int, **changes: Any) -> Callable[[Config], Any]:
+    return lambda config: units(config)[number].update(changes)
+
+
+def plan(change: Callable[[Config], Any], *, back: bool = False) -> Live | Reset:
+    old, new = base(), copy.deepcopy(base())
+    change(new)
+    if back:
+        old, new = new, old
+    return live_plan(Manifest.of(old, "salt"), Manifest.of(new, "salt"))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "words"),
+    [
+        (rewrite(3), Live(writes=("/etc/flatcar/config-id",)), "nothing but its config id changes"),
+        (
+            rewrite(0),
+            Live(writes=("/srv/web/index.html",), restarts=("web.service",)),
+            "/srv/web/index.html changes, web.service restarts",
+        ),
+        (
+            add_file("/srv/web/a/b.png"),
+            Live(writes=("/srv/web/a/b.png",), restarts=("web.service",)),
+            "/srv/web/a/b.png changes, web.service restarts",
+        ),
+        (
+            lambda config: files(config).pop(1),
+            Live(deletes=("/etc/web.env",), restarts=("web.service",)),
+            "/etc/web.env goes, web.service restarts",
+        ),
+        (
+            lambda config: config["storage"]["links"][0].update(target="two"),
+            Live(writes=("/srv/web/latest",), restarts=("web.service",)),
+            "/srv/web/latest changes, web.service restarts",
+        ),
+        (
+            lambda config: config["storage"]["directories"].append({"path": "/srv/web/new"}),
+            Live(writes=("/srv/web/new",), restarts=("web.service",)),
+            "/srv/web/new changes, web.service restarts",
+        ),
+        (
+            unit(0, contents=WEB + "#"),
+            Live(writes=(f"{UNIT}/web.service", PRESETS), presets=("web.service",), restarts=("web.service",)),
+            f"{UNIT}/web.service changes, web.service restarts",
+        ),
+        (
+            lambda config: units(config).pop(1),
+            Live(writes=(PRESETS,), deletes=(f"{UNIT}/old.timer",), stops=("old.timer",)),
+            f"{UNIT}/old.timer goes, old.timer stops",
+        ),
+        (
+            lambda config: (units(config).pop(0), files(config).pop(1)),
+            Live(deletes=("/etc/web.env", f"{UNIT}/web.service", PRESETS), stops=("web.service",)),
+            f"/etc/web.env, {UNIT}/web.service go, web.service stops",
+        ),
+        (
+            unit(1, enabled=True),
+            Live(writes=(PRESETS,), presets=("old.timer",), restarts=("old.timer",)),
+            "old.timer restarts",
+        ),
+        (
+            unit(2, dropins=[{"name": "a.conf", "contents": "[Service]\n"}]),
+            Live(
+                writes=(f"{UNIT}/docker.service.d/a.conf", PRESETS),
+                restarts=("docker.service",),
+            ),
+            f"{UNIT}/docker.service.d/a.conf changes, docker.service restarts",
+        ),
+    ],
+)
+def test_what_is_live(change: Callable[[Config], Any], expected: Live, words: str) -> None:
+    found = plan(change)
+    assert found == expected
+    assert str(found) == words
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda config: config.update(kernelArguments={"shouldExist": ["quiet"]}), "kernel arguments change"),
+        (lambda config: config["storage"].update(disks=[{"device": "/dev/vdb"}]), "disks change"),
+        (lambda config: config["storage"].update(filesystems=[{"device": "/dev/vdb"}]), "file systems change"),
+        (lambda config: config["ignition"].update(version="3.4.0"), "settings of Ignition change"),
+        (lambda config: config["passwd"]["users"][0].update(sshAuthorizedKeys=[]), "users or groups change"),
+        (lambda config: config["passwd"].update(groups=[{"name": "web"}]), "users or groups change"),
+        (rewrite(2), "no unit names /etc/motd, so what reads it is not known"),
+        (add_file("/etc/sysctl.d/a.conf"), "/etc/sysctl.d/a.conf is the system's"),
+        (add_file("/etc/ssh/sshd_config"), "/etc/ssh/sshd_config is the system's"),
+        (add_file("/etc/systemd/network/a.network"), "/etc/systemd/network/a.network is the system's"),
+        (add_file("/etc/flatcar/generation"), "its generation is another one"),
+        (add_file("/srv/web/x", mode=0o4755), "/srv/web/x has a special mode"),
+        (add_file("/srv/web/x", append=[{"source": "https://x/y"}]), "what /srv/web/x holds is fetched from elsewhere"),
+        (
+            lambda config: files(config).append({"path": "/srv/web/x", "append": [{"source": "data:,x"}]}),
+            "something is appended to /srv/web/x",
+        ),
+        (lambda config: files(config).append({"path": "/srv/web/x"}), "what /srv/web/x holds is not declared"),
+        (
+            lambda config: config["storage"]["links"].append({"path": "/srv/web/x", "target": "/y", "hard": True}),
+            "/srv/web/x is a hard link",
+        ),
+        (
+            lambda config: config["storage"]["directories"][0].update(mode=0o700),
+            "the directory /srv/web/img changes, or goes",
+        ),
+        (unit(0, enabled=False), "web.service is not enabled any more"),
+        (unit(0, mask=True), "web.service is masked"),
+        (lambda config: units(config).pop(4), "off.service is masked"),
+        (lambda config: units(config).pop(2), "docker.service goes back to what the image has"),
+        (unit(3, dropins=[]), "sshd.service changes"),
+        (
+            lambda config: units(config).append({"name": "a@b.service", "contents": "[Service]\n"}),
+            "a@b.service changes",
+        ),
+        (lambda config: units(config).append({"name": "srv.mount", "contents": "[Mount]\n"}), "srv.mount changes"),
+        (
+            lambda config: config["storage"]["links"].append(
+                {"path": f"{UNIT}/multi-user.target.wants/x.service", "target": "x"}
+            ),
+            f"{UNIT}/multi-user.target.wants/x.service is the system's",
+        ),
+    ],
+)
+def test_what_needs_a_reset(change: Callable[[Config], Any], reason: str) -> None:
+    found = plan(change)
+    assert isinstance(found, Reset)
+    assert str(found).startswith(reason)
+
+
+def test_what_lies_on_another_file_system_needs_a_reset() -> None:
+    old, new = base(), base()
+    for config in (old, new):
+        config["storage"]["filesystems"] = [{"device": "/dev/vdb", "path": "/srv/web"}]
+    rewrite(0)(new)
+    assert live_plan(Manifest.of(old), Manifest.of(new)) == Reset(
+        reason="/srv/web/index.html lies on a file system of its own"
+    )
+
+
+def test_another_kind_at_the_same_path_needs_a_reset() -> None:
+    def change(config: Config) -> None:
+        config["storage"]["links"].clear()
+        add_file("/srv/web/latest")(config)
+
+    assert plan(change) == Reset(reason="/srv/web/latest was a link, and becomes a file")
+    assert plan(change, back=True) == Reset(reason="/srv/web/latest was a file, and becomes a link")
+
+
+def test_the_same_config_changes_nothing() -> None:
+    assert plan(lambda config: None) == Live()
