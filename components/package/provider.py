@@ -23,7 +23,7 @@ from components.package.halves import IgnitionObject, Reprovision
 from components.package.inputs import Common, Config, OnPlatform
 from components.package.machine import Machine
 from components.package.shared import SHARED, AwsShared, DigitalOceanShared, References
-from components.sdk import mute_sdk
+from components.sdk import mute_sdk, share_channels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +81,7 @@ def main() -> None:
     """Serve the components to the engine whose address is the program's argument."""
     gc.disable()  # as in the project's own program: what a run makes lives until its end, and so does this process
     mute_sdk()
+    share_channels()
     register_resource_module(NAME, "index", References())
     serve(FlatcarProvider(_version()), sys.argv[1:])
 

@@ -70,26 +70,9 @@ class DropletLab(CloudLab):
 def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]:
     with ExitStack() as closes, running_moto() as objects:
         park = closes.enter_context(closing(MachinePark(tmp_path / "park", objects, free_port)))
-        api = DigitalOceanApi(
-            address_of=lambda name: park.address(),
-            switch_on=lambda droplet: park.switch_on(
-                str(droplet["id"]), droplet["networks"]["v4"][0]["ip_address"], droplet["user_data"]
-            ),
-            switch_off=lambda droplet: park.switch_off(str(droplet["id"])),
-            power=lambda droplet, on: park.power(str(droplet["id"]), on),
-            reserve=lambda droplet, address: park.also_at(str(droplet["id"]), address),
-        )
+        api = fake_digitalocean(park)
         with api.running() as address:
-            env = {
-                "DIGITALOCEAN_API_URL": address,
-                "DIGITALOCEAN_TOKEN": api.token,
-                "SPACES_ACCESS_KEY_ID": "test",
-                "SPACES_SECRET_ACCESS_KEY": "test",
-                **CREDENTIALS,  # for objects on S3
-                "AWS_ENDPOINT_URL": objects,
-                "MACHINES_DIR": str(tmp_path / "machines"),
-                **_way_to_spaces(objects),
-            }
+            env = {**cloud_environment(api, address, objects), "MACHINES_DIR": str(tmp_path / "machines")}
             project = copy_project(tmp_path)
             stack = pulumi(project, env=env)
             lab = DropletLab(
@@ -101,6 +84,32 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[DropletLab]
             lab.api, lab.spaces = api, Aws(objects)
             yield lab
             lab.take_down()
+
+
+def fake_digitalocean(park: MachinePark) -> DigitalOceanApi:
+    """An account whose droplets are machines of the park."""
+    return DigitalOceanApi(
+        address_of=lambda name: park.address(),
+        switch_on=lambda droplet: park.switch_on(
+            str(droplet["id"]), droplet["networks"]["v4"][0]["ip_address"], droplet["user_data"]
+        ),
+        switch_off=lambda droplet: park.switch_off(str(droplet["id"])),
+        power=lambda droplet, on: park.power(str(droplet["id"]), on),
+        reserve=lambda droplet, address: park.also_at(str(droplet["id"]), address),
+    )
+
+
+def cloud_environment(api: DigitalOceanApi, address: str, objects: str) -> dict[str, str]:
+    """What a stack has in its environment: the account `api` at `address`, and Spaces and S3 at `objects`."""
+    return {
+        "DIGITALOCEAN_API_URL": address,
+        "DIGITALOCEAN_TOKEN": api.token,
+        "SPACES_ACCESS_KEY_ID": "test",
+        "SPACES_SECRET_ACCESS_KEY": "test",
+        **CREDENTIALS,  # for objects on S3
+        "AWS_ENDPOINT_URL": objects,
+        **_way_to_spaces(objects),
+    }
 
 
 def _way_to_spaces(objects: str) -> dict[str, str]:

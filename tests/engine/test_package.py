@@ -242,7 +242,8 @@ pulumi.export("ids", [object.configId, web.configId])
         assert machine.boots == 1
         machine.path("/etc/by-hand").touch()
         (stack.directory / "web.yaml").write_text(CONFIG.replace("${greeting}", "${greeting}, again"))
-        stack.up()
+        changed = stack.up()
+        assert any("proven: " in line for line in changed.progress("web-reprovision")), changed.output
         second = stack.outputs()
         assert machine.text("/etc/page") == "hello, again hunter2"
         assert not machine.path("/etc/by-hand").exists()

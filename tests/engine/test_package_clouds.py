@@ -6,19 +6,21 @@ The clouds are stand-ins on loopback, as in `test_ec2` and `test_droplet`; machi
 from __future__ import annotations
 
 import json
+import os
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.engine.cloud_lab import in_place, touched
+from tests.engine.cloud_lab import in_place, steps_of, touched
+from tests.engine.test_droplet import cloud_environment, fake_digitalocean
 from tests.engine.test_package import CONFIG, program
 from tests.fakes.aws import CREDENTIALS, REGION, Aws, loopback_addresses, running_moto, switched_on
 from tests.fakes.machines import MachinePark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from loopback.pulumi import Pulumi
     from tests.conftest import Project
@@ -91,9 +93,7 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
 
 
 def login(park: MachinePark) -> str:
-    import os
-    from pathlib import Path
-
+    """The input `ssh` of a machine of the park."""
     ssh: dict[str, Any] = {"user": os.environ.get("USER") or "root", "port": park.port, "privateKeyFile": str(park.key)}
     ssh["publicKey"] = Path(f"{park.key}.pub").read_text().strip()
     return f'"ssh": {json.dumps(ssh)},'
@@ -128,3 +128,77 @@ def test_instances_share_what_is_declared_once_and_change_in_place(lab: Ec2Lab) 
     lab.stack.up()
     assert lab.page("db") == "hello, db hunter2", "a protected machine changes in place"
     assert "hunter2" not in json.dumps(lab.stack.export())
+
+    program = lab.stack.directory / "__main__.py"
+    program.write_text(program.read_text().replace("ec2={", 'lifecycle="replace", ec2={'))
+    assert not [step for step in steps_of(lab.stack.up()) if step[1] == "Instance web"], "a switch replaces nothing"
+    lab.edit("web", CONFIG.replace("${greeting}", "${greeting}, anew"))
+    steps = steps_of(lab.stack.up())
+    assert steps.index(("update", "Command web-reprovision")) < steps.index(("delete-replaced", "Instance web"))
+    assert lab.page("web") == "hello, anew hunter2" and lab.id("web") != ids["web"] and lab.id("db") == ids["db"]
+    assert lab.stack.outputs()["address"] == left["addresses"][0], "the Elastic IP went along"
+
+
+def test_an_instance_that_shares_pulls_its_config(lab: Ec2Lab) -> None:
+    program = lab.stack.directory / "__main__.py"
+    program.write_text(program.read_text().replace("ec2={", 'pull={"window": "Sun 03:00-04:00"}, ec2={'))
+    lab.stack.up()
+    id_ = lab.id("web")
+    key = "machines/web.ign"
+    first = lab.aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    assert "pull.sh" in first, "the agent is in the object"
+    lab.edit("web", CONFIG.replace("${greeting}", "${greeting}, again"))
+    assert "it takes its config by itself" in lab.stack.preview().output
+    lab.stack.up()
+    assert lab.aws.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode() != first
+    assert lab.id("web") == id_ and lab.park.machines[id_].boots == 1, "nobody has pushed it"
+
+
+DROPLET = """
+shared = Of("DigitalOceanShared", ["bucket"], {{
+    "region": "fra1", "image": {{"version": "{version}"}}, "sshKeys": [{key}], "sshFrom": ["198.18.0.0/15"],
+    "store": {{"bucket": "{bucket}", "region": "fra1", "allowSecrets": ["token"]}},
+}}, name="machines")
+web = Of("Machine", ["address"], {{
+    "config": Path("web.yaml").read_text(), "configName": "web.yaml",
+    "variables": {{"greeting": pulumi.Output.from_input("hello")}},
+    "secrets": {{"token": pulumi.Output.secret("hunter2")}},
+    "allow": ["login"], "timeout": 60, "digitalocean": shared, "droplet": {{"tags": ["front"]}}, {login}
+}})
+pulumi.export("address", web.address)
+"""
+
+
+def test_droplets_share_what_is_declared_once_and_change_in_place(
+    tmp_path: Path, pulumi: Project, free_port: int
+) -> None:
+    with ExitStack() as closes, running_moto() as objects:
+        park = closes.enter_context(closing(MachinePark(tmp_path / "park", objects, free_port)))
+        api = fake_digitalocean(park)
+        address = closes.enter_context(api.running())
+        spaces = Aws(objects)
+        key = json.dumps(Path(f"{park.key}.pub").read_text().strip())
+        stack = program(
+            pulumi,
+            tmp_path,
+            DROPLET.format(version=VERSION, bucket=BUCKET, key=key, login=login(park)),
+            cloud_environment(api, address, objects),
+        )
+        stack.preview()
+        assert not api.requests, "a preview changes nothing"
+        stack.up()
+        (droplet,) = api.droplets.values()
+        machine = park.machines[str(droplet["id"])]
+        assert machine.text("/etc/page") == "hello hunter2"
+        assert stack.outputs()["address"] == droplet["networks"]["v4"][0]["ip_address"]
+        assert set(droplet["tags"]) == {"machines-flatcar-test", "front"}
+        (firewall,) = api.firewalls.values()
+        assert firewall["tags"] == ["machines-flatcar-test"]
+        (stack.directory / "web.yaml").write_text(CONFIG.replace("${greeting}", "${greeting}, again"))
+        wanted = in_place("web", stored="SpacesBucketObject")
+        assert touched(stack.preview()) == wanted
+        assert touched(stack.up()) == wanted
+        assert machine.text("/etc/page") == "hello, again hunter2" and machine.boots == 2
+        stack.destroy()
+        assert api.left() == {"tags": ["front"]}, "DigitalOcean keeps a tag that came with a droplet"
+        assert spaces.left() == {}
