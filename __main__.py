@@ -4,6 +4,7 @@ import gc
 
 import pulumi
 
+from components import rollout
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.sdk import hold_packages, mute_sdk, plain_errors, settled
 from components.settings.stack import stack_settings
@@ -33,6 +34,8 @@ with plain_errors():
                 after=[made[name] for name in step.after],
                 pause=step.pause,
                 wave=f"{step.wave + 1} of {step.waves}",
+                max_failures=step.max_failures,
+                skips_unreachable=step.skips_unreachable,
             ),
         )
         pulumi.export(
@@ -47,4 +50,5 @@ with plain_errors():
             },
         )
 
-pulumi.run(lambda: settled([machine.reprovision for machine in made.values()]))
+commands = [machine.reprovision for machine in made.values()]
+pulumi.run(lambda: rollout.told(settled(commands), [command.ended for command in commands]))

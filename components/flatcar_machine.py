@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from components import preview
+from components import preview, rollout
 from components.ignition_object import IgnitionObject
 from components.payload.machine_config import (
     MachineConfig,
@@ -22,7 +22,6 @@ from components.payload.pinned_config import pinned_config, read_pinned
 from components.payload.salt import salt
 from components.payload.wanted_config import Variables, WantedConfig, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs, host_key_alias
-from components.sdk import all_of
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
 from components.settings.machine import MachineSettings
@@ -43,7 +42,9 @@ class FlatcarMachineArgs(MachineSettings):
     `files_dir` is where the `local` paths of its configs start. `shared_variables` and `secrets` may be left unused,
     and the values of `secrets` are masked wherever they would be shown; both may be Outputs, as `variables`.
     `strict`: warnings about the config are errors. `after` names the machines that have to be proven before this one
-    is re-provisioned, and `pause` the seconds to wait then (`rollout`); `wave` is shown, such as "1 of 3".
+    is re-provisioned, and `pause` the seconds to wait then (`rollout`); `wave` is shown, such as "1 of 3". With
+    `--continue-on-error`, it is re-provisioned while no more than `max_failures` machines of the program have failed,
+    among which `skips_unreachable` doesn't count those that never answered.
     """
 
     platform: Platform
@@ -56,6 +57,8 @@ class FlatcarMachineArgs(MachineSettings):
     after: Sequence[FlatcarMachine] = ()
     pause: int = 0
     wave: str = ""
+    max_failures: int = 0
+    skips_unreachable: bool = False
 
 
 class FlatcarMachine(pulumi.ComponentResource):
@@ -137,7 +140,11 @@ class FlatcarMachine(pulumi.ComponentResource):
             pulumi.ResourceOptions.merge(
                 pulumi.ResourceOptions(
                     parent=self,
-                    depends_on=all_of([] if args.pull else [machine.reprovision for machine in args.after]),
+                    depends_on=rollout.after(
+                        {} if args.pull else {other.reprovision.machine: other.reprovision for other in args.after},
+                        args.max_failures,
+                        skips_unreachable=args.skips_unreachable,
+                    ),
                 ),
                 looked_at,
             ),

@@ -68,6 +68,7 @@ class Reprovision(local.Command):
 
         Progress is shown at `machine`, or here where that is not known.
         """
+        self.machine = name
         super().__init__(
             f"{name}-reprovision",
             create="reprovision",
@@ -88,7 +89,7 @@ class Reprovision(local.Command):
         # the request is secret as the config in it may be; the outputs never hold any of it
         self._proof: pulumi.Output[dict[str, Any]] = pulumi.Output.unsecret(self.stdout.apply(_read))
         declared_at = time.time()
-        self._proof.apply(lambda outputs: self._end(name, outputs, since=declared_at))
+        self.ended: pulumi.Output[None] = self._proof.apply(lambda outputs: self._end(name, outputs, since=declared_at))
 
     @classmethod
     def of(cls, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> Reprovision:

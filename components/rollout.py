@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components import progress
-from components.sdk import has_error_hooks
+from components.commands.reprovision.request import NEVER_ANSWERED
+from components.sdk import all_of, has_error_hooks
 from components.settings.part import takes_part
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from pulumi_command import local
 
 MOST_NAMED = 12
+_UNREACHABLE = re.compile(rf"\Aexit status {NEVER_ANSWERED}:")
 _RAN = re.compile(r'\A.*?running "[^"]*":\n', re.DOTALL)
 """What pulumi-command says in front of a Command's own words."""
-_STATES = ("proven", "failed", "under way", "not tried")
+_STATES = ("proven", "failed", "unreachable", "under way", "not tried")
 
 
 def options(machine: str) -> pulumi.ResourceOptions | None:
@@ -40,6 +44,54 @@ def ended(machine: str, *, proven: bool) -> None:
     """The Command of `machine` has ended well: `proven` by this run, or unchanged since an earlier one."""
     if not pulumi.runtime.is_dry_run() and has_error_hooks() and takes_part(machine):
         _rollout(asyncio.get_running_loop()).states[machine] = "proven" if proven else "unchanged"
+
+
+def after(
+    commands: Mapping[str, local.Command], max_failures: int, *, skips_unreachable: bool
+) -> pulumi.Input[Sequence[pulumi.Input[pulumi.Resource]]]:
+    """A `depends_on` for who is to follow these Commands, by machine: `sdk.all_of`, but some may fail.
+
+    The engine goes on after a failure with `--continue-on-error` alone, and leaves out what has an edge to a failed
+    Command: so there is one to a failed or left-out Command where this rollout is to end, and none else.
+    """
+    is_strict = not max_failures and not skips_unreachable
+    if is_strict or pulumi.runtime.is_dry_run() or not has_error_hooks():
+        return all_of(list(commands.values()))
+    return asyncio.ensure_future(_followed(commands, max_failures, skips_unreachable=skips_unreachable))
+
+
+async def _followed(
+    commands: Mapping[str, local.Command], max_failures: int, *, skips_unreachable: bool
+) -> Sequence[pulumi.Input[pulumi.Resource]]:
+    states = _rollout(asyncio.get_running_loop()).states
+    proven, unproven = list[pulumi.Resource](), dict[str, pulumi.Resource]()
+    for machine, command in commands.items():
+        await command.urn.future()
+        if await command.stdout.is_known():
+            proven.append(command)
+        else:
+            unproven[machine] = command
+    failed = sum(state == "failed" or (state == "unreachable" and not skips_unreachable) for state in states.values())
+    is_over = failed > max_failures
+    ending = [
+        command
+        for machine, command in unproven.items()
+        if is_over or states.get(machine) not in ("failed", "unreachable")
+    ]
+    return ending[-1:] or proven[-1:]
+
+
+async def told(done: Awaitable[None], ended: Sequence[pulumi.Output[None]]) -> None:
+    """Wait for the program's machines, then tell once more how far the rollout came, where some were not proven.
+
+    `ended` are the Outputs behind which each Command has called `ended`.
+    """
+    await done
+    if not pulumi.runtime.is_dry_run() and has_error_hooks():
+        states = _rollout(asyncio.get_running_loop()).states
+        if {"failed", "unreachable"} & set(states.values()):
+            await asyncio.gather(*(output.future() for output in ended), return_exceptions=True)
+            pulumi.log.warn(f"rollout: {in_words(states)}; the next `pulumi up` tries what isn't proven")
 
 
 @functools.lru_cache(maxsize=1)
@@ -61,7 +113,7 @@ class _Rollout:
         return False  # it is not tried again at once
 
     async def _tell(self, failed: str, urn: str, error: str) -> None:
-        self.states[failed] = "failed"
+        self.states[failed] = "unreachable" if _UNREACHABLE.match(error) else "failed"
         await progress.catch_up()
         lines = [cause(failed, error)]
         if len(self.states) > 1:

@@ -44,6 +44,8 @@ _OF_A_STACK = {
     "rollout.batch": "How many machines a wave has at most: a count, or a percentage of all machines; 25% by default.",
     "rollout.canary": "How many machines of each config file go first; 1 by default, 0 for none.",
     "rollout.groups": "The order of groups; machines of different groups are never in one wave.",
+    "rollout.max_failures": "How many machines may fail before a rollout ends: a count or a percentage; 0 by default.",
+    "rollout.unreachable": "`skip`: a machine that never answers doesn't end a rollout; `fail`, the default: it does.",
     "rollout.max_unavailable": "How many machines of a wave may be away at once; 0 (the default): all of them.",
     "rollout.pause": "Seconds to wait between waves.",
     "secrets": "Values for `${name}` that are masked wherever they would be shown, and may be left unused.",

@@ -27,6 +27,7 @@ from pathlib import Path
 import pulumi
 from pulumi_command import local
 from cl.transpiler.lint import Rule
+from components import rollout
 from components.commands.reprovision.request import HealthCheck
 from components.sdk import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
@@ -69,13 +70,16 @@ for step in plan(RolloutSettings(**fleet["rollout"]), members):
     made[step.name] = FlatcarMachine(step.name, FlatcarMachineArgs(
         config=Path("config.yaml"), files_dir=Path("."), platform=Loopback(), store=Http(), ssh=ssh,
         health=[HealthCheck(name="not sick", subject="! test -e /etc/sick", seconds=1)],
-        generation=fleet["generation"].get(step.name, 0), allow=[Rule("reboot")], timeout=300, rollback_after=300,
+        generation=fleet["generation"].get(step.name, 0), allow=[Rule("reboot")], rollback_after=300,
+        timeout=fleet.get("timeout", 300),
         after=[made[name] for name in step.after], pause=step.pause,
-        wave=f"{step.wave + 1} of {step.waves}",
+        wave=f"{step.wave + 1} of {step.waves}", max_failures=step.max_failures,
+        skips_unreachable=step.skips_unreachable,
     ))
     pulumi.export(step.name, made[step.name].config_id)
 
-pulumi.run(lambda: settled([machine.reprovision for machine in made.values()]))
+commands = [machine.reprovision for machine in made.values()]
+pulumi.run(lambda: rollout.told(settled(commands), [command.ended for command in commands]))
 '''
 CONFIG = """\
 variant: flatcar

@@ -20,6 +20,8 @@ from toolchain.steps import SetupError, hold, say
 
 # Settings of a stack that tell what it needs, as `pulumi config set` writes them.
 SETTING = r"""^[ \t]+["']?flatcar:{name}["']?[ \t]*:[ \t]*["']?([^\s"'#]+)["']?"""
+GOES_ON = re.compile(r"""^[^#\n]*\b(?:max_failures|unreachable)["']?[ \t]*:""", re.MULTILINE)
+"""Settings of a rollout that goes on after a failure, which Pulumi does with `--continue-on-error` alone."""
 AGREED = {"--yes", "-y", "--skip-preview", "-f", "--preview-only"}
 """Flags with which `pulumi` doesn't ask."""
 NO_LOGIN, NO_STACK = "PULUMI_ACCESS_TOKEN must be set for login", "no stack named"
@@ -207,11 +209,14 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str], part: Sequence[str] 
     hold()
     os.chdir(ROOT)
     sys.stdout.flush()
+    env = environment(stack)
+    if GOES_ON.search(settings.read_text() if (settings := settings_file(stack, arguments)).is_file() else ""):
+        env.setdefault("PULUMI_CONTINUE_ON_ERROR", "true")
     program = ["pulumi"]
     if verb in EDIT_VERBS or part:
         program = [sys.executable, "-m", "components.operate"]
     its = [*part, "--"] if part else []
-    os.execvpe(program[0], [*program, verb, "--stack", stack, *its, *arguments, *quiet], environment(stack))  # noqa: S606
+    os.execvpe(program[0], [*program, verb, "--stack", stack, *its, *arguments, *quiet], env)  # noqa: S606
 
 
 def operate(verb: str, stack: str, arguments: Sequence[str]) -> None:

@@ -322,8 +322,9 @@ def _counted(found: Sequence[Status]) -> str:
 
 
 def _need(status: Status) -> str:
+    ran = f"it ran {status.running}, " if status.running else ""
     what = {
-        State.FAILED: f"its last run failed; it ran {status.running or 'nothing proven'}, {status.wanted} is wanted",
+        State.FAILED: f"its last run failed; {ran}{status.wanted} is wanted",
         State.OFF: "it is off: `make up` switches it on",
         State.NO_ANSWER: "it did not answer the last audit",
         State.NEVER_PROVEN: "no run has proven it: `make up`",

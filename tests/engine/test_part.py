@@ -82,6 +82,12 @@ class Rack:
             check=False,
         )
 
+    def status(self, *arguments: str) -> str:
+        """What `components.operate status` prints."""
+        argv = [sys.executable, "-m", "components.operate", "status", "--stack", self.stack.stack, *arguments]
+        environment, folder = self.stack.environment(), self.stack.directory
+        return subprocess.run(argv, capture_output=True, text=True, cwd=folder, env=environment, check=True).stdout
+
     def boots(self) -> list[int]:
         return [self.hosts[name].boots for name in NAMES]
 
@@ -169,6 +175,24 @@ def test_a_machine_that_fails_is_told_among_those_of_its_part(rack: Rack) -> Non
     assert failed.returncode != 0
     assert "rollout: failed: c; not tried: d\n" in failed.stdout, failed.stdout
     assert rack.boots() == [2, 1, 3, 2]
+
+    # the same in the status, with what an audit has found
+    rack.hosts["a"].path("/etc/mine").touch()
+    rack.operate("audit", "a")
+    shown = rack.status("--json", "--html", "fleet.html", "--metrics", "fleet.prom")
+    found = {machine["name"]: machine for machine in json.loads(shown)["machines"]}
+    assert {name: machine["state"] for name, machine in found.items()} == {
+        "a": "proven",
+        "c": "failed",
+        "d": "not tried",
+    }
+    assert [found["a"][key] for key in ("drift", "lifecycle", "wave")] == [1, "reset", "1/3"]
+    assert [event["step"] for event in found["a"]["history"]] == ["staged", "proven"]
+    assert found["c"]["running"] != found["c"]["wanted"] and found["c"]["downtime_seconds"] > 0
+    pages = [(rack.stack.directory / name).read_text() for name in ("fleet.html", "fleet.prom")]
+    assert 'flatcar_machine_drift{stack="test",machine="a"} 1\n' in pages[1]
+    assert not [text for text in (shown, *pages) if "hunter2" in text or "one hunter" in text]
+    assert rack.status().startswith("test: 3 machines: 1 failed, 1 not tried, 1 proven, 1 drifted\n\nneeds a person:\n")
 
 
 def test_a_name_that_is_not_known_stops_it(rack: Rack) -> None:

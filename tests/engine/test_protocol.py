@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from components.audit.records import Record
-from components.commands.reprovision.request import NotProvenError, Progress, Request
+from components.commands.reprovision.request import NEVER_ANSWERED, NotProvenError, Progress, Request
 from components.operate.restart import restart
 from components.settings.lifecycle import Lifecycle
 from loopback.lab import KEEP, Lab, confirmed_lab, is_untouched
@@ -439,3 +439,16 @@ def test_a_restart_comes_back_in_another_boot_and_is_proven(lab: Lab) -> None:
     with pytest.raises(NotProvenError, match="the page is served"):
         restart(record, Progress("web"))
     assert lab.machine.boots == 3
+
+
+def test_a_machine_that_never_answers_is_told_from_one_that_goes_and_does_not_come_back(tmp_path: Path) -> None:
+    with confirmed_lab(tmp_path) as lab:
+        wanted = lab.publish("better")
+        lab.machine.pull_the_plug()
+        code, _, progress = lab.run(wanted, timeout=10)
+        assert code == NEVER_ANSWERED, progress
+        lab.machine.plug_in()
+        lab.machine.seconds_down = 90
+        code, _, progress = lab.run(wanted, timeout=10)
+        assert code == 1, progress
+        assert "was not back within 10 s" in progress, progress

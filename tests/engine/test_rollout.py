@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loopback.fleet import fleet_stack, running_fleet, waves_hold
+from loopback.fleet import Fleet, fleet_stack, running_fleet, waves_hold
 from loopback.machine import wait_until
 
 if TYPE_CHECKING:
@@ -149,3 +149,95 @@ def test_a_killed_pulumi_leaves_its_lock_and_after_cancel_the_next_run_converges
         stack.run("cancel", "--yes")
         stack.up()
         assert machine.path("/etc/two").exists()
+
+
+SICK = "broken.service loaded failed failed Broken\n"
+
+
+def test_a_rollout_goes_on_while_no_more_fail_than_may(tmp_path: Path, pulumi: Project) -> None:
+    names = [f"m{number}" for number in range(7)]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 1, "batch": "2", "max_failures": "30%"}  # m0; m1 m2; m3 m4; m5 m6
+        stack = fleet_stack(fleet, pulumi, PULUMI_CONTINUE_ON_ERROR="true")
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+
+        # two of seven: all others are reached, the run fails, and the next one tries the two again
+        for name in ("m1", "m4"):
+            fleet.machines[name].failed_units_after_boot = SICK
+        fleet.write(stack.directory, "/etc/two")
+        failed = stack.up(code=None)
+        assert failed.code != 0
+        assert running(fleet, "/etc/two") == ["m0", "m2", "m3", "m5", "m6"]
+        summary = "rollout: proven: m0, m2, m3, m5, m6; failed: m1, m4; the next `pulumi up` tries what isn't proven\n"
+        assert summary in failed.output, failed.output
+        for name in ("m1", "m4"):
+            fleet.machines[name].failed_units_after_boot = ""
+        fleet.forget()
+        stack.up()
+        assert sorted(absence.name for absence in fleet.absences()) == ["m1", "m4"]
+
+        # three of seven: none is begun after the third, and nobody is lost from the state
+        for name in ("m1", "m2", "m3"):
+            fleet.machines[name].failed_units_after_boot = SICK
+        fleet.write(stack.directory, "/etc/three")
+        failed = stack.up(code=None)
+        assert failed.code != 0
+        assert running(fleet, "/etc/three") == ["m0", "m4"]
+        assert "failed: m1, m2, m3; not tried: m5, m6; the next" in failed.output, failed.output
+        for name in ("m1", "m2", "m3"):
+            fleet.machines[name].failed_units_after_boot = ""
+        assert {f"{name}-reprovision" for name in names} < set(stack.resources())
+
+        # a canary has to be proven, whatever may fail
+        fleet.machines["m0"].failed_units_after_boot = SICK
+        fleet.write(stack.directory, "/etc/four")
+        assert stack.up(code=None).code != 0
+        assert running(fleet, "/etc/four") == []
+        fleet.machines["m0"].failed_units_after_boot = ""
+        stack.up()
+        assert running(fleet, "/etc/four") == names
+
+
+def test_without_continue_on_error_the_first_failure_ends_it(tmp_path: Path, pulumi: Project) -> None:
+    names = ["m0", "m1", "m2"]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 0, "batch": "1", "max_failures": "2"}
+        stack = fleet_stack(fleet, pulumi)
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+        fleet.machines["m0"].failed_units_after_boot = SICK
+        fleet.write(stack.directory, "/etc/two")
+        assert stack.up(code=None).code != 0
+        assert running(fleet, "/etc/two") == []
+
+
+def test_a_machine_that_never_answers_is_skipped_by_choice(tmp_path: Path, pulumi: Project) -> None:
+    names = ["m0", "m1", "m2", "m3"]
+    with running_fleet(tmp_path / "fleet", names) as fleet:
+        fleet.settings["rollout"] = {"canary": 0, "batch": "1", "unreachable": "skip"}
+        stack = fleet_stack(fleet, pulumi, PULUMI_CONTINUE_ON_ERROR="true")
+        fleet.write(stack.directory, "/etc/one")
+        stack.up()
+        fleet.settings["timeout"] = 15
+        fleet.machines["m1"].pull_the_plug()
+        fleet.write(stack.directory, "/etc/two")
+        skipped = stack.up(code=None)
+        assert skipped.code != 0
+        assert "rollout: proven: m0, m2, m3; unreachable: m1; the next" in skipped.output, skipped.output
+        assert running(fleet, "/etc/two") == ["m0", "m2", "m3"]
+
+        # one that fails is no such machine, nor is one that went down and never came back
+        fleet.machines["m1"].plug_in()
+        stack.up()
+        assert running(fleet, "/etc/two") == names
+        fleet.machines["m1"].seconds_down = 60
+        fleet.write(stack.directory, "/etc/three")
+        failed = stack.up(code=None)
+        assert failed.code != 0
+        assert "rollout: proven: m0; failed: m1; not tried: m2, m3; the next" in failed.output, failed.output
+
+
+def running(fleet: Fleet, file: str) -> list[str]:
+    """The machines whose config has written the file."""
+    return [name for name, machine in fleet.machines.items() if machine.path(file).exists()]

@@ -521,6 +521,19 @@ def test_unknown_is_found_at_any_depth() -> None:
     assert is_unknown({"a": [{"b": unknown}]}) and not is_unknown({"a": [{"b": "known"}]})
 
 
+@pytest.mark.parametrize(
+    ("text", "goes_on"),
+    [
+        ("config:\n  flatcar:rollout:\n    max_failures: 3\n", True),
+        ("config:\n  flatcar:rollout: {canary: 1, 'unreachable': skip}\n", True),
+        ("config:\n  flatcar:rollout:\n    # max_failures: 3\n    canary: 1\n", False),
+        ("config:\n  flatcar:rollout:\n    max_unavailable: 3\n", False),
+    ],
+)
+def test_a_rollout_that_takes_failures_goes_on_after_one(text: str, goes_on: bool) -> None:
+    assert bool(stack.GOES_ON.search(text)) is goes_on
+
+
 # --- make
 
 
@@ -562,3 +575,11 @@ def test_make_hands_the_operators_words_on(tmp_path: Path, words: list[str], han
     plain = {"PATH": os.environ["PATH"]}  # `make test ARGS=…` hands its words to each make below it
     done = subprocess.run(["make", *words], cwd=tmp_path, capture_output=True, text=True, check=True, env=plain)
     assert done.stdout.splitlines() == ["-m", "toolchain", *handed_on]
+
+
+@pytest.mark.parametrize("some", [["--machines", "web-*"], ["--group", "front"]])
+def test_a_stack_is_taken_down_as_a_whole(some: list[str]) -> None:
+    argv = [sys.executable, "-m", "toolchain", "destroy", "--stack", "dev", "--yes", *some, "--"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "`make destroy` takes the whole stack down, not some of its machines" in done.stderr

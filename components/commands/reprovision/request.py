@@ -163,22 +163,34 @@ class Outputs:
     ended_at: float = 0.0
 
 
+NEVER_ANSWERED = 3
+"""The exit code of a run that found no machine to do anything to."""
+
+
 class NotProvenError(Exception):
     """The machine is not proven to run the wanted config: what is wrong, and what to do about it.
 
     `rolls_back` is False where the machine did not leave its old config: there is nothing to roll back from.
     `back_advice` is what to do instead once the machine has rolled back, "" for the same. `has_booted`: the boot went
-    well, so that its messages explain nothing.
+    well, so that its messages explain nothing. `is_unreachable`: it never answered, and nothing was done to it.
     """
 
     def __init__(
-        self, message: str, advice: str, *, rolls_back: bool = True, back_advice: str = "", has_booted: bool = False
+        self,
+        message: str,
+        advice: str,
+        *,
+        rolls_back: bool = True,
+        back_advice: str = "",
+        has_booted: bool = False,
+        is_unreachable: bool = False,
     ) -> None:
         super().__init__(message)
         self.advice = advice
         self.rolls_back = rolls_back
         self.back_advice = back_advice or advice
         self.has_booted = has_booted
+        self.is_unreachable = is_unreachable
 
 
 MOST_TOLD = 40_960

@@ -42,7 +42,7 @@ from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.log import Log
 from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
 from components.commands.reprovision.record import LOOKED_AT, Record
-from components.commands.reprovision.request import NotProvenError, Outputs, Progress, Request
+from components.commands.reprovision.request import NEVER_ANSWERED, NotProvenError, Outputs, Progress, Request
 from components.commands.reprovision.salting import with_salted_id
 from components.commands.reprovision.waiting import Console, await_boot
 from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE, answers, run_script
@@ -327,8 +327,14 @@ def _stage(request: Request, progress: Progress, proven: Collection[str], *, dra
     """
     old_boot = ""
     lost: tuple[str, ...] = ()
-    for _ in range(3):
-        state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout)
+    for attempt in range(3):
+        try:
+            state = await_boot(
+                request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout
+            )
+        except NotProvenError as failure:
+            failure.is_unreachable = failure.is_unreachable and attempt == 0  # else it may be staged
+            raise
         state = with_salted_id(request, progress, state)
         if state.stamp != request.config_id:
             _check_spec(request, state)
@@ -411,7 +417,8 @@ def diagnose(request: Request, progress: Progress, failure: NotProvenError) -> N
 
 
 def main() -> int:
-    """Read the request, reprovision, print the outputs. Exit codes: 0 proven, 1 not proven, 2 not a request."""
+    """Read the request, reprovision, print the outputs. Exit codes: 0 proven, 1 not proven, 2 not a request, 3 the
+    machine never answered, and nothing was done to it."""
     try:
         request = Request.from_json(json.load(sys.stdin))
     except (ValueError, KeyError, TypeError) as error:
@@ -434,7 +441,7 @@ def main() -> int:
         if failure.rolls_back:  # else there was nothing to look at, or that has been done
             diagnose(request, progress, failure)
         progress.fail(str(failure), failure.advice, *_login(request))
-        return 1
+        return NEVER_ANSWERED if failure.is_unreachable else 1
     except FileNotFoundError:
         progress.fail("there is no ssh client on this computer", "install OpenSSH's client")
         return 1

@@ -194,6 +194,7 @@ class _Wait:
         self._config_id = config_id
         self._is_patient = is_patient
         self._seen = "it never answered"
+        self._has_answered = False
         self._noted = ""
         self._began_at = self._told_at = time.monotonic()
         self._is_going_down = False
@@ -221,6 +222,7 @@ class _Wait:
 
         Raises `NotProvenError` for a refusal that waiting won't change.
         """
+        self._has_answered = True
         pin_from_console(self._request, self._progress)
         is_first = not is_pinned(self._request)
         if is_first and self._awaits_key():
@@ -322,6 +324,7 @@ class _Wait:
             f"the machine {silent} within {seconds:.0f} s; last seen: {self._seen}",
             "see that it is on and that its SSH port can be reached from here, then run 'pulumi up' again; one that "
             "can't fetch or parse its config tries again by itself, and a mended config heals it",
+            is_unreachable=not self._old_boot and not self._has_answered,
         )
 
 

@@ -127,3 +127,27 @@ def test_other_batches_are_refused(batch: object) -> None:
     rollout_settings(Section("flatcar:rollout", {"batch": batch}, problems))
     assert len(problems) == 1
     assert "flatcar:rollout.batch" in problems[0]
+
+
+def test_so_many_may_fail_but_canaries() -> None:
+    settings = RolloutSettings(canary=1, batch="3", max_unavailable=2, max_failures="30%", unreachable="skip")
+    steps = plan(settings, fleet(8))
+    assert [(step.wave, step.max_failures, step.skips_unreachable) for step in steps] == [
+        (0, 2, True),
+        *[(1, 0, False)] * 2,
+        (1, 2, True),
+        *[(2, 2, True)] * 3,
+        (3, 2, True),
+    ]
+    assert {step.max_failures for step in plan(RolloutSettings(max_failures="3"), fleet(9))} == {0, 3}
+    assert {step.max_failures for step in plan(RolloutSettings(), fleet(9))} == {0}
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"), [(0, ""), (3, ""), ("12%", ""), ("0%", "'0%'"), (-1, "'-1'"), ("x", "'x'")]
+)
+def test_what_max_failures_takes(given: object, problem: str) -> None:
+    problems: list[str] = []
+    rollout_settings(Section("rollout", {"max_failures": given}, problems))
+    wrong = f"rollout:max_failures: has to be a count or a percentage such as 5 or '10%', not {problem}"
+    assert problems == ([wrong] if problem else [])
