@@ -6,6 +6,7 @@ such a one), an executable of one line takes its place; its virtual environment 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -195,6 +196,37 @@ def test_yaml_qemu_by_its_readme(tmp_path: Path, plugin: Path, shell: Callable[.
 
     shell("pulumi destroy --yes", folder, path=path)
     assert list(tmp_path.rglob("*.qcow2")) == []
+
+
+@needs_image
+def test_bring_your_own_by_its_readme(tmp_path: Path, plugin: Path, shell: Callable[..., str], free_port: int) -> None:
+    folder, path = copied("bring-your-own", tmp_path, plugin), yaml_host()
+    readme = folder / "README.md"
+    readme.write_text(
+        readme.read_text().replace("    pulumi up\n", f"    pulumi config set port {free_port}\n    pulumi up\n")
+    )
+    set_up(folder, shell, path)
+    login = "-oBatchMode=yes -oStrictHostKeyChecking=no -oUserKnownHostsFile=/dev/null -oLogLevel=ERROR"
+    ask = f"ssh {login} -i ~/.ssh/id_ed25519 -p {free_port} core@127.0.0.1 '{ASK}'"
+    page, boot, machine = shell(ask, folder).splitlines()
+    assert page == "Hello from web."
+    outputs = "pulumi stack output --json"
+    first = json.loads(shell(outputs, folder, path=path))
+    user_data = (folder / "machine.d/user-data").read_bytes()
+
+    change_page(folder)
+    shell("pulumi up --yes", folder, path=path)
+    second_page, second_boot, second_machine = shell(ask, folder).splitlines()
+    assert second_page == "Hello again from web."
+    assert second_boot != boot
+    assert second_machine == machine
+    second = json.loads(shell(outputs, folder, path=path))
+    assert second["machineId"] == first["machineId"]
+    assert second["configId"] != first["configId"]
+    assert (folder / "machine.d/user-data").read_bytes() == user_data
+
+    shell("pulumi destroy --yes", folder, path=path)
+    assert list(folder.rglob("*.qcow2")) == list(folder.rglob("web.ign")) == []
 
 
 def misspell(folder: Path) -> None:

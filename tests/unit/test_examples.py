@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,3 +104,18 @@ def test_a_web_server_that_is_drained_says_that_it_is_not_ready(
     head, _, body = answer.partition("\n\n")
     assert head.splitlines()[0] == f"HTTP/1.1 {status}"
     assert f"Content-Length: {len(body)}" in head
+
+
+def test_a_store_of_ones_own_answers_with_the_object_that_was_put_there(tmp_path: Path) -> None:
+    machine = shutil.copy(ROOT / "examples" / "bring-your-own" / "machine", tmp_path)
+
+    def run(*words: str, stdin: str = "") -> str:
+        return subprocess.run([machine, *words], input=stdin.encode(), capture_output=True, check=True).stdout.decode()
+
+    versions = {run("put", "web.ign", stdin=content) for content in ("{}", '{"a": "ä"}')}
+    assert len(versions) == 2, "each object has its version"
+    head, _, body = run("get", stdin="GET /web.ign HTTP/1.1\r\nHost: h\r\n\r\n").partition("\r\n\r\n")
+    assert head.startswith("HTTP/1.1 200 OK\r\nContent-Length: 11\r\n") and body == '{"a": "ä"}'
+    run("remove", "web.ign")
+    for path in ("/web.ign", "/../user-data"):
+        assert run("get", stdin=f"GET {path} HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 404 Not Found\r\n")
