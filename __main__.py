@@ -6,12 +6,13 @@ import pulumi
 
 from components import rollout
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.sdk import hold_packages, mute_sdk, plain_errors, settled
+from components.sdk import hold_packages, leave_out_stack_traces, mute_sdk, plain_errors, settled
 from components.settings.stack import stack_settings
 
 # All that a run makes lives until its end: looking for garbage in it took a fifth of the time of a thousand machines.
 gc.disable()
 mute_sdk()
+leave_out_stack_traces()
 hold_packages()
 made: dict[str, FlatcarMachine] = {}
 with plain_errors():

@@ -24,10 +24,11 @@ from bench import configs, programs
 from bench.measure import BenchError, Sample, process
 from bench.opentofu import Tofu
 from bench.transpile_many import variables
-from components.commands.objects.packing import packed, unpacked
+from components.commands.objects.content import Content
 from components.commands.qemu import state as qemu_state
 from loopback.first_resource import KEY
 from loopback.pulumi import Pulumi
+from toolchain.checkpoints import SKIPPED
 from toolchain.places import PLUGINS, ROOT
 
 PROGRAM = "pulumi-language-python-exec"
@@ -88,9 +89,10 @@ class Fleet:
     bare: Pulumi
     tofu: Tofu | None
 
-    def run(self, stack: Pulumi, *arguments: str) -> Sample:
-        """One run of `pulumi`, with the peak memory of its program."""
-        return process(stack.argv(*arguments), cwd=stack.directory, env=stack.environment(), watch=PROGRAM)
+    def run(self, stack: Pulumi, *arguments: str, **env: str) -> Sample:
+        """One run of `pulumi`, with the peak memory of its program; `env` is given to it as well."""
+        environment = {**stack.environment(), **env}
+        return process(stack.argv(*arguments), cwd=stack.directory, env=environment, watch=PROGRAM)
 
     def change(self, names: Collection[str]) -> None:
         """Give these machines another rack, and none of the others; for the bare program, other texts and triggers."""
@@ -106,7 +108,10 @@ class Fleet:
             name, inputs = resource["name"], resource["inputs"]
             if name.removesuffix("-object") in names and name.endswith("-object"):
                 document = json.loads(inputs["stdin"])
-                document["content"] = packed(unpacked(document["content"]).replace("rack%20", "rack%2F"))
+                path = Path(document["path"])
+                other = Content.of(path.read_text().replace("rack%20", "rack%2F"))
+                document |= {"file": str(file.parent / name), "sha512": other.sha512}
+                other.keep(Path(document["file"]))
                 inputs["stdin"] = json.dumps(document)
             elif name.removesuffix("-reprovision") in names and name.endswith("-reprovision"):
                 inputs["triggers"] = ["another", *inputs["triggers"][1:]]
@@ -206,7 +211,7 @@ def empty_stack(directory: Path, project: str, scratch: Path, home: Path, env: d
 
 def make(stack: Pulumi) -> None:
     """The first `up`. State is written once, at the end: a file backend writes all of it after each resource."""
-    env = {**stack.environment(), "PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+    env = {**stack.environment(), **SKIPPED}
     process(stack.argv("up", "--yes", "--skip-preview"), cwd=stack.directory, env=env)
 
 

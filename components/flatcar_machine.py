@@ -11,6 +11,7 @@ import pulumi
 
 from components import preview, rollout
 from components.ignition_object import IgnitionObject
+from components.payload.edits import remember
 from components.payload.machine_config import (
     MachineConfig,
     MachineConfigArgs,
@@ -93,7 +94,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             "lifecycle": args.lifecycle.value,
             "keep": list(DEFAULT_KEEP if args.keep is None else args.keep),
             **({"pull": args.pull.shown()} if args.pull is not None else {}),
-            **config.summary,
+            **config.digests,
         }
         looked_at = preview.options()
         super().__init__("flatcar:index:Machine", name, properties, pulumi.ResourceOptions.merge(opts, looked_at))
@@ -158,8 +159,11 @@ class FlatcarMachine(pulumi.ComponentResource):
             is_off=machine.is_off,
             is_there=bool(machine.oem),
             text=config.text,
+            summary=config.summary,
         )
         self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)
+        if not pulumi.runtime.is_dry_run():
+            pulumi.Output.all(**config.summary).apply(partial(remember, name))
 
         self.address = pulumi.Output.from_input(machine.ssh_host)
         self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, host_key_alias(name, machine)).apply(

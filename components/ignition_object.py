@@ -13,10 +13,12 @@ from components.launcher import interpreter
 from components.payload.agent import addressed, text_at
 from components.payload.machine_config import pointer
 from components.sdk import json_text
+from components.stores import local_content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.commands.objects.content import Content
     from components.stores import Store
 
 
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 class IgnitionObject:
     """A machine's object in its store: its address, the pointer to it, and what tells one write from the next.
 
-    The object's content is secret in Pulumi's state and previews: `summary` shows what may be seen of it.
+    `content` is what Pulumi's state may know of the object: its hash. `text` is secret, and no input of a resource.
     """
 
     source_url: pulumi.Output[str]
-    content: pulumi.Output[str]
+    content: pulumi.Output[Content]
+    text: pulumi.Output[str]
     user_data: pulumi.Output[str]
     version: pulumi.Output[str]
     place: pulumi.Output[dict[str, str]] | None
@@ -53,17 +56,19 @@ class IgnitionObject:
         secret = pulumi.Output.secret(text)
         signatures: list[pulumi.Output[str]] = []
 
-        def content(source_url: pulumi.Output[str]) -> pulumi.Output[str]:
+        def whole(source_url: pulumi.Output[str]) -> pulumi.Output[str]:
             if not pulls:
                 return secret
-            if signing_keys and not signatures:  # a store asks for the content, and `put` once more
+            if signing_keys and not signatures:  # a store asks for the text, and `put` once more
                 signatures.append(_signature(name, secret, source_url, config_id, signing_keys, opts))
             return pulumi.Output.all(secret, source_url, *signatures).apply(lambda parts: text_at(*parts))
 
-        stored = store.put(name, content, opts)
+        stored = store.put(name, whole, opts)
+        known = whole(stored.source_url)
         return cls(
             source_url=stored.source_url,
-            content=content(stored.source_url),
+            content=local_content(name, known),
+            text=known,
             user_data=stored.source_url.apply(pointer),
             version=stored.version,
             place=stored.place,

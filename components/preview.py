@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -17,6 +17,8 @@ import pulumi
 from components.commands.reprovision.live_plan import Live, Reset, live_plan
 from components.commands.reprovision.manifest import Manifest
 from components.payload.changes import changes
+from components.payload.edits import edits
+from components.rollout import listed
 from components.sdk import has_failed, has_hooks, is_program
 from components.settings.lifecycle import Lifecycle
 from components.settings.part import part, takes_part
@@ -25,9 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
+MOST_GROUPS = 12
+"""Different edits that are shown."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is known of a machine without the state.
+    """What is known of a machine without the state; `summary` is its config's.
 
     `kept` is how many paths a reset keeps, `wave` such as "1 of 3" ("": no rollout). `unsalted_id` is None where it is
     not known yet. `is_off`: it will be switched on. `is_there`: it runs already when it is declared for the first time.
@@ -42,11 +48,12 @@ class Plan:
     is_off: bool
     is_there: bool
     text: pulumi.Input[str] = ""
+    summary: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
 class Seen:
-    """A machine as the hook was told of it: what changes (None: nothing), and the config ids of its Command.
+    """A machine as the hook was told of it: what changes (None: nothing) from `old`, and its Command's config ids.
 
     `runs` is None for a machine without a proof, `wanted` where it is not known yet. `manifest` is that of the config
     that runs, where it is known.
@@ -54,6 +61,7 @@ class Seen:
 
     is_new: bool = False
     changed: str | None = None
+    old: Mapping[str, Any] = field(default_factory=dict)
     is_tried: bool = False
     runs: str | None = None
     wanted: str | None = None
@@ -109,12 +117,11 @@ class _Preview:
         if args.type == "command:local:Command":
             seen.is_tried = True
             seen.runs, seen.manifest = _proven(args.old_outputs or {})
-            wanted = (new.get("environment") or {}).get("CONFIG_ID")
-            seen.wanted = wanted if isinstance(wanted, str) and wanted else None
+            seen.wanted = _wanted(new.get("stdin"))
         elif old is None:
             seen.is_new = True
         else:
-            seen.changed = changes(old, new)
+            seen.changed, seen.old = changes(old, new), old
 
 
 class _Told:
@@ -147,10 +154,34 @@ class _Told:
         if self._at is None or len(self.plans) > 1:
             machines = "1 machine" if len(self.plans) == 1 else f"{len(self.plans)} machines"
             told.append(f"{away} of {machines} reboot{'s' if away == 1 else ''}" if away else "nothing reboots")
+        if text := in_groups(await self._edits()):
+            pulumi.log.info(text, self._at)
         text = "\n".join(told)
         if text:
             pulumi.log.info(text, self._at)
         return text
+
+    async def _edits(self) -> dict[str, list[str]]:
+        """What was edited in the configs of the machines that change, as text."""
+        found = {}
+        for name, plan in self.plans.items():
+            if (seen := self._seen.get(name, Seen())).changed:
+                found[name] = edits(name, seen.old, await pulumi.Output.all(**plan.summary).future() or {})
+        return found
+
+
+def in_groups(edited: Mapping[str, Sequence[str]]) -> str:
+    """The edits of machines, `web, db:` and indented lines: those that are the same for several are told once."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name, lines in edited.items():
+        groups.setdefault(tuple(lines), []).append(name)
+    groups.pop((), None)
+    told = [
+        "\n".join([f"{listed(names)}:", *(f"  {line}".rstrip() for line in lines)])
+        for lines, names in list(groups.items())[:MOST_GROUPS]
+    ]
+    left = len(groups) - MOST_GROUPS
+    return "\n".join([*told, *([f"and {left} other edits"] if left > 0 else [])])
 
 
 async def _in_state() -> list[str]:
@@ -207,6 +238,11 @@ _WHAT = {
     Lifecycle.REPLACE: "replace: a new machine takes its place",
     Lifecycle.IGNORE: "ignore: it stays as it is, the change waits",
 }
+
+
+def _wanted(request: object) -> str | None:
+    """The config id in a request; None where that is not known yet."""
+    return str(json.loads(request)["config_id"]) if isinstance(request, str) else None
 
 
 def _proven(outputs: Mapping[str, Any]) -> tuple[str | None, Manifest | None]:

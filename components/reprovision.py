@@ -12,11 +12,13 @@ import pulumi
 from pulumi_command import local
 
 from components import progress, rollout
-from components.commands.objects.packing import packed
-from components.commands.reprovision.request import Request
+from components.commands.objects.content import forget
+from components.commands.reprovision.request import PRIVATE, PRIVATE_VARIABLE, Request, salted_digest
 from components.launcher import interpreter
+from components.payload.declared import packed_manifest
 from components.sdk import json_text
 from components.settings.keep import kept_paths
+from components.stores import content_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from components.settings.ssh import SshSettings
 
 T = TypeVar("T")
+_ON_STDIN = {"content": ("object_sha512", "object_bytes", "manifest")}
+"""Fields of a `Request` that are others in its JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,22 +64,24 @@ class Reprovision(local.Command):
         self,
         name: str,
         request: pulumi.Output[str],
-        config_id: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
         machine: pulumi.Resource | None = None,
     ) -> None:
-        """`request` is a `Request` as JSON, about a config whose id is `config_id`.
+        """`request` is a `Request` as JSON. Progress is shown at `machine`, or here where that is not known.
 
-        Progress is shown at `machine`, or here where that is not known.
+        What changes with a config is plain in the state, what may be secret is not and stays the same: each new secret
+        would make the engine encrypt all of the stack again.
         """
         self.machine = name
+        known = pulumi.Output.unsecret(request.apply(json.loads))
+        private: pulumi.Output[str] = known.apply(_private)
         super().__init__(
             f"{name}-reprovision",
             create="reprovision",
             interpreter=interpreter(),
-            stdin=request,
+            stdin=known.apply(_public),
             logging=local.Logging.NONE,  # `progress` shows what it does
-            environment={"CONFIG_ID": config_id},  # for previews: the request is secret
+            environment={PRIVATE_VARIABLE: private},
             opts=_merged(
                 pulumi.ResourceOptions(
                     ignore_changes=["triggers"],  # of older versions, where another one replaced the Command
@@ -86,10 +92,11 @@ class Reprovision(local.Command):
         )
 
         progress.follow(name, self if machine is None else machine)
-        # the request is secret as the config in it may be; the outputs never hold any of it
         self._proof: pulumi.Output[dict[str, Any]] = pulumi.Output.unsecret(self.stdout.apply(_read))
         declared_at = time.time()
-        self.ended: pulumi.Output[None] = self._proof.apply(lambda outputs: self._end(name, outputs, since=declared_at))
+        self.ended: pulumi.Output[None] = pulumi.Output.all(self._proof, known).apply(
+            lambda both: self._end(name, both[0], since=declared_at, object_sha512=both[1]["object_sha512"])
+        )
 
     @classmethod
     def of(cls, name: str, args: ReprovisionArgs, opts: pulumi.ResourceOptions | None = None) -> Reprovision:
@@ -97,17 +104,19 @@ class Reprovision(local.Command):
         after = pulumi.ResourceOptions(depends_on=[args.machine.resource, args.ignition_object.resource])
         request = json_text(request_document(name, args))
         opts = pulumi.ResourceOptions.merge(after, opts)
-        return cls(name, request, args.config.config_id, opts, args.machine.resource)
+        return cls(name, request, opts, args.machine.resource)
 
     def proof(self, field: str, default: T) -> pulumi.Output[T]:
         """One field of the Command's outputs (`commands.reprovision.request.Outputs`)."""
         return self._proof.apply(lambda outputs: outputs.get(field, default))
 
-    def _end(self, name: str, outputs: Mapping[str, Any], *, since: float) -> None:
+    def _end(self, name: str, outputs: Mapping[str, Any], *, since: float, object_sha512: str) -> None:
         """What this run did: for the rollout, and, of what it deleted and no config declares, as a diagnostic.
 
-        Told by the run that did it alone; the outputs stay in the state.
+        Told by the run that did it alone; the outputs stay in the state. Nobody needs the object's text any more.
         """
+        if not pulumi.runtime.is_dry_run():
+            forget(content_path(name, object_sha512))
         is_of_now = outputs.get("ended_at", 0.0) >= since
         rollout.ended(name, proven=is_of_now)
         lost = outputs.get("lost", [])
@@ -122,11 +131,14 @@ def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
     which runs the Command of each machine once: what is new is left out where it says nothing.
     """
     settings, ssh, machine, pull = args.settings, args.ssh, args.machine, args.settings.pull
+    content = args.ignition_object.content
     values = settings.by_name() | {
         "machine": name,
         "config_id": args.config.config_id,
         "source": args.ignition_object.source_url,
-        "content": args.ignition_object.content.apply(packed),
+        "object_sha512": content.apply(lambda known: known.sha512),
+        "object_bytes": content.apply(lambda known: known.size),
+        "manifest": packed_manifest(args.ignition_object.text, args.config.salt, args.config.masked),
         "version": args.ignition_object.version,
         "place": args.ignition_object.place,
         "keep": kept_paths(settings.keep),
@@ -152,10 +164,23 @@ def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
     if pull and pull.signing_keys:
         values["signers"] = pull.signing_keys
     if args.config.salt is not None:
-        values |= {"unsalted_id": args.config.unsalted_id, "salt": args.config.salt}
+        known = pulumi.Output.all(args.config.unsalted_id, args.config.salt)
+        unsalted = pulumi.Output.unsecret(known.apply(lambda both: salted_digest(*both)))
+        values |= {"unsalted": unsalted, "salt": args.config.salt}
     if machine.power_on:
         values["power_on"] = machine.power_on
-    return {field.name: values[field.name] for field in fields(Request) if field.name in values}
+    order = [name for field in fields(Request) for name in _ON_STDIN.get(field.name, (field.name,))]
+    return {name: values[name] for name in order if name in values}
+
+
+def _public(fields: Mapping[str, Any]) -> str:
+    return json.dumps({name: value for name, value in fields.items() if name not in PRIVATE})
+
+
+def _private(fields: Mapping[str, Any]) -> pulumi.Input[str]:
+    """What of a request may be secret, as a secret; "" where nothing is."""
+    said = {name: fields[name] for name in PRIVATE if fields.get(name)}
+    return pulumi.Output.secret(json.dumps(said)) if said else ""
 
 
 def host_key_alias(name: str, machine: PlatformMachine) -> pulumi.Output[str]:

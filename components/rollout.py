@@ -135,9 +135,10 @@ def cause(machine: str, error: str) -> str:
 def in_words(states: dict[str, str]) -> str:
     """Such as `proven: db; failed: web; not tried: worker`; machines without a change are left out."""
     named = [(state, [machine for machine, its in states.items() if its == state]) for state in _STATES]
-    return "; ".join(f"{state}: {_listed(machines)}" for state, machines in named if machines)
+    return "; ".join(f"{state}: {listed(machines)}" for state, machines in named if machines)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Some names; many are counted."""
     left = len(names) - MOST_NAMED
     return ", ".join(names[:MOST_NAMED]) + (f" and {left} more" if left > 0 else "")

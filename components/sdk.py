@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pulumi
-from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime import resource as sdk_resource
+from pulumi.runtime.proto import resource_pb2, source_pb2
 from pulumi.runtime.settings import get_root_resource, monitor_supports_feature
 from pulumi.runtime.stack import Stack
 from pulumi_command import local
@@ -125,6 +126,15 @@ def named(name: str, opts: pulumi.ResourceOptions | None) -> str:
     """The name of what a stack shares: below a component, of which a stack may have several, that one's with it."""
     parent = opts.parent if opts is not None else None
     return name if parent is None else f"{parent.pulumi_resource_name}-{name}"
+
+
+def leave_out_stack_traces() -> None:
+    """Keep the SDK from noting for each resource which lines of Python made it; not with $FLATCAR_SDK_DEBUG.
+
+    These were a quarter of the state, name this computer's folders, and nobody reads them.
+    """
+    if not os.environ.get(SDK_DEBUG) and hasattr(sdk_resource, "_get_stack_trace"):
+        sdk_resource._get_stack_trace = source_pb2.StackTrace  # noqa: SLF001 - there is no option
 
 
 def json_text(document: dict[str, Any]) -> pulumi.Output[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cl.transpiler.fragments import merged
-from components.commands.objects.packing import packed
+from components.commands.objects.content import Content, path_of
 from components.payload.fragments import IgnitionConfig
 from components.payload.lifecycle import lifecycle_fragment
 from components.payload.machine_config import STAMP
@@ -85,7 +85,7 @@ class Lab:
         return {"path": str(self.object), "written": "2025-01-31T12:00:00.000000Z"}
 
     def request(self, config_id: str, **changes: Any) -> dict[str, Any]:
-        """What the program gets for `config_id`, which has been published before; `content` is given unpacked."""
+        """What the program gets for `config_id`, which has been published before; `content` is given as text."""
         machine = self.machine
         self._version += 1  # each run looks at the machine, though the record may answer for it
         request = {
@@ -115,8 +115,9 @@ class Lab:
             "console_log": str(machine.console),
             "console_hint": "",
         }
-        content = str(changes.pop("content", self.contents.get(config_id, "{}")))
-        return {**request, "content": packed(content), **changes}
+        content = Content.of(str(changes.pop("content", self.contents.get(config_id, "{}"))))
+        content.keep(path_of(self.known_hosts.parent.parent, "web", content.sha512))
+        return {**request, "object_sha512": content.sha512, "object_bytes": content.size, **changes}
 
     def start(self, config_id: str, **changes: Any) -> subprocess.Popen[str]:
         """The program, running."""

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from toolchain import needs, packages, pulumi_cli
+from toolchain import checkpoints, needs, packages, pulumi_cli
 from toolchain.clean import stacks_with_resources
 from toolchain.image import chosen
 from toolchain.places import EDIT_VERBS, LOCAL_STACK, MACHINES, ROOT, STATE, environment
@@ -215,7 +215,10 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str], part: Sequence[str] 
     program = ["pulumi"]
     if verb in EDIT_VERBS or part:
         program = [sys.executable, "-m", "components.operate"]
+    elif verb == "up":
+        env |= checkpoints.variables(stack, arguments)
     its = [*part, "--"] if part else []
+    sys.stdout.flush()
     os.execvpe(program[0], [*program, verb, "--stack", stack, *its, *arguments, *quiet], env)  # noqa: S606
 
 

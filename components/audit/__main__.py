@@ -20,7 +20,6 @@ from components.audit.drift import ROLLED_BACK, compare
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.commands.reprovision.drift import Finding
 from components.commands.reprovision.host_key import pin
-from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import NotProvenError
 from components.commands.reprovision.seen import asked, history_line, read_seen
 from components.commands.ssh_session import answers, run_script
@@ -79,7 +78,7 @@ def look(record: Record, ignored: Sequence[str] = ()) -> Report:
     """Audit one machine in one read-only session. Never raises for what a machine does or says."""
     target = record.request.target
     try:
-        manifest = Manifest.of(record.ignition)
+        manifest = record.request.read_manifest()
         Path(target.known_hosts).parent.mkdir(parents=True, exist_ok=True)
         pin(record.request, record.proven_host_keys)
         if not answers(target, timeout=GREETING_SECONDS):

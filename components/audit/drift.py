@@ -65,9 +65,9 @@ def _identity(record: Record, seen: Seen) -> Iterator[Finding]:
 
 
 def _pointer(record: Record, seen: Seen) -> Iterator[Finding]:
-    own = record.request.oem_config
+    own = record.request.oem_config_sha512
     if own:
-        if seen.oem_config_sha512 != _sha512(own):
+        if seen.oem_config_sha512 != own:
             yield Finding(kind="pointer", subject="/oem/config.ign", problem="is not what this program wrote there")
     elif seen.oem_config == "last-good":
         yield Finding(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cl.transpiler.report import did_you_mean
-from components.commands.reprovision.request import Request
+from components.commands.reprovision.request import PRIVATE_VARIABLE, Request
 from components.settings.part import matching
 
 if TYPE_CHECKING:
@@ -54,12 +54,6 @@ class Record:
     def stack(self) -> str:
         """The name of its stack."""
         return self.request.owner.split("/")[-2] if "/" in self.request.owner else ""
-
-    @property
-    def ignition(self) -> dict[str, Any]:
-        """The Ignition config that was declared, decoded."""
-        config: dict[str, Any] = json.loads(self.request.content)
-        return config
 
 
 def export_state(stack: str, *, show_secrets: bool = True) -> str:
@@ -122,10 +116,12 @@ def read_records(exported: str, names: Iterable[str] = ()) -> tuple[list[Record]
 def _record(resource: dict[str, Any]) -> Record | None:
     if resource.get("type") != COMMAND_TYPE or not resource["urn"].endswith(SUFFIX) or resource.get("delete"):
         return None
-    stdin = shown(resource.get("inputs", {}).get("stdin"))
+    inputs = resource.get("inputs", {})
+    stdin, environment = shown(inputs.get("stdin")), shown(inputs.get("environment")) or {}
+    private = shown(environment.get(PRIVATE_VARIABLE)) if isinstance(environment, dict) else ""
     lines = str(shown(resource.get("outputs", {}).get("stdout")) or "").strip().splitlines()
     try:
-        request = Request.from_json(json.loads(str(stdin)))
+        request = Request.from_json(json.loads(str(stdin)), str(private or ""))
         proven = json.loads(lines[-1]) if lines else {}
     except (ValueError, KeyError, TypeError) as error:
         raise NoRecordsError(

@@ -1,10 +1,11 @@
 """Write or delete one object in a local folder: `python -m components.commands.write_object write|delete`.
 
-The JSON document on stdin: {"path": …, "content": …, "written": "2025-01-31T12:00:00.000000Z"}; delete needs `path`
-alone. `content` is packed (`packing`). `written` becomes the file's time stamp, so that whoever plans the next write
-knows which one this was; left out, it is the time now, which is printed. Readers see the old object or the new one,
-whole (rename within a folder). The mode is 0600: a config may hold secrets. What is replaced stays for a while, beside
-the folders of all objects, where no machine is served anything (`versions_folder`).
+The JSON document on stdin: {"path": …, "file": …, "sha512": …, "written": "2025-01-31T12:00:00.000000Z"}; delete needs
+`path` alone. `file` has the content, which counts if it has this hash; it is removed then. `written` becomes the
+object's time stamp, so that whoever plans the next write knows which one this was; left out, it is `time_of_write`,
+which is printed. Readers see the old object or the new one, whole (rename within a folder). The mode is 0600: a config
+may hold secrets. What is replaced stays for a while, beside the folders of all objects, where no machine is served
+anything (`versions_folder`).
 """
 
 from __future__ import annotations
@@ -17,11 +18,25 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.commands.objects.packing import unpacked
+from components.commands.objects.content import forget, read
 
 MOST_VERSIONS = 8
 """How many replaced contents of an object are kept."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def time_of_write(path: Path, sha512: str) -> str:
+    """Return when `path` got the content with this hash (its time stamp), or the time now when it has not got it.
+
+    UTC with microseconds: 2025-01-31T12:00:00.000000Z. Reads only.
+    """
+    try:
+        modified = path.stat().st_mtime_ns // 1000
+    except OSError:
+        modified = 0
+    same = read(path, sha512) is not None
+    time = _EPOCH + timedelta(microseconds=modified) if same else datetime.now(UTC)
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def versions_folder(path: Path) -> Path:
@@ -100,18 +115,23 @@ def main(arguments: list[str]) -> int:
         path = Path(document["path"])
         said = {"path": str(path.absolute())}
         if "written" not in document:
-            document["written"] = said["written"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            document["written"] = said["written"] = time_of_write(path, document.get("sha512", ""))
         if arguments == ["write"]:
-            write(path, unpacked(document["content"]), written=document["written"])
+            content = read(Path(document["file"]), document["sha512"])
+            if content is None:
+                raise FileNotFoundError(f"{document['file']}, which holds the text, is not as it was written")
+            write(path, content, written=document["written"])
         else:
             delete(path)
+        if "file" in document:
+            forget(Path(document["file"]))
     except OSError as error:
         verb = "written" if arguments == ["write"] else "removed"
         print(f"error: the object {path} can't be {verb}: {error.strerror or error}", file=sys.stderr)
         return 1
     except (ValueError, KeyError, TypeError, AttributeError):
         # the document may hold secrets: say what is expected, never what came
-        print("error: the JSON on stdin needs path, content and written", file=sys.stderr)
+        print("error: the JSON on stdin needs path, file, sha512 and written", file=sys.stderr)
         return 1
     print(json.dumps(said))
     return 0

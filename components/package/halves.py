@@ -15,6 +15,7 @@ from components.package.stores import given_store
 from components.platforms import PlatformMachine
 from components.sdk import json_text
 from components.settings.lifecycle import Lifecycle
+from components.stores.elsewhere import Elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class IgnitionObject(pulumi.ComponentResource):
     config_id: pulumi.Output[str]
     """What tells one config from another."""
     content: pulumi.Output[str]
-    """The object, for a store that is `elsewhere`: what to put to its address, byte for byte. Secret."""
+    """The object, for a store that is `elsewhere`: what to put to its address, byte for byte. Secret; "" for others."""
     wanted: pulumi.Output[str]
     """What `Reprovision` has to know. Secret."""
 
@@ -59,7 +60,7 @@ class IgnitionObject(pulumi.ComponentResource):
         super().__init__("flatcar:index:IgnitionObject", name, {}, opts)
         inside = pulumi.ResourceOptions(parent=self)
         config = checked_config(name, machine, inside)
-        shown = {"configId": config.config_id, "lifecycle": settings.lifecycle.value, **config.summary}
+        shown = {"configId": config.config_id, "lifecycle": settings.lifecycle.value, **config.digests}
         pulumi.ComponentResource("flatcar:index:Config", name, shown, inside).register_outputs({})
         stored = ignition_object.IgnitionObject.put(
             name,
@@ -87,7 +88,9 @@ class IgnitionObject(pulumi.ComponentResource):
         self.user_data_base64 = stored.user_data.apply(lambda text: base64.b64encode(text.encode()).decode())
         self.source_url = stored.source_url
         self.config_id = pulumi.Output.from_input(config.config_id)
-        self.content = stored.content
+        # an output lies in the state: no more than has to
+        is_elsewhere = isinstance(machine.store, Elsewhere)
+        self.content = stored.text if is_elsewhere else pulumi.Output.from_input("")
         self.wanted = pulumi.Output.secret(json_text(request))
         self.register_outputs({field: getattr(self, field) for field in IgnitionObject.__annotations__})
 
@@ -115,7 +118,6 @@ class Reprovision(pulumi.ComponentResource):
         command = reprovision.Reprovision(
             name,
             pulumi.Output.secret(given.apply(json.dumps)),
-            pulumi.Output.unsecret(given.apply(lambda request: str(request["config_id"]))),
             pulumi.ResourceOptions(parent=self),
         )
         self.config_id = command.proof("config_id", "")

@@ -112,5 +112,10 @@ def pinned_config(args: MachineConfigArgs, proven: ProvenObject, name: str) -> W
     warn_once(findings.render())
     summary: dict[str, Any] = {"files": {MASK: _UNSHOWN}} if proven.is_salted else shown_summary(proven.ignition, {})
     return WantedConfig(
-        config_id=proven.config_id, unsalted_id=proven.config_id, salt=None, text=proven.text, summary=summary
+        config_id=proven.config_id,
+        unsalted_id=proven.config_id,
+        salt=None,
+        text=proven.text,
+        masked="{}" if proven.has_secrets else None,  # where its secrets are is not known
+        summary=summary,
     )

@@ -1,12 +1,13 @@
-"""A readable, masked summary of an Ignition config, for `pulumi preview --diff` and for state.
+"""A readable, masked summary of an Ignition config, for previews; and what Pulumi's state has of it.
 
-Decoded text per file instead of percent-encoded data URLs. A component that has this as its own properties shows a
-line-by-line diff under each changed file, and leaves unchanged ones out.
+Decoded text per file instead of percent-encoded data URLs. A component has a digest of each entry as its own
+properties: a preview names what changes, and the state holds no text of a config.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from components.payload.fragments import IgnitionConfig
 
 LONGEST_TEXT = 64 * 1024
+SECTIONS = ("files", "directories", "links", "units", "users", "groups", "storage", "kernelArguments")
+_DIGEST = re.compile(r"[0-9a-f]{16}")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _SECRET_FIELDS = frozenset({"passwordHash", "keyFile", "httpHeaders", "thumbprint", "custom"})
 """Fields that are masked whole, wherever they are; `custom` is clevis's, with a config of any pin."""
@@ -46,6 +49,29 @@ def summarize(config: IgnitionConfig, shown_as: Mapping[str, str]) -> dict[str, 
         "kernelArguments": config.get("kernelArguments"),
     }
     return {name: with_shown(_masked(value), shown_as) for name, value in summary.items() if value}
+
+
+def digests(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a summary with digests of their entries; what are digests already, or not known yet, stays."""
+    found = {name: summary[name] for name in SECTIONS if summary.get(name) is not None}
+    return {
+        section: {name: digest(entry) for name, entry in entries.items()}
+        if section not in ("storage", "kernelArguments") and isinstance(entries, dict)
+        else digest(entries)
+        for section, entries in found.items()
+    }
+
+
+def digest(entry: Any) -> Any:
+    """What the state has of an entry of a summary: enough to tell it from another one."""
+    if is_digest(entry) or not isinstance(entry, (str, dict, list, tuple)):
+        return entry
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_digest(entry: Any) -> bool:
+    """Whether this is what `digest` makes."""
+    return isinstance(entry, str) and _DIGEST.fullmatch(entry) is not None
 
 
 def _file(node: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ that stand for them, and made when they are known; a preview that doesn't know t
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from components.payload.agent import FOLDER
 from components.payload.machine_config import OUR_UNITS, SALT, STAMP, MachineConfig, NotYetKnownError, VariableValues
 from components.payload.masking import MASK
 from components.payload.rollback import SCRIPT
-from components.payload.summary import summarize
+from components.payload.summary import SECTIONS, digests, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,6 @@ COMPUTED = "<computed>"
 """What a summary shows for a value that is not known yet."""
 OURS = re.compile(rf"({STAMP}|{SALT}|{SCRIPT}|{FOLDER}/.*|(/etc/systemd/system/[^/]*/)?{OUR_UNITS})")
 """What a summary leaves out: this project's own files, links and units, whose settings are shown with the machine."""
-_SECTIONS = ("files", "directories", "links", "units", "users", "groups", "storage", "kernelArguments")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +52,23 @@ class Variables:
 class WantedConfig:
     """`MachineConfig` for resources. `salt` is None where nothing secret is used.
 
-    `summary` is what may be shown of it (`summary.summarize`).
+    `summary` is what may be shown of it (`summary.summarize`), `digests` what may lie in the state. `masked` is the
+    Ignition config without the values of its secrets, as JSON; None where it has none or is salted.
     """
 
     config_id: pulumi.Input[str]
     unsalted_id: pulumi.Input[str]
     salt: pulumi.Input[str] | None
     text: pulumi.Input[str]
+    masked: pulumi.Input[str | None]
     summary: Mapping[str, pulumi.Input[Any]]
+
+    @property
+    def digests(self) -> dict[str, pulumi.Input[Any]]:
+        """The summary's sections with digests for texts."""
+        known = {name: section for name, section in self.summary.items() if not isinstance(section, pulumi.Output)}
+        late = {name: section for name, section in self.summary.items() if isinstance(section, pulumi.Output)}
+        return {**digests(known), **{name: section.apply(partial(_digests, name)) for name, section in late.items()}}
 
 
 Make = Callable[[VariableValues, str], MachineConfig]
@@ -81,7 +90,12 @@ def wanted_config(
     if not late and not needs_salt and made is not None:
         config, summary = made
         return WantedConfig(
-            config_id=config.config_id, unsalted_id=config.unsalted_id, salt=None, text=config.text, summary=summary
+            config_id=config.config_id,
+            unsalted_id=config.unsalted_id,
+            salt=None,
+            text=config.text,
+            masked=_masked(config),
+            summary=summary,
         )
     salt = salted() if needs_salt and salted is not None else pulumi.Output.from_input("")
     given: pulumi.Output[Any] = pulumi.Output.all(salt, *late.values())  # unknown as long as one of them is
@@ -102,7 +116,8 @@ def wanted_config(
         else pulumi.Output.unsecret(complete.apply(lambda config: config.unsalted_id)),
         salt=salt if needs_salt else None,
         text=complete.apply(lambda config: config.text),
-        summary={section: shown.apply(partial(_section, section)) for section in _SECTIONS},
+        masked=None if needs_salt else complete.apply(_masked),
+        summary={section: shown.apply(partial(_section, section)) for section in SECTIONS},
     )
 
 
@@ -140,6 +155,10 @@ def shown_summary(config: IgnitionConfig, shown_as: Mapping[str, str]) -> dict[s
     return {section: shown for section, shown in summary.items() if shown}
 
 
+def _masked(config: MachineConfig) -> str | None:
+    return json.dumps(config.masked or {}) if config.uses_secrets else None
+
+
 def _value(name: str, value: object) -> str | None:
     """A variable's value, None when it isn't known. Raises `pulumi.RunError` when it is no text."""
     if isinstance(value, Unknown):
@@ -152,6 +171,10 @@ def _value(name: str, value: object) -> str | None:
 def _stand_in(name: str) -> str:
     """A word that is valid in most places, and found again."""
     return f"unknown-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _digests(name: str, section: Any) -> Any:
+    return digests({name: section}).get(name)
 
 
 def _section(name: str, summary: Mapping[str, Any]) -> Any:

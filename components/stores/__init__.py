@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pulumi
 
 from components.commands.objects.bucket import CONTENT_TYPE
+from components.commands.objects.content import Content, path_of
+from components.config.local_files import machines_dir
 from components.sdk import KeptOutput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
 
-    Content = Callable[[pulumi.Output[str]], pulumi.Input[str]]
+    Text = Callable[[pulumi.Output[str]], pulumi.Input[str]]
     """An object's text, given its own `source_url`: an agent in it asks there."""
 
 UNGUESSABLE = "python3 -c 'import secrets; print(secrets.token_hex(20))'"
@@ -60,14 +63,15 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
-        """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `content` (an Ignition config).
+    def put(self, name: str, text: Text, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+        """Declare the object of the machine `name`, holding exactly the UTF-8 bytes of `text` (an Ignition config).
 
         `name` is the very name that `Platform.create` gets: a local folder is served to each machine by that name.
         Stores call their resources NAME-object, NAME-bucket …; the platform's is called NAME.
 
         A new content updates the object in place, atomically where the store can: a machine that reads at that
-        moment gets the old or the new one, whole. Secret content stays secret in state, previews and logs.
+        moment gets the old or the new one, whole. No inputs of a resource hold the text, plain or secret: it would lie
+        in the state. What they need is its hash, and a file that holds it (`local_content`).
 
         With `opts.replacement_trigger`, a config id, the machine is replaced for another config: then the new machine's
         object lies at another address, and the old one at its own until the old machine is gone.
@@ -98,12 +102,44 @@ def kept_address(name: str, make: pulumi.Input[str], opts: pulumi.ResourceOption
     return KeptOutput(f"{name}-address", make, opts).text
 
 
-def body(content: Content, source_url: pulumi.Output[str]) -> dict[str, Any]:
-    """What an object in a bucket holds, as inputs of the resources of S3 and Spaces.
+def local_content(name: str, text: pulumi.Input[str]) -> pulumi.Output[Content]:
+    """The text of the object of the machine `name` by its hash, which is no secret even where the text is.
+
+    In an update it lies in `content_path` as well, until the machine is proven (`forget_content`).
+    """
+
+    def made(text: str) -> Content:
+        content = Content.of(text)
+        if not pulumi.runtime.is_dry_run():
+            keep(name, content)
+        return content
+
+    return pulumi.Output.unsecret(pulumi.Output.from_input(text).apply(made))
+
+
+def content_path(name: str, sha512: str) -> Path:
+    """The file of this computer that has the text of the object of the machine `name`, while it is needed."""
+    return path_of(machines_dir(), name, sha512)
+
+
+def keep(name: str, content: Content) -> str:
+    """Write the file; its name. Raises `pulumi.RunError` when it can't be written."""
+    path = content_path(name, content.sha512)
+    try:
+        content.keep(path)
+    except OSError as error:
+        raise pulumi.RunError(
+            f"the object of {name!r} can't be written on this computer: {path}: {error.strerror or error}\n"
+            "  make the folder writable, or set MACHINES_DIR to one that is"
+        ) from None
+    return str(path)
+
+
+def body(content: pulumi.Output[Content]) -> dict[str, Any]:
+    """What an object in a bucket holds, as inputs of the resources of S3 and Spaces, but for the file with its text.
 
     `etag` is what they give to an object that holds this text (without KMS), MD5 in hex: with it `refresh` notices a
     second writer, and the next `up` mends what it wrote.
     """
-    text = pulumi.Output.from_input(content(source_url))
-    etag = text.apply(lambda text: hashlib.md5(text.encode(), usedforsecurity=False).hexdigest())
-    return {"content": text, "content_type": CONTENT_TYPE, "etag": etag}
+    etag = content.apply(lambda held: hashlib.md5(held.text.encode(), usedforsecurity=False).hexdigest())
+    return {"content_type": CONTENT_TYPE, "etag": etag}

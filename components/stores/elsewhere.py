@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
 
-from components.stores import StoredObject, public_store_problem
+from components.stores import StoredObject, local_content, public_store_problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.stores import Content
+    from components.stores import Text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +26,10 @@ class Elsewhere:
         """Names that `allow_secrets` doesn't list are refused."""
         return public_store_problem("a store elsewhere", secrets, self.allow_secrets)
 
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, text: Text, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Nothing is made. The version is a hash of the content, which tells no return to an older one."""
         source_url = pulumi.Output.from_input(self.url)
-        text = pulumi.Output.from_input(content(source_url))
         there = pulumi.ComponentResource("flatcar:index:ObjectElsewhere", f"{name}-object", {"url": self.url}, opts)
         there.register_outputs({})
-        version = text.apply(lambda text: hashlib.sha512(text.encode()).hexdigest())
+        version = local_content(name, text(source_url)).apply(lambda content: content.sha512)
         return StoredObject(source_url=source_url, version=version, resource=there)

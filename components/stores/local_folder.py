@@ -8,23 +8,23 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_command import local
 
-from components.commands.objects.packing import packed
+from components.commands.objects.content import Content
 from components.commands.qemu import serve
 from components.commands.qemu.state import POINTER
+from components.commands.write_object import time_of_write
 from components.launcher import interpreter
-from components.stores import StoredObject
+from components.stores import StoredObject, content_path, local_content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.stores import Content
+    from components.stores import Text
 
 OBJECT = "config.ign"
 HTTP_URL = f"http://{serve.ADDRESS}/{OBJECT}"
@@ -32,7 +32,6 @@ HTTP_URL = f"http://{serve.ADDRESS}/{OBJECT}"
 TFTP_URL = f"tftp://10.0.2.2/{OBJECT}"
 """Of machines that were made before there was the other one: a pointer never changes."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ class LocalFolder:
         """Never: the folder is this user's alone."""
         return None
 
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, text: Text, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """Declare the object of the machine `name`; see `Store.put`.
 
         The resource is called NAME-object, so that the machine's own can be called NAME.
@@ -62,12 +61,13 @@ class LocalFolder:
             raise pulumi.RunError(f"{name!r} can't name an object: letters, digits and . _ - after a letter or digit")
         path = self.directory / name / OBJECT
 
-        def document(text: str) -> str:
-            time = {"written": time_of_write(path, text)} if self.served else {}
-            return json.dumps({"path": str(path), **time, "content": packed(text)})
+        def document(content: Content) -> str:
+            time = {"written": time_of_write(path, content.sha512)} if self.served else {}
+            file = str(content_path(name, content.sha512))
+            return json.dumps({"path": str(path), **time, "file": file, "sha512": content.sha512})
 
         source_url = pulumi.Output.from_input(self._source_url(name))
-        stdin = pulumi.Output.from_input(content(source_url)).apply(document)
+        stdin = local_content(name, text(source_url)).apply(document)
         written = local.Command(
             f"{name}-object",
             create="write_object write",
@@ -79,9 +79,8 @@ class LocalFolder:
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(delete_before_replace=True), opts),
         )
-        # a time is no secret, even when it is the time a secret was written
         said = stdin if self.served else written.stdout
-        version = pulumi.Output.unsecret(said.apply(lambda text: str(json.loads(text)["written"])))
+        version = said.apply(lambda text: str(json.loads(text)["written"]))
         place = version.apply(lambda written: {"path": str(path), "written": written})
         return StoredObject(source_url=source_url, version=version, resource=written, place=place)
 
@@ -93,19 +92,3 @@ class LocalFolder:
         except OSError:
             return HTTP_URL  # it is still to be made
         return TFTP_URL if TFTP_URL in user_data else HTTP_URL
-
-
-def time_of_write(path: Path, content: str) -> str:
-    """Return when `path` got this very content (its time stamp), or the time now when it has to be written (again).
-
-    UTC with microseconds: 2025-01-31T12:00:00.000000Z. Reads only.
-    """
-    try:
-        with path.open("rb") as file:
-            same = file.read() == content.encode()
-        time = _EPOCH + timedelta(microseconds=path.stat().st_mtime_ns // 1000)
-    except OSError:
-        same = False
-    if not same:
-        time = datetime.now(UTC)
-    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

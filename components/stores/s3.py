@@ -16,13 +16,13 @@ from pulumi_aws import s3
 
 from components.commands.objects.bucket import s3_host
 from components.sdk import named
-from components.stores import UNGUESSABLE, StoredObject, body, kept_address, public_store_problem
+from components.stores import UNGUESSABLE, StoredObject, body, keep, kept_address, local_content, public_store_problem
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.stores import Content
+    from components.stores import Text
 
 PRIVATE_FOLDER = "machines"
 PUBLIC_FOLDER = "public"
@@ -46,7 +46,7 @@ class S3Objects:
             return None
         return public_store_problem("a public S3 bucket", secrets, self._settings.allow_secrets)
 
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, text: Text, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
 
         For a machine that is made for one config, as `opts.replacement_trigger` says: `machines/NAME/ID-RANDOM.ign`.
@@ -60,11 +60,13 @@ class S3Objects:
             wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
             key = kept_address(name, wanted.apply(lambda config_id: _make_key(name, config_id)), opts)
             source_url = key.apply(lambda path: f"s3://{bucket}/{path}")
+        content = local_content(name, text(source_url))
         stored = s3.BucketObjectv2(
             f"{name}-object",
             bucket=self._bucket,
             key=key,
-            **body(content, source_url),
+            source=content.apply(lambda held: pulumi.FileAsset(keep(name, held))),
+            **body(content),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=list(self._guards)), opts),
         )
         profile = pulumi.Config("aws").get("profile") or ""

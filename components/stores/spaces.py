@@ -13,13 +13,13 @@ import pulumi
 import pulumi_digitalocean as digitalocean
 
 from components.sdk import named
-from components.stores import UNGUESSABLE, StoredObject, body, kept_address, public_store_problem
+from components.stores import UNGUESSABLE, StoredObject, body, keep, kept_address, local_content, public_store_problem
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.stores import Content
+    from components.stores import Text
 
 ACL = "public-read"
 
@@ -35,17 +35,19 @@ class SpacesObjects:
         """Objects here are public: names that `allow_secrets` doesn't list are refused."""
         return public_store_problem("Spaces", secrets, self._settings.allow_secrets)
 
-    def put(self, name: str, content: Content, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
+    def put(self, name: str, text: Text, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `NAME-RANDOM.ign`."""
         key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{name}-{random}.ign")
         bucket, region = self._settings.bucket, self._settings.region
         source_url = key.apply(lambda path: f"https://{bucket}.{region}.digitaloceanspaces.com/{path}")
+        content = local_content(name, text(source_url))
         stored = digitalocean.SpacesBucketObject(
             f"{name}-object",
             bucket=self._bucket,
             region=self._settings.region,
             key=key,
-            **body(content, source_url),
+            source=content.apply(lambda held: keep(name, held)),
+            **body(content),
             acl=ACL,
             opts=opts,
         )

@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loopback.fleet import fleet_stack, running_fleet, waves_hold
+from toolchain.checkpoints import SKIPPED
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conftest import Project
-
-WITHOUT_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
-"""The engine writes its state at the end alone. With a state after each step it encrypts all secrets hundreds of times:
-two fifths of this test's processor time, and nothing that waves depend on. Bench row 7 has it."""
 
 
 def keeps_its_waves(folder: Path, pulumi: Project, machines: int) -> None:
@@ -21,7 +18,7 @@ def keeps_its_waves(folder: Path, pulumi: Project, machines: int) -> None:
     names = [f"m{number:03}" for number in range(machines)]
     with running_fleet(folder / "fleet", names) as fleet:
         fleet.settings["rollout"] = {"canary": 1, "batch": "25%", "max_unavailable": machines * 12 // 100}
-        stack = fleet_stack(fleet, pulumi, **WITHOUT_CHECKPOINTS)
+        stack = fleet_stack(fleet, pulumi, **SKIPPED)  # nothing that waves depend on: bench row 7 has it
         for file in ("/etc/one", "/etc/two"):
             fleet.write(stack.directory, file)
             stack.up()

@@ -1,8 +1,9 @@
-"""What a preview shows: in words what happens to a machine, with `--diff` the line of a config that was edited."""
+"""What a preview shows: the lines of a config that were edited, and in words what happens to a machine."""
 
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
@@ -42,8 +43,8 @@ systemd:
     [
         ("number 157", "number 157.5", ["- number 157", "+ number 157.5"]),  # in a text so long that it is compressed
         ("--port 8080", "--port 80", ["- ExecStart=/opt/web --port 8080", "+ ExecStart=/opt/web --port 80"]),
-        ("label: data", "label: more", ['~ label : "data" => "more"']),
-        ("[docker, wheel]", "[docker, sudo]", ['~ [1]: "wheel" => "sudo"']),
+        ("label: data", "label: more", ["- label: data", "+ label: more"]),
+        ("[docker, wheel]", "[docker, sudo]", ["- groups: docker, wheel", "+ groups: docker, sudo"]),
     ],
     ids=["file", "unit", "disk", "user"],
 )
@@ -56,10 +57,16 @@ def test_a_preview_shows_what_was_edited_and_nothing_else(
     lab.config.write_text(BUTANE)
     lab.stack.up()
     lab.edit(old, new)
-    preview = lab.stack.preview("--diff")
-    machine = preview.output.partition("flatcar:index:Machine: (update)")[2].partition("command:local:Command")[0]
-    changed = [" ".join(line.split()) for line in machine.splitlines() if re.match(r"\s*([-+] |~ .* => )", line)]
-    assert [line for line in changed if not line.startswith("~ configId")] == shown, preview.output
+    for arguments in ((), ("--diff",)):
+        preview = lab.stack.preview(*arguments)
+        messages = [event["diagnosticEvent"]["message"] for event in preview.events if "diagnosticEvent" in event]
+        (edits,) = (text for text in messages if text.startswith("web:\n"))
+        changed = [" ".join(line.split()) for line in edits.splitlines() if re.match(r"\s*[-+] ", line)]
+        assert changed == shown, preview.output
+    shutil.rmtree(next(lab.stack.scratch.parent.rglob(".shown")))
+    preview = lab.stack.preview()
+    assert ": what it was before is not known on this computer" in preview.output
+    assert shown[0].removeprefix("- ") not in preview.output
 
 
 def told(lab: Lab, *arguments: str) -> list[str]:  # noqa: F811

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands.reprovision.request import salted_digest
 from components.payload.machine_config import SALT, STAMP
 from loopback.lab import SICK, Lab, confirmed_lab
 
@@ -36,12 +37,12 @@ def is_salted(lab: Lab, config_id: str) -> None:
 
 def test_the_same_config_gets_its_salted_id_without_a_reboot(lab: Lab) -> None:
     good, salted = lab.good, lab.publish("salted")
-    code, outputs, progress = lab.run(salted, unsalted_id=good, salt=RANDOM, drain="exit 1")
+    code, outputs, progress = lab.run(salted, unsalted=salted_digest(good, RANDOM), salt=RANDOM, drain="exit 1")
     assert code == 0, progress
     assert outputs["config_id"] == salted
     assert "giving it the id that hides its secrets" in progress and "no reboot" in progress
     is_salted(lab, salted)
-    code, _, progress = lab.run(salted, unsalted_id=good, salt=RANDOM)
+    code, _, progress = lab.run(salted, unsalted=salted_digest(good, RANDOM), salt=RANDOM)
     assert code == 0 and "giving it" not in progress
     is_salted(lab, salted)
 
@@ -49,11 +50,11 @@ def test_the_same_config_gets_its_salted_id_without_a_reboot(lab: Lab) -> None:
 def test_a_machine_that_fails_its_checks_then_does_not_go_back_to_the_same_config(lab: Lab) -> None:
     good, salted = lab.good, lab.publish("salted")
     lab.machine.path("/etc/sick").write_text("by hand")
-    code, _, progress = lab.run(salted, unsalted_id=good, salt=RANDOM, health=[SICK])
+    code, _, progress = lab.run(salted, unsalted=salted_digest(good, RANDOM), salt=RANDOM, health=[SICK])
     assert code == 1 and f"health check '{SICK['name']}' failed" in progress, progress
     is_salted(lab, salted)
     lab.machine.path("/etc/sick").unlink()
-    code, _, progress = lab.run(salted, unsalted_id=good, salt=RANDOM, health=[SICK])
+    code, _, progress = lab.run(salted, unsalted=salted_digest(good, RANDOM), salt=RANDOM, health=[SICK])
     assert code == 0, progress
     is_salted(lab, salted)
 
@@ -61,17 +62,19 @@ def test_a_machine_that_fails_its_checks_then_does_not_go_back_to_the_same_confi
 def test_a_machine_of_another_stack_gets_no_other_id(lab: Lab) -> None:
     lab.machine.path("/oem/.flatcar-owner").write_text("acme/flatcar/production/web\n")
     salted, theirs = lab.publish("salted"), "acme/flatcar/staging/web"
-    code, _, progress = lab.run(salted, unsalted_id=lab.good, salt=RANDOM, owner=theirs)
+    code, _, progress = lab.run(salted, unsalted=salted_digest(lab.good, RANDOM), salt=RANDOM, owner=theirs)
     assert code == 1 and f"belongs to acme/flatcar/production/web, not to {theirs}" in progress, progress
     assert lab.machine.path(STAMP).read_text() == lab.good + "\n"
     assert not lab.machine.path(SALT).exists()
-    code, _, progress = lab.run(salted, unsalted_id=lab.good, salt=RANDOM, owner=theirs, take_over=True)
+    code, _, progress = lab.run(
+        salted, unsalted=salted_digest(lab.good, RANDOM), salt=RANDOM, owner=theirs, take_over=True
+    )
     assert code == 0, progress
     is_salted(lab, salted)
 
 
 def test_another_config_is_run_whatever_its_id_was(lab: Lab) -> None:
     new = lab.publish("new")
-    code, _, progress = lab.run(new, unsalted_id="0" * 128, salt=RANDOM)
+    code, _, progress = lab.run(new, unsalted=salted_digest("0" * 128, RANDOM), salt=RANDOM)
     assert code == 0, progress
     assert lab.machine.boots == 2

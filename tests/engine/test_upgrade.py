@@ -66,13 +66,16 @@ def brought_up(stack: Pulumi, host: LoopbackMachine, state: dict[str, Any]) -> N
     deployment["deployment"] |= {"resources": state["resources"]}
     stack.run("stack", "import", stdin=json.dumps(deployment))
     done = stack.up()
-    assert set(touched(done)) <= {"Command rack-object", "Command rack-reprovision", "Command rack-salt"}, done.output
+    assert set(touched(done)) <= {
+        "Machine rack", "Command rack-object", "Command rack-reprovision", "Command rack-salt",
+    }, done.output  # fmt: skip
     assert host.boots == 1, "since the test has started it"
     assert host.text("/etc/flatcar/config-id").strip() == runs
     assert host.text("/oem/config.ign") == made_of_it
     after = stack.resources()["rack-reprovision"]
     assert json.loads(after["outputs"]["stdout"])["config_id"] == runs
-    assert after["inputs"]["environment"]["CONFIG_ID"] == runs
+    assert json.loads(after["inputs"]["stdin"])["config_id"] == runs
+    assert SECRET not in stack.run("stack", "export", "--show-secrets").output, "nor is there any content"
     assert touched(stack.up()) == {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from components.commands.objects.content import Content
 from components.commands.reprovision.request import Request
 from components.commands.ssh_session import SshTarget
 
@@ -16,5 +17,6 @@ DEFAULTS: dict[str, Any] = {
 
 
 def made_request(**changes: Any) -> Request:
-    """A request with `DEFAULTS`, but for `changes`."""
-    return Request(**{**DEFAULTS, **changes})
+    """A request with `DEFAULTS`, but for `changes`; `content` is given as text."""
+    fields = {**DEFAULTS, **changes}
+    return Request(**{**fields, "content": Content.of(fields["content"])})

@@ -40,6 +40,7 @@ from pulumi.runtime.proto import (
 from pulumi.runtime.proto.provider_pb2 import CheckFailure
 
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 # the mark of a secret, no secret
+ASSET = "c44067f5952c0a294b673a41bacd8c17"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 # The engine's marks for a value that is not known before `up`, one for each kind of value

@@ -29,7 +29,9 @@ from pulumi.runtime.proto import engine_pb2, provider_pb2
 from pulumi.runtime.proto.provider_pb2 import CheckFailure
 
 from toolchain.plugins.base import (
+    ASSET,
     DEFAULTS,
+    SIGNATURE,
     UNKNOWN,
     Properties,
     Provider,
@@ -98,7 +100,7 @@ class Bridged(ResourceType):
         }
 
     def previewed_update(self, state: Properties, before: Properties, inputs: Properties) -> Properties:
-        changed = frozenset(key for key in {*before, *inputs} if before.get(key) != inputs.get(key))
+        changed = frozenset(key for key in {*before, *inputs} if _known(before.get(key)) != _known(inputs.get(key)))
         kept = {key: value for key, value in state.items() if key in self.outputs or key in self.filled_in}
         return {**kept, **inputs, **dict.fromkeys(self.recomputed(changed), UNKNOWN)}
 
@@ -199,6 +201,11 @@ def whole(value: Value) -> int:
 def listed(value: object) -> list[Any]:
     """A list, [] for anything else."""
     return value if isinstance(value, list) else []
+
+
+def _known(value: Value) -> Value:
+    """What tells a value from another: of an asset the hash, as the engine leaves out where an old one lay."""
+    return value.get("hash") if isinstance(value, dict) and value.get(SIGNATURE) == ASSET else value
 
 
 def _is_loopback(host: str) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from toolchain.plugins.base import Properties, ProviderError
+from toolchain.plugins.base import Properties, ProviderError, Value
 
 CHANGES_CONTENT = frozenset({"content", "contentBase64", "contentType", "etag", "metadata", "source"})
 
@@ -18,6 +19,8 @@ def put_object(client: Any, inputs: Properties, *, acl: str | None = None) -> Pr
     body = str(inputs.get("content", "")).encode()
     if "contentBase64" in inputs:
         body = base64.b64decode(str(inputs["contentBase64"]))
+    if "source" in inputs:
+        body = _read(inputs["source"])
     extra = {"ContentType": str(inputs["contentType"])} if "contentType" in inputs else {}
     if acl:
         extra["ACL"] = acl
@@ -27,6 +30,15 @@ def put_object(client: Any, inputs: Properties, *, acl: str | None = None) -> Pr
         "versionId": answer.get("VersionId", ""),
         "contentMd5": hashlib.md5(body).hexdigest(),  # noqa: S324
     }
+
+
+def _read(source: Value) -> bytes:
+    """What lies at a path, or in an asset that is a file. Raises ProviderError."""
+    path = source.get("path") if isinstance(source, dict) else source
+    try:
+        return Path(str(path)).expanduser().read_bytes()
+    except OSError as error:
+        raise ProviderError(f"opening object source ({path}): {error.strerror}") from error
 
 
 def head_object(client: Any, state: Properties) -> Properties | None:

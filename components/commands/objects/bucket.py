@@ -69,6 +69,12 @@ class BucketWriter:
     profile: str = ""
     acl: str = ""
 
+    def get(self) -> str:
+        answer = self._get(self._credentials())
+        if answer.status != 200:
+            raise FileNotFoundError(f"the bucket {self.bucket} has no object {self.key}")
+        return answer.body.decode(errors="replace")
+
     def put(self, content: str) -> bool:
         credentials = self._credentials()
         present = self._get(credentials)

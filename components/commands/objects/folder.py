@@ -32,7 +32,12 @@ class Version:
 
 
 class ObjectWriter(Protocol):
-    """Writes one object. All methods raise OSError when the store can't be used, `NoAccessError` for missing rights."""
+    """Reads and writes one object. All methods raise OSError when the store can't be used, `NoAccessError` for missing
+    rights."""
+
+    def get(self) -> str:
+        """What the object holds now. What is no text is shown as such."""
+        ...
 
     def put(self, content: str) -> bool:
         """Make the object hold `content`; whether it held something else."""
@@ -53,6 +58,9 @@ class FolderWriter:
 
     path: str
     written: str
+
+    def get(self) -> str:
+        return Path(self.path).read_bytes().decode(errors="replace")
 
     def put(self, content: str) -> bool:
         path = Path(self.path)

@@ -124,7 +124,7 @@ def _planned(request: Request, runs: str, proven: Collection[str]) -> Change:
     if not good.content:
         raise NotLiveError(f"what the machine runs is not known here: {good.unknown}")
     try:
-        running, wanted = json.loads(good.content), json.loads(request.content)
+        running, wanted = json.loads(good.content), json.loads(request.text)
         plan = live_plan(Manifest.of(running), Manifest.of(wanted))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotLiveError(f"its config can't be read ({type(error).__name__})") from None

@@ -11,6 +11,7 @@ declared, and nothing is compared.
 from __future__ import annotations
 
 import base64
+import functools
 import gzip
 import hashlib
 import json
@@ -194,11 +195,14 @@ def decoded(resource: Mapping[str, Any]) -> bytes | None:
     if url["type"].endswith(";base64"):
         data = base64.b64decode(url["data"].replace("\n", ""), validate=True)
     else:
-        data = unquote_to_bytes(url["data"])
+        data = _unquoted(url["data"])
     try:
         return gzip.decompress(data) if resource.get("compression") == "gzip" else data
     except (OSError, EOFError) as error:
         raise ValueError(f"the data can't be decompressed: {error}") from None
+
+
+_unquoted = functools.lru_cache(maxsize=64)(unquote_to_bytes)  # a fleet's machines share scripts
 
 
 def _file(node: Mapping[str, Any], salt: str) -> Path:

@@ -73,7 +73,7 @@ class Record:
             wanted=_asked(request),
             host_keys=tuple(sorted(request.target.pinned())),
             objects=objects,
-            manifest=Manifest.of(json.loads(request.content)).to_json()
+            manifest=Manifest.of(json.loads(request.text)).to_json()
             if request.lifecycle == "live" and not request.salt
             else {},
         )

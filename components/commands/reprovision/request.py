@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import re
 import sys
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.commands.objects.bucket import BucketWriter
-from components.commands.objects.folder import FolderWriter
+from components.commands.objects.content import Content, path_of, sha512_of
+from components.commands.objects.folder import FolderWriter, NoAccessError
 from components.commands.objects.packing import unpacked
 from components.commands.reprovision.followed import Followed
 from components.commands.reprovision.log import Log
+from components.commands.reprovision.manifest import Manifest
 from components.commands.ssh_session import SshTarget
 from components.commands.untrusted import printable, shortened
 
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from components.commands.objects.folder import ObjectWriter
+
+
+PRIVATE = ("health", "drain", "restore", "report", "salt")
+"""Fields of a request that may hold secrets. They don't change with a config, so that Pulumi encrypts them once."""
+PRIVATE_VARIABLE = "PULUMI_FLATCAR_PRIVATE"
+"""Where a Command finds them: its stdin is plain in the state. Of Pulumi's names, which no child is given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +58,11 @@ class HealthCheck:
 class Request:
     """What stdin holds, in the order of its keys: another order is another text, which runs each Command once.
 
-    `content` is the object, `version` what tells its writes apart (`stores.StoredObject`), `place` where it is kept as
-    far as this computer can write there. `timeout` is in seconds, for the first answer and again for the way through
-    the reboot. `rollback_after` (seconds after a boot; 0: never) is when a machine rolls back to its last good config
-    by itself. `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore`
+    `content` is the object (`object_sha512` and `object_bytes` on stdin), `manifest` what it declares, packed
+    (`packing`). `version` tells its writes apart (`stores.StoredObject`), `place` is where it is kept as far as this
+    computer can write there. `timeout` is in seconds, for the first answer and again for the way through the reboot.
+    `rollback_after` (seconds after a boot; 0: never) is when a machine rolls back to its last good config by itself.
+    `pause` is waited before a machine is taken down, `drain` runs on this computer before that, `restore`
     after the proof.
     `oem` is what a host without user data has in /oem/config.ign: "config" itself, or the "pointer" (`user_data`); ""
     where user data leads to the object.
@@ -62,27 +72,28 @@ class Request:
     `os_update` ("allow" or "refuse") is for an update of the OS that waits for the reboot. `owner` is whom the machine
     is to belong to (`ORGANIZATION/PROJECT/STACK/MACHINE`); `take_over`: even if it belongs to another one.
     `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
-    `salt` is mixed into a config with secrets; `unsalted_id` is the config id that the same config had without it.
+    `salt` is mixed into a config with secrets; `unsalted` is `salted_digest` of the id that it had without that.
     `power_on` names the machine's power-on where the platform counts them: after another one it has to be proven anew.
     """
 
     machine: str
     config_id: str
     source: str
-    content: str
+    content: Content
+    manifest: str = ""
     version: str = ""
     place: ObjectWriter | None
     lifecycle: str
     keep: tuple[str, ...]
     target: SshTarget
     host_key: str = ""
-    health: tuple[HealthCheck, ...]
+    health: tuple[HealthCheck, ...] = ()
     allow_degraded: bool
     timeout: float
     rollback_after: float
     pause: float
-    drain: str
-    restore: str
+    drain: str = ""
+    restore: str = ""
     console_log: str
     console_hint: str
     oem: str = ""
@@ -93,14 +104,31 @@ class Request:
     os_update: str = "allow"
     owner: str = ""
     take_over: bool = False
-    unsalted_id: str = ""
+    unsalted: str = ""
     salt: str = ""
     power_on: str = ""
 
     @property
+    def text(self) -> str:
+        """The object's text. Raises `NotProvenError` where it can't be read from here."""
+        try:
+            return self.content.text
+        except (OSError, NoAccessError) as error:
+            raise NotProvenError(
+                f"the object of {self.machine} can't be read: {error}",
+                "nothing was staged; run 'pulumi up', which writes it again",
+                rolls_back=False,
+            ) from None
+
+    @property
     def oem_config(self) -> str:
-        """What /oem/config.ign has to hold; "" where there must be none."""
-        return {"config": self.content, "pointer": self.user_data}.get(self.oem, "")
+        """What /oem/config.ign has to hold; "" where there must be none. Raises as `text`."""
+        return self.user_data if self.oem == "pointer" else self.text if self.oem == "config" else ""
+
+    @property
+    def oem_config_sha512(self) -> str:
+        """SHA-512 (hex) of `oem_config`, "" for none; without a look at the object."""
+        return {"pointer": sha512_of(self.user_data), "config": self.object_sha512}.get(self.oem, "")
 
     @property
     def fetched_from(self) -> str:
@@ -115,28 +143,55 @@ class Request:
     @property
     def object_sha512(self) -> str:
         """SHA-512 (hex) of the object's bytes: what a machine checks before it lets itself be wiped."""
-        return hashlib.sha512(self.content.encode()).hexdigest()
+        return self.content.sha512
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """What the wanted config declares, as `scripts/preview.sh` has it: `p PATH` and `n NAME` (units, drop-ins)."""
-        found = re.findall(r'"(path|name)": ?"([^"]+)"', self.content)
+        """What the wanted config declares, as `scripts/preview.sh` has it: `p PATH` and `n NAME` (units, drop-ins).
+
+        Raises as `text`.
+        """
+        found = re.findall(r'"(path|name)": ?"([^"]+)"', self.text)
         return tuple(dict.fromkeys(f"{kind[0]} {name}" for kind, name in found))
 
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Request:
-        """The request in a decoded JSON document, where the content is packed (`packing`).
+    def read_manifest(self) -> Manifest:
+        """What the object declares. Raises KeyError, TypeError or ValueError, or as `text`, where it can't be read."""
+        if not self.manifest:  # an earlier version's state has the object itself
+            return Manifest.of(json.loads(self.text))
+        return Manifest.from_json({**json.loads(unpacked(self.manifest)), "salt": self.salt})
 
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], private: str = "") -> Request:
+        """The request in a decoded JSON document; `private` has the fields `PRIVATE` as JSON, "" for none.
+
+        One of an earlier version has all fields in the document, the content itself, packed (`packing`), and the
+        `unsalted_id`.
         Raises KeyError, TypeError or ValueError when it is not one.
         """
-        fields = dict(document)
+        fields = {**document, **(json.loads(private) if private else {})}
+        if unsalted_id := fields.pop("unsalted_id", ""):
+            fields["unsalted"] = salted_digest(unsalted_id, fields.get("salt", ""))
         fields["target"] = SshTarget(**fields["target"])
-        fields["content"] = unpacked(fields["content"])
         fields["place"] = _place(fields["place"])
+        fields["content"] = _content(fields)
         fields["keep"] = tuple(fields["keep"])
-        fields["health"] = tuple(HealthCheck(**check) for check in fields["health"])
+        fields["health"] = tuple(HealthCheck(**check) for check in fields.get("health", ()))
         fields["signers"] = tuple(fields.get("signers", ()))
         return cls(**fields)
+
+
+def salted_digest(config_id: str, salt: str) -> str:
+    """What may be told of a config id that is a plain hash of secrets: SHA-512 (hex), with the machine's salt in it."""
+    return sha512_of(f"{salt} {config_id}")
+
+
+def _content(fields: dict[str, Any]) -> Content:
+    if "content" in fields:
+        return Content.of(unpacked(fields["content"]))
+    sha512, size, place = str(fields.pop("object_sha512")), int(fields.pop("object_bytes")), fields["place"]
+    machines = Path(fields["target"].known_hosts).parent.parent
+    path = path_of(machines, fields["machine"], sha512)
+    return Content(sha512, size, path=path, fetch=place.get if place is not None else None)
 
 
 def _place(fields: Mapping[str, str] | None) -> ObjectWriter | None:

@@ -87,7 +87,7 @@ def noted(request: Request) -> dict[str, str | Sequence[str]]:
     return {
         # a machine that was always replaced may be changed in place later: a reset brings it back from there
         "LIFECYCLE": request.lifecycle if request.lifecycle in ("reset", "reformat", "flag") else "reset",
-        "CONTENT": base64.b64encode(request.content.encode()).decode() if request.rollback_after else "",
+        "CONTENT": base64.b64encode(request.text.encode()).decode() if request.rollback_after else "",
         "KEEP": request.keep,
     }
 

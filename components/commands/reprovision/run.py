@@ -42,7 +42,14 @@ from components.commands.reprovision.host_key import pin
 from components.commands.reprovision.log import Log
 from components.commands.reprovision.proof import MachineState, missing_proof, ran_object, short
 from components.commands.reprovision.record import LOOKED_AT, Record
-from components.commands.reprovision.request import NEVER_ANSWERED, NotProvenError, Outputs, Progress, Request
+from components.commands.reprovision.request import (
+    NEVER_ANSWERED,
+    PRIVATE_VARIABLE,
+    NotProvenError,
+    Outputs,
+    Progress,
+    Request,
+)
 from components.commands.reprovision.salting import with_salted_id
 from components.commands.reprovision.waiting import Console, await_boot
 from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, UNREACHABLE, answers, run_script
@@ -239,7 +246,7 @@ def _check_signature(request: Request) -> None:
     """What a machine that takes signed configs would check itself, for one that is pushed to."""
     if request.signers:
         why = sign.problem(
-            request.content,
+            request.text,
             machine=request.machine,
             address=request.source,
             config_id=request.config_id,
@@ -256,7 +263,7 @@ def _check_signature(request: Request) -> None:
 
 def _check_spec(request: Request, state: MachineState) -> None:
     """A config that the machine's Ignition can't read would stop it in its initramfs."""
-    spec = ignition_version.spec_of(request.content)
+    spec = ignition_version.spec_of(request.text)
     if ignition_version.reads(state.os_version, spec) is False:
         raise NotProvenError(
             f"the config is of Ignition spec {spec}, which Flatcar {state.os_version} can't read",
@@ -267,8 +274,9 @@ def _check_spec(request: Request, state: MachineState) -> None:
 
 def _write_object_again(request: Request, progress: Progress) -> None:
     """An earlier rollback wrote the last good config behind Pulumi's back: a new try needs the wanted one there."""
+    content = request.text
     try:
-        if request.place is not None and request.place.put(request.content):
+        if request.place is not None and request.place.put(content):
             progress.say("the object held another config: wrote the wanted one again")
     except NoAccessError as error:
         # Pulumi wrote it, and the machine checks it: what is missing is the way to heal one that can't boot.
@@ -378,7 +386,7 @@ def _staging_values(request: Request, proven: Collection[str]) -> dict[str, str 
         "LIFECYCLE": request.staged_lifecycle,
         "SOURCE": request.fetched_from,
         "OBJECT_SHA512": request.object_sha512,
-        "OBJECT_BYTES": str(len(request.content.encode())),
+        "OBJECT_BYTES": str(request.content.size),
         "WAY_BACK_WANTED": "yes" if request.rollback_after else "no",
         "OEM_CONFIG": base64.b64encode(request.oem_config.encode()).decode(),
         "KEEP": request.keep,
@@ -420,7 +428,7 @@ def main() -> int:
     """Read the request, reprovision, print the outputs. Exit codes: 0 proven, 1 not proven, 2 not a request, 3 the
     machine never answered, and nothing was done to it."""
     try:
-        request = Request.from_json(json.load(sys.stdin))
+        request = Request.from_json(json.load(sys.stdin), os.environ.get(PRIVATE_VARIABLE, ""))
     except (ValueError, KeyError, TypeError) as error:
         print(f"reprovision: stdin is not a request: {error}", file=sys.stderr)
         return 2

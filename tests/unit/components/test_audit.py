@@ -27,6 +27,7 @@ from components.commands.ssh_session import Finished, SshTarget
 from tests.support.requests import made_request
 
 ID = "a" * 128
+SECRET_MARK = "4dabf18193072939515e22adb298388d"
 REQUEST = made_request(config_id=ID, keep=("/etc/kept",))
 RECORD = Record(request=REQUEST, proven_boot_id="b-1", proven_os_version="1.0")
 SEEN = Seen(
@@ -345,19 +346,34 @@ def exported(stdin: Any, **changes: Any) -> str:
 
 
 def request_json() -> str:
+    """As earlier versions wrote it, with the content."""
     request = {name: getattr(REQUEST, name) for name in Request.__slots__}
     target = {name: getattr(REQUEST.target, name) for name in SshTarget.__slots__ if name != "connection"}
-    return json.dumps({**request, "content": packed(REQUEST.content), "target": target})
+    return json.dumps({**request, "content": packed(REQUEST.text), "target": target})
 
 
 def test_records_come_from_pulumis_state_also_where_the_input_is_a_secret() -> None:
     secret = {
-        "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+        SECRET_MARK: "1b47061264138c4ac30d75fd1eb44270",
         "plaintext": json.dumps(request_json()),
     }
     for stdin in (request_json(), secret):
         record = read_records(exported(stdin))[0][0]
-        assert (record.name, record.proven_boot_id, record.ignition) == ("web", "b-1", {})
+        assert (record.name, record.proven_boot_id) == ("web", "b-1")
+        assert record.request.read_manifest() == Manifest()
+
+
+def test_what_a_config_declares_is_in_the_state_without_its_contents() -> None:
+    salt = {SECRET_MARK: "x", "plaintext": json.dumps(json.dumps({"salt": "s" * 64}))}
+    manifest = Manifest.of(FILE, "s" * 64).to_json()
+    fields = {**json.loads(request_json()), "object_sha512": "0" * 128, "object_bytes": 9}
+    fields["manifest"] = packed(json.dumps({name: part for name, part in manifest.items() if name != "salt"}))
+    del fields["content"], fields["salt"]
+    inputs = {"stdin": json.dumps(fields), "environment": {"PULUMI_FLATCAR_PRIVATE": salt}}
+    ((record,), _) = read_records(exported(None, inputs=inputs))
+    assert record.request.read_manifest() == Manifest.of(FILE, "s" * 64)
+    seen = replace(SEEN, paths=(of_file(b"other"),))
+    assert [found.problem for found in compare(record, record.request.read_manifest(), seen)] == ["has other content"]
 
 
 def test_a_record_tells_what_was_proven_and_what_was_wanted_last() -> None:
@@ -421,7 +437,7 @@ def test_many_machines_are_looked_at_in_their_order_with_progress(capsys: pytest
         ("[]", [], "is not what"),
         ('{"deployment": {}}', [], "no machines yet"),
         (exported(request_json()), ["db"], "no machine db; it has web"),
-        (exported({"4dabf18193072939515e22adb298388d": "x", "ciphertext": "v1:"}), [], "--show-secrets"),
+        (exported({SECRET_MARK: "x", "ciphertext": "v1:"}), [], "--show-secrets"),
         (exported(request_json(), delete=True), [], "no machines yet"),
     ],
 )

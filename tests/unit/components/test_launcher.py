@@ -34,9 +34,9 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 def test_a_program_runs_elsewhere(elsewhere: Path) -> None:
-    document = {"path": "object", "written": "2025-01-31T12:00:00.000000Z", "content": "not packed"}
+    document = {"path": "object", "written": "2025-01-31T12:00:00.000000Z", "content": "of an earlier version"}
     done = run(elsewhere, "write_object", "write", stdin=json.dumps(document))
-    assert (done.returncode, done.stderr) == (1, "error: the JSON on stdin needs path, content and written\n")
+    assert (done.returncode, done.stderr) == (1, "error: the JSON on stdin needs path, file, sha512 and written\n")
 
 
 @pytest.mark.parametrize("words", [(), ("health",), ("../audit",)])

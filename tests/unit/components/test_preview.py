@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.commands.reprovision.live_plan import Live, Reset
-from components.preview import Plan, Seen, in_words
+from components.preview import MOST_GROUPS, Plan, Seen, in_groups, in_words
 from components.settings.lifecycle import Lifecycle
 
 RESET = "reset: reboots, ROOT is wiped but for 2 kept paths"
@@ -65,3 +65,13 @@ def test_what_happens_to_a_machine_that_changes_live(
     machine: Plan, seen: Seen, change: Live | Reset | None, line: str, reboots: bool
 ) -> None:
     assert in_words(replace(machine, lifecycle=Lifecycle.LIVE), seen, change) == (line, reboots)
+
+
+def test_edits_that_are_the_same_are_told_once_and_many_have_an_end() -> None:
+    one, two = ["/etc/motd", "  - a", "  + b"], ["/etc/rack", "  + c"]
+    assert in_groups({"web": one, "db": two, "web-2": one, "same": []}) == (
+        "web, web-2:\n  /etc/motd\n    - a\n    + b\ndb:\n  /etc/rack\n    + c"
+    )
+    assert in_groups({"web": []}) == ""
+    many = in_groups({f"m{number}": [f"/etc/{number}"] for number in range(MOST_GROUPS + 3)})
+    assert many.count("m") == MOST_GROUPS and many.endswith("\nand 3 other edits")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from components.commands.reprovision.request import HealthCheck
+from components.commands.objects.content import Content, sha512_of
+from components.commands.objects.packing import packed
+from components.commands.reprovision.request import HealthCheck, salted_digest
 from components.ignition_object import IgnitionObject
 from components.payload.wanted_config import WantedConfig
 from components.platforms import PlatformMachine
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 known = pulumi.Output.from_input
+OBJECT = '{"ignition":{}}'
+CONTENT = f'"object_sha512": "{sha512_of(OBJECT)}", "object_bytes": {len(OBJECT)}, "manifest": "{packed("{}")}", '
 DEFAULTS = (
     '{"machine": "web", "config_id": "aa11", "source": "http://127.0.0.1/web/config.ign", '
-    '"content": "eJyrVspMz8ssyczPU7Kqrq0FAC2QBdA=", "version": "v1", "place": null, "lifecycle": "reset", '
+    f'{CONTENT}"version": "v1", "place": null, "lifecycle": "reset", '
     '"keep": ["/etc/ssh/ssh_host_.*", "/var/log"], "target": {"host": "127.0.0.1", "port": 2222, "user": "core", '
     '"known_hosts": "FOLDER/stack/known_hosts/web", "host_key_alias": "web", "identity_file": "", "jump_host": ""}, '
     '"host_key": "", "health": [], "allow_degraded": false, "timeout": 600, "rollback_after": 300, "pause": 0, '
@@ -34,7 +38,7 @@ DEFAULTS = (
 )
 EVERYTHING = (
     '{"machine": "web", "config_id": "aa11", "source": "http://127.0.0.1/web/config.ign", '
-    '"content": "eJyrVspMz8ssyczPU7Kqrq0FAC2QBdA=", "version": "v1", "place": {"bucket": "b", "region": "r"}, '
+    f'{CONTENT}"version": "v1", "place": {{"bucket": "b", "region": "r"}}, '
     '"lifecycle": "flag", "keep": ["/etc/ssh/ssh_host_.*", "/var/lib/docker", "/srv"], "target": {"host": "127.0.0.1", '
     '"port": 2200, "user": "me", "known_hosts": "FOLDER/stack/known_hosts/web", "host_key_alias": "web", '
     '"identity_file": "key", "jump_host": "jump"}, "host_key": "ssh-ed25519 AAAA", "health": [{"name": "up", '
@@ -44,7 +48,7 @@ EVERYTHING = (
     '"restore": "bring it back", "console_log": "/tmp/console", "console_hint": "its screen", "oem": "pointer", '
     r'"user_data": "{\"pointer\":1}", "pull": "report", "report": "https://reports/web", '
     '"signers": ["ssh-ed25519 BBBB", "ssh-ed25519 CCCC"], "os_update": "refuse", "owner": "o/p/s/web", '
-    '"take_over": true, "unsalted_id": "bb22", "salt": "salt0"}'
+    '"take_over": true, "unsalted": "UNSALTED", "salt": "salt0"}'
 )
 
 
@@ -69,11 +73,17 @@ def request(
         return ReprovisionArgs(
             settings=MachineSettings(config="", **settings),
             config=WantedConfig(
-                config_id="aa11", unsalted_id="bb22", salt=known(salt) if salt else None, text="", summary={}
+                config_id="aa11",
+                unsalted_id="bb22",
+                salt=known(salt) if salt else None,
+                text="",
+                masked=None,
+                summary={},
             ),
             ignition_object=IgnitionObject(
                 source_url=known("http://127.0.0.1/web/config.ign"),
-                content=known('{"ignition":{}}'),
+                content=known(Content.of(OBJECT)),
+                text=known(OBJECT),
                 user_data=known('{"pointer":1}'),
                 version=known("v1"),
                 place=known(place) if place else None,
@@ -128,7 +138,7 @@ def test_the_request_with_all_settings_is_as_it_was(tmp_path: Path, monkeypatch:
     }
     ssh = SshSettings(user="me", port=2200, private_key_file="key", jump_host="jump")
     text = request(ssh, settings, place={"bucket": "b", "region": "r"}, salt="salt0", oem="pointer", pause=5)
-    assert text == EVERYTHING.replace("FOLDER", str(tmp_path))
+    assert text == EVERYTHING.replace("FOLDER", str(tmp_path)).replace("UNSALTED", salted_digest("bb22", "salt0"))
 
 
 def test_a_power_on_is_told_where_the_platform_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from components.payload.changes import changes
 from components.payload.masking import MASK
+from components.payload.summary import digests
 
 FILE = {"contents": "a", "mode": "0644"}
 
@@ -40,3 +42,11 @@ def test_each_change_is_named_and_many_are_counted(old: dict[str, Any], new: dic
 
 def test_a_section_that_is_not_known_yet_counts_as_changed() -> None:
     assert changes({"files": {"/a": FILE}}, {"files": object()}) == "files changes"
+
+
+def test_texts_of_an_earlier_version_are_held_against_digests() -> None:
+    old = {"files": {"/a": FILE, "/b": FILE}, "links": {"/l": "/a"}, "storage": {"disks": [1]}}
+    assert changes(old, digests(old)) == ""
+    new = {**old, "files": {"/a": FILE, "/b": {**FILE, "contents": "b"}}}
+    assert changes(old, digests(new)) == "/b changes"
+    assert not re.search("contents|0644", str(digests(old))), "no text is left"

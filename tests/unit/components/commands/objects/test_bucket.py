@@ -322,3 +322,14 @@ def shared_files(home: Path) -> None:
         "[profile sso]\nsso_session = company\n"
         "[profile role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n"
     )
+
+
+def test_an_object_is_read_as_it_lies_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bucket(monkeypatch, (200, {}, "é".encode()), (200, {}, b"\xff"), (404, {}, b""), DENIED) as (place, asked):
+        assert place.get() == "é"
+        assert place.get() == "\N{REPLACEMENT CHARACTER}", "no text that has a hash of one"
+        with pytest.raises(FileNotFoundError, match=r"the bucket configs has no object web\.ign"):
+            place.get()
+        with pytest.raises(NoAccessError, match="403 AccessDenied"):
+            place.get()
+    assert [request for request, _ in asked] == ["GET /configs/web.ign"] * 4

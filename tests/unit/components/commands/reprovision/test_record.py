@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from components.commands.objects.content import Content
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.record import LOOKED_AT, Record
 from components.commands.reprovision.request import HealthCheck, Outputs, Request
@@ -51,7 +52,7 @@ CONTENT = '{"storage": {"files": [{"path": "/etc/a", "contents": {"source": "dat
 
 
 def test_the_manifest_is_remembered_for_live_without_secrets(request_: Request) -> None:
-    live = replace(request_, lifecycle="live", content=CONTENT)
+    live = replace(request_, lifecycle="live", content=Content.of(CONTENT))
     record = Record.of(live, OUTPUTS, None)
     assert Manifest.from_json(record.manifest) == Manifest.of(json.loads(CONTENT))
     assert previous(record.text()) == record

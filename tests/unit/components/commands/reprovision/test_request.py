@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from components.commands.objects.bucket import BucketWriter
+from components.commands.objects.content import Content, forget, path_of
 from components.commands.objects.folder import FolderWriter
 from components.commands.objects.packing import packed
 from components.commands.reprovision.log import LEFT_OUT
-from components.commands.reprovision.request import MOST_TOLD, HealthCheck, NotProvenError, Progress, Request
+from components.commands.reprovision.request import (
+    MOST_TOLD,
+    PRIVATE,
+    HealthCheck,
+    NotProvenError,
+    Progress,
+    Request,
+)
 from components.commands.ssh_session import SshTarget
 from tests.support.requests import DEFAULTS, made_request
 from toolchain.places import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TARGET: dict[str, Any] = {"host": "h", "port": 22, "user": "ops", "known_hosts": "/pins", "host_key_alias": "web"}
 BUCKET = {"kind": "s3", "bucket": "b", "key": "k", "region": "r", "profile": ""}
@@ -54,12 +67,39 @@ def test_a_request_is_read_as_it_was_written(place: dict[str, str] | None, write
     document: dict[str, Any] = {
         **DEFAULTS, "target": TARGET, "content": packed("{}"), "place": place, "keep": ["/a"], "health": [check],
     }  # fmt: skip
-    request = Request.from_json(document)
-    assert request == made_request(
-        target=SshTarget(**TARGET), place=writer, keep=("/a",), health=(HealthCheck(**check),)
-    )
+    wanted = made_request(target=SshTarget(**TARGET), place=writer, keep=("/a",), health=(HealthCheck(**check),))
+    request = Request.from_json(document)  # as earlier versions wrote it
+    assert request == wanted and request.text == "{}"
+    del document["content"]
+    document |= {"object_sha512": wanted.object_sha512, "object_bytes": 2}
+    private = {name: document.pop(name) for name in PRIVATE if name in document}
+    request = Request.from_json(document, json.dumps(private))
+    assert replace(request, content=wanted.content) == wanted
+    assert (request.object_sha512, request.content.size) == (wanted.object_sha512, 2)
     assert request.signers == ()
     assert Request.from_json({**document, "signers": ["key"]}).signers == ("key",)
+
+
+def test_an_objects_text_is_read_where_it_lies_and_counts_if_it_has_the_hash(tmp_path: Path) -> None:
+    wanted, stored = Content.of("wanted"), tmp_path / "stored"
+    target = {**TARGET, "known_hosts": str(tmp_path / "known_hosts" / "web")}
+    fields = {"object_sha512": wanted.sha512, "object_bytes": 6, "place": {**FOLDER, "path": str(stored)}}
+    document = {name: value for name, value in {**DEFAULTS, "target": target, **fields}.items() if name != "content"}
+    kept = path_of(tmp_path, "web", wanted.sha512)
+
+    with pytest.raises(NotProvenError, match="No such file"):
+        _ = Request.from_json(document).text
+    stored.write_text("another")
+    with pytest.raises(NotProvenError, match="it is not in its store, and no file of this run has it"):
+        _ = Request.from_json(document).text
+    wanted.keep(kept)
+    assert kept.stat().st_mode & 0o777 == 0o600
+    request = Request.from_json(document)
+    assert (request.text, request.object_sha512) == ("wanted", wanted.sha512)
+    forget(kept)
+    assert not kept.parent.exists() and request.text == "wanted"
+    stored.write_text("wanted")
+    assert Request.from_json(document).text == "wanted"
 
 
 @pytest.mark.parametrize(

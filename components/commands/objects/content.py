@@ -1,0 +1,91 @@
+"""An object's text, known by its hash: Pulumi's state has no more of it. Standard library only.
+
+The program writes it to a file beside the machines (`path_of`), mode 0600, for the run that needs it; that is removed
+once the text lies in a folder, or the machine is proven. Whoever needs it later reads it where it lies, in its store,
+and it counts only where it has the hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOLDER = ".objects"
+"""Beside the machines: no machine's name begins with a dot."""
+
+
+def sha512_of(text: str) -> str:
+    """SHA-512 (hex) of a text's bytes."""
+    return hashlib.sha512(text.encode()).hexdigest()
+
+
+def path_of(machines: Path, machine: str, sha512: str) -> Path:
+    """Where the program writes the object of `machine` that has this hash, below the folder of all machines.
+
+    Another text lies elsewhere: a preview of one is not in the way of an update to another.
+    """
+    return machines / FOLDER / f"{machine}-{sha512[:16]}.ign"
+
+
+@dataclass(slots=True)
+class Content:
+    """An object's text: its SHA-512 (hex), its bytes' number, and where to read it when it is needed."""
+
+    sha512: str
+    size: int
+    path: Path | None = None
+    fetch: Callable[[], str] | None = field(default=None, repr=False, compare=False)
+    _text: str | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, text: str) -> Content:
+        """One that is known."""
+        return cls(sha512_of(text), len(text.encode()), _text=text)
+
+    @property
+    def text(self) -> str:
+        """All of it. Raises OSError when it is neither in the file nor in the store."""
+        if self._text is None:
+            self._text = self._read()
+        return self._text
+
+    def _read(self) -> str:
+        if self.path is not None and (found := read(self.path, self.sha512)) is not None:
+            return found
+        text = self.fetch() if self.fetch is not None else ""
+        if sha512_of(text) != self.sha512:
+            raise FileNotFoundError("it is not in its store, and no file of this run has it")
+        return text
+
+    def keep(self, path: Path) -> None:
+        """Write it to a file of mode 0600, whole, however many do so at a time. Raises OSError."""
+        if read(path, self.sha512) is not None:
+            return
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(self.text.encode())
+        temporary.replace(path)
+
+
+def read(path: Path, sha512: str) -> str | None:
+    """The text in a file, None where that has not this hash, or is not there."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data.decode() if hashlib.sha512(data).hexdigest() == sha512 else None
+
+
+def forget(path: Path) -> None:
+    """Remove what `Content.keep` wrote, and its folder with the last one; harmless when it is gone."""
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # others are in there, or it is gone
+        path.parent.rmdir()
