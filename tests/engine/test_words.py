@@ -53,7 +53,7 @@ def test_a_change_and_a_failure_are_told_in_few_lines_the_cause_first(tmp_path: 
         assert block[1] == 'error: exit status 1: running "reprovision":'
         assert block[2].startswith(cause)
         assert block[3].startswith("web: mend the config, or the check; with 'rollback: false' it stays")
-        assert "log in" not in failed.output
+        assert "log in and run" not in failed.output, "it runs another config than the one that failed"
         assert "console" not in failed.output, "the boot went well"
 
 
