@@ -72,8 +72,10 @@ class Lab:
         return config_id
 
     def write(self, content: str) -> None:
-        """Put `content` where the pointer leads, as Pulumi would."""
-        self.object.write_text(content)
+        """Put `content` where the pointer leads, as Pulumi would: who fetches it meanwhile gets the old or the new."""
+        new = self.object.with_name(f"{self.object.name}.new")
+        new.write_text(content)
+        new.replace(self.object)
 
     @property
     def pulumi_home(self) -> Path:

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import getpass
 import hashlib
+import http.client
 import http.server
 import json
 import os
@@ -20,7 +21,6 @@ import signal
 import subprocess
 import threading
 import time
-import urllib.error
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
@@ -285,7 +285,7 @@ class LoopbackMachine:
                 sha512 = hashlib.sha512(text).hexdigest()
                 self._messages.append(f"fetched referenced config at {source} with SHA512: {sha512}")
                 config = json.loads(text)
-        except (urllib.error.URLError, ValueError, OSError) as error:
+        except (http.client.HTTPException, ValueError, OSError) as error:
             self._log(f"ignition (stand-in): failed to fetch config: {error}")
             return None
         return config

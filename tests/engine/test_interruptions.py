@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from components.commands.reprovision.request import NEVER_ANSWERED
 from loopback.lab import SICK, Lab, confirmed_lab, converges, is_back
 from loopback.machine import wait_until
 
@@ -153,7 +154,7 @@ def test_a_machine_that_is_off_is_waited_for_and_then_told(lab: Lab) -> None:
     wanted = lab.publish("new")
     lab.machine.pull_the_plug()
     code, _, progress = lab.run(wanted, timeout=3)
-    assert code == 1
+    assert code == NEVER_ANSWERED
     assert "did not answer within 3 s; last seen: no answer" in progress
     lab.machine.plug_in()
     converges(lab)

@@ -190,7 +190,17 @@ def test_an_interrupt_ends_what_goes_on(operator: Operator, words: tuple[str, ..
     kept = journalctl.read_text()
     journalctl.write_text("#!/bin/bash\necho here; sleep 20\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "components.operate", *words, "--", "echo here; sleep 20"],
+        # in a shell's background programs have this signal ignored
+        [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-m",
+            "components.operate",
+            *words,
+            "--",
+            "echo here; sleep 20",
+        ],
         cwd=PROJECT,
         env=operator.environment,
         stdin=subprocess.DEVNULL,

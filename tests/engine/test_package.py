@@ -106,7 +106,8 @@ pulumi.export("id", web.configId)
     preview = stack.preview()
     assert "hunter2" not in preview.output
     told = "web: /etc/page changes; reset: reboots, ROOT is wiped but for 2 kept paths"
-    assert preview.progress("web") == [told], "at the component, in a program's words"
+    edit = "web:\n  /etc/page\n    - hello [masked]\n    + hello, again [masked]\n      mode: 0644"
+    assert preview.progress("web") == [edit, told], "at the component, in a program's words"
     changed = stack.up()
     assert any("proven: " in line for line in changed.progress("web")), changed.progress("web")
     assert host.text("/etc/page") == "hello, again hunter2"
@@ -176,7 +177,8 @@ pulumi.export("ids", fleet.configIds)
         (stack.directory / "check").write_text("false")
         what = "/etc/page changes; reset: reboots, ROOT is wiped but for 2 kept paths"
         told = [f"a: {what}; wave 1 of 2", f"b: {what}; wave 2 of 2", "2 of 2 machines reboot"]
-        assert stack.preview().progress("fleet") == ["\n".join(told)]
+        edit = "a, b:\n  /etc/page\n    - hello [masked]\n    + hello, again [masked]\n      mode: 0644"
+        assert stack.preview().progress("fleet") == [edit, "\n".join(told)]
         failed = stack.up(code=None)
         assert failed.code != 0
         said = "\n".join(failed.progress("a-reprovision")).splitlines()

@@ -12,7 +12,7 @@ import pytest
 
 from components.commands.reprovision import waiting
 from components.commands.reprovision.host_key import fingerprint
-from components.commands.reprovision.request import NotProvenError, Progress, Request
+from components.commands.reprovision.request import NEVER_ANSWERED, NotProvenError, Progress, Request
 from components.commands.ssh_session import SshTarget
 from loopback.lab import Lab
 from loopback.machine import LoopbackMachine, ObjectServer
@@ -188,7 +188,7 @@ def test_a_jump_host_that_is_down_and_a_machine_that_is_down_behind_it(lab: Lab,
 def test_a_name_that_leads_nowhere_is_told(lab: Lab) -> None:
     target = {**lab.request("")["target"], "host": "no-such-host.invalid"}
     code, _, progress = lab.run(lab.publish("b"), target=target, timeout=3)
-    assert code == 1
+    assert code == NEVER_ANSWERED
     assert "last seen: no answer (" in progress and "name" in progress.lower()
 
 
