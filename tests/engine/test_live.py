@@ -135,7 +135,7 @@ DRIFT = {
     "a disabled unit": ("systemctl disable -- web.service", "web.service is disabled"),
     "a masked unit": ("ln -sf /dev/null /etc/systemd/system/web.service", "web.service is a link"),
     "a failed unit": ("echo 'db.service loaded failed' >/run/failed-units", "db.service has failed"),
-    "an account": ("echo 'eve:x:1000:1000::/home/eve:/bin/sh' >/etc/passwd", "eve is an account that nobody declared"),
+    "an account": ("echo 'eve:x:1000:1000::/home/eve:/bin/sh' >>/etc/passwd", "eve is an account that nobody declared"),
 }
 
 
