@@ -350,7 +350,8 @@ def _rows(found: Sequence[Status], now: float) -> list[str]:
     }
     same = []
     for name in ("lifecycle", "wave", "OS", "wanted", "down", "drift"):
-        if (len(found) > 1 and len(values := set(columns[name])) == 1) or not any(columns[name]):
+        values = set(columns[name])
+        if values == {""} or (len(values) == 1 and len(found) > 1):
             same += [f"{name} {value}" for value in values if value]
             del columns[name]
     widths = {name: max(len(name), *map(len, values)) for name, values in columns.items()}

@@ -167,6 +167,14 @@ def test_a_table_has_groups_first_then_what_needs_a_person_and_fits(tmp_path: Pa
     assert re.search(r"^db +proven +a{12}", shown, re.MULTILINE), shown
 
 
+def test_a_stack_of_one_machine_shows_what_is_known_of_it(tmp_path: Path) -> None:
+    found, _ = statuses(exported(machine("web"), proof("web")), settings={}, notes={}, machines_dir=tmp_path)
+    header, row = table("local", found, NOW, all_of_them=False).splitlines()[-2:]
+    assert header.split()[:3] == ["machine", "state", "lifecycle"]
+    assert row.split()[:2] == ["web", "proven"]
+    assert "wanted" not in header, "nobody needs an empty column"
+
+
 def test_a_large_stack_lists_who_needs_a_person(tmp_path: Path) -> None:
     found, _ = statuses(fleet(1000), settings={}, notes={}, machines_dir=tmp_path)
     shown = table("dev", found, NOW, all_of_them=False)
