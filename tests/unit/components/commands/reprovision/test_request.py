@@ -19,11 +19,14 @@ from components.commands.objects.packing import packed
 from components.commands.reprovision.log import LEFT_OUT
 from components.commands.reprovision.request import (
     MOST_TOLD,
+    NEVER_ANSWERED,
     PRIVATE,
+    PRIVATE_VARIABLE,
     HealthCheck,
     NotProvenError,
     Progress,
     Request,
+    salted_digest,
 )
 from components.commands.ssh_session import SshTarget
 from tests.support.requests import DEFAULTS, made_request
@@ -87,8 +90,11 @@ def test_an_objects_text_is_read_where_it_lies_and_counts_if_it_has_the_hash(tmp
     document = {name: value for name, value in {**DEFAULTS, "target": target, **fields}.items() if name != "content"}
     kept = path_of(tmp_path, "web", wanted.sha512)
 
-    with pytest.raises(NotProvenError, match="No such file"):
+    with pytest.raises(NotProvenError) as failure:
         _ = Request.from_json(document).text
+    assert str(failure.value) == f"the object of web can't be read: [Errno 2] No such file or directory: '{stored}'"
+    assert failure.value.advice == "nothing was staged; run 'pulumi up', which writes it again"
+    assert not failure.value.rolls_back
     stored.write_text("another")
     with pytest.raises(NotProvenError, match="it is not in its store, and no file of this run has it"):
         _ = Request.from_json(document).text
@@ -100,6 +106,18 @@ def test_an_objects_text_is_read_where_it_lies_and_counts_if_it_has_the_hash(tmp
     assert not kept.parent.exists() and request.text == "wanted"
     stored.write_text("wanted")
     assert Request.from_json(document).text == "wanted"
+
+
+def test_what_states_and_outside_programs_know_of_a_request() -> None:
+    assert PRIVATE == ("health", "drain", "restore", "report", "salt"), "the other fields are plain in the state"
+    assert PRIVATE_VARIABLE == "PULUMI_FLATCAR_PRIVATE"
+    assert NEVER_ANSWERED == 3
+
+
+def test_an_unsalted_id_of_an_earlier_version_is_known_by_its_digest() -> None:
+    document = {**DEFAULTS, "target": TARGET, "content": packed("{}"), "salt": "s", "unsalted_id": "abc"}
+    assert Request.from_json(document).unsalted == salted_digest("abc", "s")
+    assert salted_digest("abc", "s") == hashlib.sha512(b"s abc").hexdigest()
 
 
 @pytest.mark.parametrize(
