@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.payload.masking import MASK
-from components.payload.summary import summarize
+from components.payload.summary import SECTIONS, digest, digests, is_digest, summarize
 
 
 def file(path: str, source: str, **more: Any) -> dict[str, Any]:
@@ -165,3 +165,13 @@ def test_texts_are_shown_up_to_64_kib(size: int, is_shown: bool) -> None:
 
 def test_a_text_with_a_null_byte_is_named_by_its_hash() -> None:
     assert contents(file("/x", "data:,a%00b")).startswith("3 bytes, SHA-256 ")
+
+
+def test_every_section_has_digests_and_a_digest_stays_what_it_is() -> None:
+    names = ("files", "directories", "links", "units", "users", "groups", "storage", "kernelArguments")
+    assert names == SECTIONS
+    found = digests({name: {"x": {"a": 1}} for name in SECTIONS})
+    assert tuple(found) == SECTIONS
+    assert all(is_digest(found[name]["x"]) for name in SECTIONS[:6])
+    assert all(is_digest(found[name]) for name in SECTIONS[6:])
+    assert not is_digest("abc") and digest(digest("abc")) == digest("abc")
