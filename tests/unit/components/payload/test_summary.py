@@ -174,4 +174,5 @@ def test_every_section_has_digests_and_a_digest_stays_what_it_is() -> None:
     assert tuple(found) == SECTIONS
     assert all(is_digest(found[name]["x"]) for name in SECTIONS[:6])
     assert all(is_digest(found[name]) for name in SECTIONS[6:])
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert not is_digest("abc") and digest(digest("abc")) == digest("abc")

@@ -117,6 +117,8 @@ def test_what_states_and_outside_programs_know_of_a_request() -> None:
 def test_an_unsalted_id_of_an_earlier_version_is_known_by_its_digest() -> None:
     document = {**DEFAULTS, "target": TARGET, "content": packed("{}"), "salt": "s", "unsalted_id": "abc"}
     assert Request.from_json(document).unsalted == salted_digest("abc", "s")
+    del document["salt"]
+    assert Request.from_json(document).unsalted == salted_digest("abc", "")
     assert salted_digest("abc", "s") == hashlib.sha512(b"s abc").hexdigest()
 
 
