@@ -249,7 +249,7 @@ def _rollback(options: argparse.Namespace) -> int:
         if record.request.pull:
             raise UsageError(f"{record.name} pulls, and refuses an older object: take its config back instead")
         found = versions_of(record, lambda line, name=record.name: _print(f"{name}: {line}", is_error=True))  # type: ignore[misc]
-        is_pinned = any(text.value(record.name, PINNED) for text in texts)
+        is_pinned = any(text.values(PINNED).get(record.name) for text in texts)
         try:
             version = named(record, found, options.to) if options.to else former(record, found, is_pinned=is_pinned)
             file = write_pinned(folder, record.name, version)

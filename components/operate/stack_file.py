@@ -49,24 +49,25 @@ class MachinesText:
         """The settings of the machines in it, by name."""
         return _at(_loaded(self.text, self.name), self.way)
 
-    def value(self, machine: str, key: str) -> Any:
-        """What a machine has under `GENERATION` or `PINNED`."""
-        return self._apart(self.text, key)[0].get(machine)
+    def values(self, key: str) -> dict[str, Any]:
+        """What each machine has under `GENERATION` or `PINNED`."""
+        return self._apart(self.text, key)[0]
 
-    def with_value(self, machine: str, key: str, value: Any) -> MachinesText:
-        """The file with another `value` under that key of one machine; 0 or "" takes it out.
+    def with_values(self, key: str, changes: Mapping[str, Any]) -> MachinesText:
+        """The file with other values under that key of the machines in `changes`; 0 or "" takes one out.
 
-        Raises `EditError` where that is for a person.
+        Raises `EditError` where that is for a person. Reads the text anew after each edit alone: stacks may be large.
         """
-        values, rest = self._apart(self.text, key)
-        wanted, text = values | {machine: value}, self.text
-        for name in [machine, *values]:  # who shares its settings by an anchor keeps its own value
-            if self._apart(text, key)[0].get(name) != wanted[name] and wanted[name] == _UNSET[key]:
-                text = self._without(text, name, key)
-            if self._apart(text, key)[0].get(name) != wanted[name]:
-                text = self._with(text, name, key, wanted[name])
-        if self._apart(text, key) != (wanted, rest):
-            raise EditError(_by_hand(self.name, machine, key, value))
+        values, rest = now = self._apart(self.text, key)
+        wanted, text = {**values, **changes}, self.text
+        for name in [*changes, *values]:  # who shares its settings by an anchor keeps its own value
+            edits = (self._without, self._with) if wanted[name] == _UNSET[key] else (self._with,)
+            for edit in edits:
+                if now[0].get(name) != wanted[name]:
+                    text = edit(text, name, key, wanted[name])
+                    now = self._apart(text, key)
+        if now != (wanted, rest):
+            raise EditError(_by_hand(self.name, key, changes))
         return replace(self, text=text)
 
     def difference(self, edited: MachinesText) -> str:
@@ -90,7 +91,7 @@ class MachinesText:
         key, value = next((pair for pair in _node(text, self.way) if pair[0].value == machine), (None, None))
         return key, value if isinstance(value, yaml.MappingNode) else None
 
-    def _without(self, text: str, machine: str, key: str) -> str:
+    def _without(self, text: str, machine: str, key: str, _: Any) -> str:
         """The text without the machine's own value; as it is where there is none in a line, or a place, of its own."""
         name, settings = self._settings(text, machine)
         if settings is None or _alias(text, name, settings) is not None or len(settings.value) < 2:
@@ -114,7 +115,7 @@ class MachinesText:
         new, written = f"{key}: {value or repr(value)}", str(value or repr(value))
         name, settings = self._settings(text, machine)
         if settings is None:
-            raise EditError(_by_hand(self.name, machine, key, value))
+            raise EditError(_by_hand(self.name, key, {machine: value}))
         if (alias := _alias(text, name, settings)) is not None:
             return f"{text[: alias.start(1)]}{{<<: {alias[1]}, {new}}}{text[alias.end(1) :]}"
         pairs = settings.value
@@ -187,26 +188,23 @@ def declared(texts: Sequence[MachinesText], names: Sequence[str]) -> list[str]:
 def raised(texts: Sequence[MachinesText], names: Sequence[str]) -> list[MachinesText]:
     """The files with the generations of machines raised by one. Raises `EditError` where that is for a person."""
     names = declared(texts, names)
-    if held := [name for name in names for text in texts if text.value(name, PINNED)]:
+    pins = {name: file for text in texts for name, file in text.values(PINNED).items()}
+    if held := [name for name in names if pins[name]]:
         raise EditError(
             f"{', '.join(held)} is pinned to a former config, and generation has no effect on that; "
             f"first take the pin out: make rollback MACHINE={held[0]} TO=none"
         )
-    edited = list(texts)
-    for name in names:
-        edited = [
-            text.with_value(name, GENERATION, text.value(name, GENERATION) + 1) if name in text.machines else text
-            for text in edited
-        ]
-    return edited
+    return [
+        text.with_values(GENERATION, {name: old + 1 for name, old in text.values(GENERATION).items() if name in names})
+        for text in texts
+    ]
 
 
 def pinned(texts: Sequence[MachinesText], files: Mapping[str, str]) -> list[MachinesText]:
     """The files with each machine pinned to its file, "" for none. Raises `EditError` where that is for a person."""
-    edited = list(texts)
-    for name, file in files.items():
-        edited = [text.with_value(name, PINNED, file) if name in text.machines else text for text in edited]
-    return edited
+    return [
+        text.with_values(PINNED, {name: files[name] for name in text.values(PINNED) if name in files}) for text in texts
+    ]
 
 
 def write(texts: Sequence[MachinesText]) -> None:
@@ -223,8 +221,11 @@ def _known(name: str, known: Collection[str]) -> str:
     return f"; {near} " * bool(near) + "; " * (not near) + f"there are: {', '.join(sorted(known)) or 'none'}"
 
 
-def _by_hand(name: str, machine: str, key: str, value: Any) -> str:
-    do = f"give {machine} {key}: {value}" if value else f"take {key} out of {machine}"
+def _by_hand(name: str, key: str, changes: Mapping[str, Any]) -> str:
+    do = " and ".join(
+        f"give {machine} {key}: {value}" if value else f"take {key} out of {machine}"
+        for machine, value in changes.items()
+    )
     return f"{name} is written in a way that can't be edited here: {do} by hand, then `make up`"
 
 
