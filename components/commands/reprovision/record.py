@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from components.commands.environment import PREVIOUS_OUTPUT
-from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import Outputs
 
 if TYPE_CHECKING:
@@ -73,9 +72,7 @@ class Record:
             wanted=_asked(request),
             host_keys=tuple(sorted(request.target.pinned())),
             objects=objects,
-            manifest=Manifest.of(json.loads(request.text)).to_json()
-            if request.lifecycle == "live" and not request.salt
-            else {},
+            manifest=request.read_manifest().to_json() if request.lifecycle == "live" and not request.salt else {},
         )
 
     def answers(self, request: Request) -> bool:

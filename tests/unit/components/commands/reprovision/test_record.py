@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from components.commands.objects.content import Content
+from components.commands.objects.packing import packed
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.record import LOOKED_AT, Record
 from components.commands.reprovision.request import HealthCheck, Outputs, Request
@@ -107,3 +108,10 @@ def test_the_last_four_objects_that_were_proven_are_remembered(request_: Request
 )
 def test_what_a_look_at_the_machine_answers_is_told_apart(request_: Request, change: dict[str, Any], name: str) -> None:
     assert Record.of(request_, OUTPUTS, None).changed(replace(request_, **change)) == {name} < LOOKED_AT
+
+
+def test_what_a_request_says_of_its_config_is_remembered_without_a_look_at_the_object(request_: Request) -> None:
+    manifest = Manifest.of(json.loads(CONTENT))
+    lost = Content(sha512="c" * 128, size=2)  # what was proven stays proven
+    live = replace(request_, lifecycle="live", content=lost, manifest=packed(json.dumps(manifest.to_json())))
+    assert Manifest.from_json(Record.of(live, OUTPUTS, None).manifest) == manifest
