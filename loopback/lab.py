@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cl.transpiler.fragments import merged
 from components.commands.objects.content import Content, path_of
@@ -152,18 +152,27 @@ class Lab:
         return process.returncode, json.loads(stdout) if stdout else {}, stderr
 
 
+AnyLab = TypeVar("AnyLab", bound=Lab)
+
+
 @contextlib.contextmanager
-def confirmed_lab(folder: Path) -> Iterator[Lab]:
-    """A machine that runs the confirmed config "good" and can go back to it, with something to keep."""
+def running_lab(folder: Path, kind: type[AnyLab], *, rollback_after: int) -> Iterator[AnyLab]:
+    """A machine that has no config yet, which can go back to one that is confirmed."""
     for name in ("objects", "machine"):
         (folder / name).mkdir()
     server = ObjectServer(folder / "objects")
     with server.running() as address, LoopbackMachine(folder / "machine", f"{address}/web.ign") as machine:
-        lab = Lab(machine, server, rollback_after=ROLLBACK_AFTER)
+        yield kind(machine, server, rollback_after=rollback_after)
+
+
+@contextlib.contextmanager
+def confirmed_lab(folder: Path) -> Iterator[Lab]:
+    """A machine that runs the confirmed config "good" and can go back to it, with something to keep."""
+    with running_lab(folder, Lab, rollback_after=ROLLBACK_AFTER) as lab:
         lab.good = lab.publish("good")
         code, _, progress = lab.run(lab.good)
         assert code == 0, progress
-        machine.path("/var/log/kept").write_text("kept")
+        lab.machine.path("/var/log/kept").write_text("kept")
         yield lab
 
 

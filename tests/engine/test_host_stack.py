@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,19 @@ def test_a_host_is_adopted_audited_drifts_and_is_cleared(
     assert host.path("/etc/web/page").exists(), "a host is forgotten, not changed"
 
 
+def operating(stack: Pulumi, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One of the operator's verbs for a stack."""
+    return subprocess.run(
+        [sys.executable, "-m", "components.operate", verb, "--stack", stack.stack, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=stack.directory,
+        env=stack.environment(),
+        check=False,
+    )
+
+
 def test_an_operators_day(tmp_path: Path, host: LoopbackMachine, pulumi: Project) -> None:
     stack, settings = stack_with(host, tmp_path, pulumi)
     file = stack.directory / f"Pulumi.{stack.stack}.yaml"
@@ -150,17 +164,7 @@ def test_an_operators_day(tmp_path: Path, host: LoopbackMachine, pulumi: Project
     file.write_text(file.read_text().replace("config:\n", machines))
     stack.up()
 
-    def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "components.operate", arguments[0], "--stack", stack.stack, *arguments[1:]],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            cwd=stack.directory,
-            env=stack.environment(),
-            check=False,
-        )
-
+    operate = partial(operating, stack)
     done = operate("exec", "--group", "front", "--", "cat /etc/flatcar/config-id; touch /etc/mine")
     assert (done.returncode, done.stderr) == (0, "")
     before = done.stdout
@@ -187,15 +191,7 @@ def test_an_operator_goes_back_and_forward_again(tmp_path: Path, host: LoopbackM
     text, outputs = file.read_text(), [""]
 
     def operate(*arguments: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "components.operate", arguments[0], "--stack", stack.stack, *arguments[1:]],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            cwd=stack.directory,
-            env=stack.environment(),
-            check=False,
-        )
+        done = operating(stack, *arguments)
         outputs.append(done.stdout + done.stderr)
         return done
 

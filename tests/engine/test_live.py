@@ -18,8 +18,8 @@ from components.payload.fragments import text_file
 from components.payload.machine_config import STAMP
 from components.payload.rollback import rollback_fragment
 from components.settings.lifecycle import Lifecycle
-from loopback.lab import SICK, Lab
-from loopback.machine import LoopbackMachine, ObjectServer, wait_until
+from loopback.lab import SICK, Lab, running_lab
+from loopback.machine import wait_until
 from tests.engine.good_changes import new_seed
 from tests.engine.live_pairs import Machine, changed, ignition, plan_of, some_config
 
@@ -75,11 +75,7 @@ class LiveLab(Lab):
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[LiveLab]:
     """A machine that runs the page "one", confirmed."""
-    for name in ("objects", "machine"):
-        (tmp_path / name).mkdir()
-    server = ObjectServer(tmp_path / "objects")
-    with server.running() as address, LoopbackMachine(tmp_path / "machine", f"{address}/web.ign") as machine:
-        lab = LiveLab(machine, server, rollback_after=ROLLBACK_AFTER)
+    with running_lab(tmp_path, LiveLab, rollback_after=ROLLBACK_AFTER) as lab:
         lab.good = lab.page("one")
         code, _, progress = lab.up(lab.good)
         assert code == 0, progress

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopback.machine import LoopbackMachine, wait_until
 from tests.engine.cloud_lab import touched
+from tests.engine.test_host_stack import CONFIG
 from tests.engine.test_package import login, program
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 RECORDED = Path(__file__).parent / "recorded"
-CONFIG = """\
-variant: flatcar
-version: 1.0.0
-storage:
-  files:
-    - path: /etc/web/page
-      mode: 0644
-      contents: {inline: "${token}"}
-"""
 SECRET = "hunter2-hunter2"
 
 

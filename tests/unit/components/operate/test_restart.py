@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,6 +53,18 @@ def test_what_cannot_be_done_is_told(
     assert "Traceback" not in done.stderr
 
 
+def operate(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A verb in a project's folder, with the `pulumi` that lies there."""
+    return subprocess.run(
+        [sys.executable, "-m", "components.operate", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
 def test_reprovisioning_edits_the_stacks_file_shows_it_and_goes_on_as_pulumi_up(tmp_path: Path) -> None:
     (tmp_path / "pulumi").write_text('#!/bin/sh\n[ "$1" = up ] || { echo dev; exit; }\necho "ran: $*"\n')
     (tmp_path / "pulumi").chmod(0o755)
@@ -59,16 +72,7 @@ def test_reprovisioning_edits_the_stacks_file_shows_it_and_goes_on_as_pulumi_up(
     text = "config:\n  flatcar:machines:\n    web: {group: front}\n    db: {}\n"
     file.write_text(text)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "components.operate", "reprovision", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
-            check=False,
-        )
-
+    run = partial(operate, tmp_path, "reprovision")
     for arguments, said in (
         (["web"], "without a terminal nobody can answer"),
         (["dbb", "--", "--yes"], "has no machine dbb; did you mean 'db'?"),
@@ -96,16 +100,7 @@ def test_a_rollback_is_for_a_machine_that_was_proven_and_its_end_needs_no_state(
     text = "config:\n  flatcar:machines:\n    web: {pinned: pinned/web.ign, group: front}\n    db: {}\n"
     file.write_text(text)
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "components.operate", "rollback", *arguments],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
-            check=False,
-        )
-
+    run = partial(operate, tmp_path, "rollback")
     for arguments, said in (
         (["web"], "without a terminal nobody can answer"),
         (["--", "--yes"], "the following arguments are required: MACHINE, or --group"),
