@@ -18,7 +18,7 @@ from pathlib import Path
 import pulumi
 
 from components.commands.environment import own_folder
-from components.commands.qemu.state import write_atomically
+from components.commands.files import write_atomically
 
 _CODE = Path("components/commands/__main__.py")
 _FIND = f"""\

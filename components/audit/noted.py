@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from components.commands.environment import machines_folder
+from components.commands.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,11 +35,7 @@ def note(stack: str, found: Mapping[str, Noted]) -> None:
     path = _path(stack)
     path.parent.mkdir(parents=True, exist_ok=True)
     notes: dict[str, Any] = {**_read(path), **{name: _fields(noted) for name, noted in found.items()}}
-    new = path.with_name(f"{FILE}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(notes, file)
-    new.replace(path)
+    write_atomically(path, json.dumps(notes))
 
 
 def noted(stack: str) -> dict[str, Noted]:

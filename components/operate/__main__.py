@@ -19,10 +19,11 @@ from components.audit.__main__ import main as audit
 from components.audit.noted import noted
 from components.audit.records import NoRecordsError, Record, export_state, read_records
 from components.commands.environment import for_child, machines_folder
+from components.commands.files import write_atomically
 from components.commands.reprovision.request import NotProvenError, Progress
 from components.config.places import project_name, stack_file
 from components.operate.console import follow_console
-from components.operate.page import page, replace_file
+from components.operate.page import page
 from components.operate.part import PartError, part_of, targets
 from components.operate.restart import restart
 from components.operate.session import follow_journal, read_history, run_on_all, target_of
@@ -35,6 +36,7 @@ from components.operate.stack_file import (
     machine_texts,
     members,
     pinned,
+    pins_of,
     raised,
     write,
 )
@@ -137,9 +139,9 @@ def _status(options: argparse.Namespace) -> int:
     now = time.time()
     try:
         if options.html:
-            replace_file(Path(options.html), page(stack, found, declares, now))
+            write_atomically(Path(options.html), page(stack, found, declares, now), 0o666)
         if options.metrics:
-            replace_file(Path(options.metrics), metrics(stack, found, now))
+            write_atomically(Path(options.metrics), metrics(stack, found, now), 0o666)
     except OSError as error:
         raise UsageError(f"{error.filename} can't be written: {error.strerror}") from None
     if options.json:
@@ -244,12 +246,12 @@ def _rollback(options: argparse.Namespace) -> int:
         return _edit(options, texts, pinned(texts, dict.fromkeys(names, "")))
     if options.to and len(names) > 1:
         raise UsageError("a version is of one machine: name that alone, or leave TO= out")
-    files, folder = dict[str, str](), (Path() / stack_file(Path(), stack)).parent / "pinned"
+    pins, files, folder = pins_of(texts), dict[str, str](), (Path() / stack_file(Path(), stack)).parent / "pinned"
     for record in _proven(options):
         if record.request.pull:
             raise UsageError(f"{record.name} pulls, and refuses an older object: take its config back instead")
         found = versions_of(record, lambda line, name=record.name: _print(f"{name}: {line}", is_error=True))  # type: ignore[misc]
-        is_pinned = any(text.values(PINNED).get(record.name) for text in texts)
+        is_pinned = bool(pins[record.name])
         try:
             version = named(record, found, options.to) if options.to else former(record, found, is_pinned=is_pinned)
             file = write_pinned(folder, record.name, version)

@@ -188,7 +188,7 @@ def declared(texts: Sequence[MachinesText], names: Sequence[str]) -> list[str]:
 def raised(texts: Sequence[MachinesText], names: Sequence[str]) -> list[MachinesText]:
     """The files with the generations of machines raised by one. Raises `EditError` where that is for a person."""
     names = declared(texts, names)
-    pins = {name: file for text in texts for name, file in text.values(PINNED).items()}
+    pins = pins_of(texts)
     if held := [name for name in names if pins[name]]:
         raise EditError(
             f"{', '.join(held)} is pinned to a former config, and generation has no effect on that; "
@@ -198,6 +198,11 @@ def raised(texts: Sequence[MachinesText], names: Sequence[str]) -> list[Machines
         text.with_values(GENERATION, {name: old + 1 for name, old in text.values(GENERATION).items() if name in names})
         for text in texts
     ]
+
+
+def pins_of(texts: Sequence[MachinesText]) -> dict[str, str]:
+    """What each machine is pinned to, "" for nothing."""
+    return {name: file for text in texts for name, file in text.values(PINNED).items()}
 
 
 def pinned(texts: Sequence[MachinesText], files: Mapping[str, str]) -> list[MachinesText]:

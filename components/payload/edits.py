@@ -10,7 +10,7 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
-from components.commands.qemu.state import write_atomically
+from components.commands.files import write_atomically
 from components.config.local_files import machines_dir
 from components.payload.changes import BY_NAME, WHOLE
 from components.payload.summary import digest, is_digest

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.commands.environment import for_child
-from components.commands.qemu.state import RECORD, write_atomically
+from components.commands.files import write_atomically
+from components.commands.qemu.state import RECORD
 from components.config.local_files import machines_dir
 
 PUBLIC_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+) [A-Za-z0-9+/]+=*( [^\r\n]*)?")

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from components.commands.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,10 +70,7 @@ class Content:
         if read(path, self.sha512) is not None:
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(self.text.encode())
-        temporary.replace(path)
+        write_atomically(path, self.text)
 
 
 def read(path: Path, sha512: str) -> str | None:

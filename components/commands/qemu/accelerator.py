@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 from components.commands.environment import for_child
-from components.commands.qemu.state import Progress, read_json, write_atomically
+from components.commands.files import write_atomically
+from components.commands.qemu.state import Progress, read_json
 
 ACCELS = ("auto", "kvm", "tcg")
 _CACHE = ".kvm-probe.json"

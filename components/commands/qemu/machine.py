@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from components.commands.environment import for_daemon
+from components.commands.files import write_atomically
 from components.commands.qemu import accelerator as qemu_accel
 from components.commands.qemu.disk import check_disk, make_disk
 from components.commands.qemu.state import (
@@ -44,7 +45,6 @@ from components.commands.qemu.state import (
     read_json,
     read_record,
     wait_until_free,
-    write_atomically,
     write_record,
 )
 from components.commands.qemu.supervisor import qemu_binary

@@ -19,6 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components.commands.files import write_atomically
+
 Progress = Callable[[str], None]
 
 RECORD, ENDED, POINTER = "machine.json", "ended.json", "pointer.ign"
@@ -60,17 +62,6 @@ class Record:
 def now() -> str:
     """Return the time as 2025-01-31T12:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a small file so that readers see the old or the new text, whole, however many write it at a time."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def read_record(directory: Path) -> Record | None:

@@ -25,6 +25,7 @@ import sys
 import time
 from pathlib import Path
 
+from components.commands.files import write_atomically
 from components.commands.qemu import guest_memory, screen, serve
 from components.commands.qemu.accelerator import flags
 from components.commands.qemu.qmp import Qmp, QmpError
@@ -43,7 +44,6 @@ from components.commands.qemu.state import (
     hold,
     now,
     read_record,
-    write_atomically,
     write_pid,
 )
 

@@ -588,29 +588,3 @@ def test_accelerator_proof_is_kept_for_this_boot(tmp_path: Path) -> None:
     cache.write_text(cache.read_text().replace('"boot_id": "', '"boot_id": "other-'))
     qemu_accel.choose("auto", "qemu-system-x86_64", tmp_path, lines.append)
     assert len(lines) == 2, "the proof of another boot was believed"
-
-
-def test_several_processes_write_one_file_at_a_time(tmp_path: Path) -> None:
-    write = (
-        "import sys; from pathlib import Path; from components.commands.qemu.state import write_atomically\n"
-        "sys.stdin.readline()\n"
-        "for number in range(300): write_atomically(Path(sys.argv[1]), sys.argv[2] * 1000)"
-    )
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", write, str(tmp_path / "file"), letter],
-            stdin=subprocess.PIPE,
-            text=True,
-            cwd=Path(__file__).parents[5],
-        )
-        for letter in "ab"
-    ]
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate(timeout=60)
-    assert [writer.returncode for writer in writers] == [0, 0]
-    assert (tmp_path / "file").read_text() in ("a" * 1000, "b" * 1000)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
