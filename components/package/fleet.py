@@ -6,7 +6,7 @@ from typing import Any
 import pulumi
 
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.package.given import section_of
+from components.package.given import protection, section_of
 from components.package.inputs import FleetArgs
 from components.package.machine import declared_args, outputs_of
 from components.settings.rollout import Member, plan, rollout_settings
@@ -36,10 +36,8 @@ class Fleet(pulumi.ComponentResource):
             steps = plan(rollout, members)
         except ValueError as error:
             raise pulumi.RunError(f"{name!r} can't be used:\n  rollout.groups: {error}") from None
-        is_protected = bool(opts is not None and opts.protect)
-        super().__init__(
-            "flatcar:index:Fleet", name, {}, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=False))
-        )
+        is_protected, opts = protection(opts)
+        super().__init__("flatcar:index:Fleet", name, {}, opts)
         made: dict[str, FlatcarMachine] = {}
         for step in steps:
             machine = replace(

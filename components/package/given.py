@@ -70,6 +70,12 @@ def section_of(name: str, given: Mapping[str, Any], problems: list[str] | None =
         raise pulumi.RunError(f"{name!r} can't be used:{lines}")
 
 
+def protection(opts: pulumi.ResourceOptions | None) -> tuple[bool, pulumi.ResourceOptions]:
+    """Whether a component is protected, and its options without that: objects and Commands in it have to change."""
+    is_protected = bool(opts is not None and opts.protect)
+    return is_protected, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=False))
+
+
 _AS_IN_A_STACK = {"vantage": "from", "import_id": "import"}
 """Names that are keywords in some languages."""
 

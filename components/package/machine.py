@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
-from components.package.given import machine_args, section_of, settings_of
+from components.package.given import machine_args, protection, section_of, settings_of
 from components.package.inputs import MachineArgs
 from components.package.shared import SHARED
 from components.package.stores import given_store
@@ -47,11 +47,8 @@ class Machine(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         wanted = declared_args(name, args)
-        # the objects and Commands have to change: what is protected is the machine
-        is_protected = bool(opts is not None and opts.protect)
-        super().__init__(
-            "flatcar:index:Machine", name, {}, pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=False))
-        )
+        is_protected, opts = protection(opts)
+        super().__init__("flatcar:index:Machine", name, {}, opts)
         machine = FlatcarMachine(
             name, replace(wanted, protect=wanted.protect or is_protected), pulumi.ResourceOptions(parent=self)
         )

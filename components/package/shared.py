@@ -11,7 +11,7 @@ import pulumi
 from pulumi.runtime.rpc import ResourceModule
 
 from components.config.section import Section
-from components.package.given import section_of
+from components.package.given import protection, section_of
 from components.package.inputs import AwsSharedArgs, DigitalOceanSharedArgs
 from components.platforms import Descriptor, aws, digitalocean
 from components.settings.ssh import SshSettings
@@ -35,15 +35,9 @@ class Shared(pulumi.ComponentResource):
             self.settings = platform.read_shared(section, SshSettings())
             store = store_settings(section.section("store"), platform, partial(_cloud, opts, problems))
             problems[:] = [problem.replace(f"{name}:{key}.", f"{name}:", 1) for problem in problems]
-        # what is protected are the configs; the others have to change
-        is_protected = bool(opts is not None and opts.protect)
-        self.store = replace(store, protect=store.protect or is_protected)
-        super().__init__(
-            f"flatcar:index:{type(self).__name__}",
-            name,
-            {},
-            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=False)),
-        )
+        is_protected, opts = protection(opts)
+        self.store = replace(store, protect=store.protect or is_protected)  # the configs; the others have to change
+        super().__init__(f"flatcar:index:{type(self).__name__}", name, {}, opts)
         inside = pulumi.ResourceOptions(parent=self)
         self.platform_of = platform.declare(
             self.settings,
