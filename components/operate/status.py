@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -26,6 +25,7 @@ from components.commands.environment import own_folder
 from components.commands.qemu.state import is_running, read_record
 from components.commands.untrusted import json_object, printable, shortened
 from components.config.section import Section
+from components.payload.summary import SECTIONS, digests
 from components.settings.part import matching
 from components.settings.rollout import Member, plan, rollout_settings
 
@@ -39,7 +39,6 @@ LONGEST = 200
 """Characters of anything that a machine has said."""
 SHORT = 12
 _NO_ANSWER = "no SSH server answers"
-_SECTIONS = ("files", "directories", "links", "units", "users", "groups", "storage", "kernelArguments")
 
 
 class State(StrEnum):
@@ -216,12 +215,11 @@ def _events(proven: Mapping[str, Any], noted: Noted | None, *, running: str) -> 
 
 
 def _declared(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What a config declares, and a hash of each; contents are no part of it."""
-    for section in _SECTIONS:
-        value = shown(inputs.get(section))
-        for name, inner in value.items() if isinstance(value, dict) else [("", value)] if value else ():
-            text = json.dumps(inner, sort_keys=True)
-            yield f"{section} {name}".strip(), hashlib.sha256(text.encode()).hexdigest()[:SHORT]
+    """What a config declares, and a digest of each; contents, which states of earlier versions have, are no part."""
+    given = {section: value for section in SECTIONS if (value := shown(inputs.get(section)))}
+    for section, found in digests(given).items():
+        for name, digest in found.items() if isinstance(found, dict) else [("", found)]:
+            yield f"{section} {name}".strip(), str(digest)
 
 
 def _waves(settings: Mapping[str, Any]) -> dict[str, str]:
