@@ -21,7 +21,7 @@ from components.payload.machine_config import (
 )
 from components.payload.pinned_config import pinned_config, read_pinned
 from components.payload.salt import salt
-from components.payload.wanted_config import Variables, WantedConfig, wanted_config
+from components.payload.wanted_config import Variables, WantedConfig, known_summary, wanted_config
 from components.reprovision import Reprovision, ReprovisionArgs, host_key_alias
 from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
@@ -163,7 +163,7 @@ class FlatcarMachine(pulumi.ComponentResource):
         )
         self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)
         if not pulumi.runtime.is_dry_run():
-            pulumi.Output.all(**config.summary).apply(partial(remember, name))
+            known_summary(config.summary).apply(partial(remember, name))
 
         self.address = pulumi.Output.from_input(machine.ssh_host)
         self.ssh_command = pulumi.Output.all(machine.ssh_host, machine.ssh_port, host_key_alias(name, machine)).apply(

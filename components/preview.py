@@ -18,6 +18,7 @@ from components.commands.reprovision.live_plan import Live, Reset, live_plan
 from components.commands.reprovision.manifest import Manifest
 from components.payload.changes import changes
 from components.payload.edits import edits
+from components.payload.wanted_config import known_summary
 from components.rollout import listed
 from components.sdk import has_failed, has_hooks, is_program
 from components.settings.lifecycle import Lifecycle
@@ -166,7 +167,7 @@ class _Told:
         found = {}
         for name, plan in self.plans.items():
             if (seen := self._seen.get(name, Seen())).changed:
-                found[name] = edits(name, seen.old, await pulumi.Output.all(**plan.summary).future() or {})
+                found[name] = edits(name, seen.old, await known_summary(plan.summary).future() or {})
         return found
 
 

@@ -71,6 +71,12 @@ class WantedConfig:
         return {**digests(known), **{name: section.apply(partial(_digests, name)) for name, section in late.items()}}
 
 
+def known_summary(summary: Mapping[str, pulumi.Input[Any]]) -> pulumi.Output[dict[str, Any]]:
+    """A summary once all of it is known. Of what is plain `Output.all` would make Outputs, of each key and value."""
+    late = {name: section for name, section in summary.items() if isinstance(section, pulumi.Output)}
+    return pulumi.Output.all(*late.values()).apply(lambda known: {**summary, **dict(zip(late, known, strict=True))})
+
+
 Make = Callable[[VariableValues, str], MachineConfig]
 """`machine_config` with everything given but the variables and the salt."""
 
