@@ -324,8 +324,10 @@ class LoopbackMachine:
         texts = {folder / unit["name"]: unit.get("contents", "") for unit in units}
         for unit in units:
             texts |= {folder / f"{unit['name']}.d" / part["name"]: part["contents"] for part in unit.get("dropins", [])}
-        presets = [
-            f"{'enable' if unit['enabled'] else 'disable'} {unit['name']}\n" for unit in units if "enabled" in unit
+        presets = [  # what could not be enabled is noted as disabled
+            f"{'enable' if unit['enabled'] else 'disable'} {unit['name']}\n"
+            for unit in units
+            if unit.get("enabled") or ("enabled" in unit and "WantedBy=" not in unit.get("contents", "WantedBy="))
         ]
         if presets:
             texts[self.path("/etc/systemd/system-preset/20-ignition.preset")] = "".join(sorted(presets))

@@ -16,6 +16,7 @@
 set -euo pipefail
 
 STAMP=/etc/flatcar/config-id
+IGNITION_PRESETS=/etc/systemd/system-preset/20-ignition.preset
 DEADLINE=flatcar-live-deadline # the unit that rolls back a machine that nobody confirms
 
 needs_reset() {
@@ -86,6 +87,15 @@ check() {
   done
 }
 
+# Ignition notes that a unit is to be disabled where it would be enabled otherwise (internal/exec/util/unit.go, DisableUnit).
+as_ignition_notes_presets() {
+  local verb name lines=
+  while read -r verb name; do
+    if [ "$verb" = enable ] || systemctl --root=/ is-enabled -- "$name" >/dev/null 2>&1; then lines+="$verb $name"$'\n'; fi
+  done <"$1"
+  printf %s "$lines" >"$1"
+}
+
 write() { # the number of a path
   local path=${PATHS[$1]} new=${PATHS[$1]}.flatcar-new
   (umask 022 && mkdir -p "${path%/*}")
@@ -103,6 +113,7 @@ write() { # the number of a path
   file)
     base64 -d <<<"${CONTENTS[$1]}" >"$new"
     [ "$(sha512sum <"$new" | cut -d' ' -f1)" = "${SUMS[$1]}" ] || needs_reset "$path did not arrive whole"
+    [ "$path" != "$IGNITION_PRESETS" ] || as_ignition_notes_presets "$new"
     chown "${OWNERS[$1]}" "$new"
     chmod "${MODES[$1]}" "$new"
     ;;
@@ -178,6 +189,7 @@ apply() {
   done
   for i in "${!PATHS[@]}"; do write "$i"; done
   for path in "${DELETES[@]}"; do delete "$path"; done
+  [ ! -e "$IGNITION_PRESETS" ] || [ -s "$IGNITION_PRESETS" ] || delete "$IGNITION_PRESETS"
   systemctl daemon-reload
   for name in "${PRESETS[@]}"; do quietly systemctl preset -- "$name"; done
   for i in "${!LINKS[@]}"; do

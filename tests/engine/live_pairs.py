@@ -5,6 +5,7 @@ The machine is off: its disk is booted (stand-in initramfs), and changed by the 
 
 from __future__ import annotations
 
+import abc
 import base64
 import copy
 import hashlib
@@ -103,29 +104,14 @@ def ignition(config: Mapping[str, Any]) -> tuple[str, IgnitionConfig]:
     return config_id, merged(own, merged(rollback_fragment(300), stamp))
 
 
-class Machine:
-    """A machine that is off, and the scripts that change it."""
+class ByScripts(abc.ABC):
+    """A machine that is changed by the scripts alone, as the deployer would have them run."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self.object = folder / "object.ign"
-        self.machine = LoopbackMachine(folder, "http://pointer", login=folder, serves=f"file://{self.object}")
-        for name in ("etc/ssh", "etc/flatcar", "var/log"):  # a wipe takes what is empty
-            (self.machine.root / name).rmdir()
-        (self.machine.root / "var/lib").mkdir()
-        (self.machine.root / "var/lib/base").touch()  # there always is some
+    keep: Sequence[str] = KEEP
 
-    def copied(self, folder: Path) -> Machine:
-        """Another machine with the same disk."""
-        other = Machine(folder)
-        shutil.rmtree(other.machine.root)
-        shutil.copytree(self.machine.root, other.machine.root, symlinks=True)
-        return other
-
-    def boot(self, config: IgnitionConfig) -> None:
-        """Boot into a config that is to run."""
-        self.object.write_text(json.dumps(config))
-        assert self.machine.boot_from_disk(), self.machine.console.read_text()[-500:]
+    @abc.abstractmethod
+    def run(self, values: Mapping[str, Any], *scripts: str) -> subprocess.CompletedProcess[str]:
+        """Run scripts as one on the machine."""
 
     def confirm(self, config_id: str, config: IgnitionConfig) -> None:
         """As the deployer does after the proof."""
@@ -158,13 +144,43 @@ class Machine:
         assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
         return done.stdout
 
+
+def session(values: Mapping[str, str | Sequence[str]], *scripts: str) -> str:
+    """The text of scripts that run as one."""
+    text = ""
+    for name, value in values.items():
+        text += f"{name}={shlex.quote(value)}\n" if isinstance(value, str) else f"{name}=({shlex.join(value)})\n"
+    return text + script_text(*scripts)
+
+
+class Machine(ByScripts):
+    """A machine that is off, and the scripts that change it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.object = folder / "object.ign"
+        self.machine = LoopbackMachine(folder, "http://pointer", login=folder, serves=f"file://{self.object}")
+        for name in ("etc/ssh", "etc/flatcar", "var/log"):  # a wipe takes what is empty
+            (self.machine.root / name).rmdir()
+        (self.machine.root / "var/lib").mkdir()
+        (self.machine.root / "var/lib/base").touch()  # there always is some
+
+    def copied(self, folder: Path) -> Machine:
+        """Another machine with the same disk."""
+        other = Machine(folder)
+        shutil.rmtree(other.machine.root)
+        shutil.copytree(self.machine.root, other.machine.root, symlinks=True)
+        return other
+
+    def boot(self, config: IgnitionConfig) -> None:
+        """Boot into a config that is to run."""
+        self.object.write_text(json.dumps(config))
+        assert self.machine.boot_from_disk(), self.machine.console.read_text()[-500:]
+
     def run(self, values: Mapping[str, Any], *scripts: str) -> subprocess.CompletedProcess[str]:
         """Run scripts as one on the machine."""
-        text = ""
-        for name, value in {"KEEP": KEEP, **values}.items():
-            text += f"{name}={shlex.quote(value)}\n" if isinstance(value, str) else f"{name}=({shlex.join(value)})\n"
         enter = [str(PARTS / "enter"), str(self.machine.root), f"{self.prefix}bash -s"]
-        text += script_text(*scripts)
+        text = session({"KEEP": self.keep, **values}, *scripts)
         return subprocess.run(enter, input=text, capture_output=True, text=True, check=False)
 
     prefix = ""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from components.commands.reprovision import rollback
 from components.commands.reprovision.drift import differences
 from components.commands.reprovision.live_plan import STAMP, Live, Reset, live_plan
-from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, decoded
+from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, Path, decoded
 from components.commands.reprovision.os_made import is_os_made
 from components.commands.reprovision.seen import asked, read_seen
 from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, run_again_and_again, run_script
@@ -30,7 +30,6 @@ from components.commands.untrusted import printable, shortened
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from components.commands.reprovision.manifest import Path
     from components.commands.reprovision.request import Progress, Request
     from components.commands.reprovision.rollback import LastGood
 
@@ -163,9 +162,10 @@ def _check(request: Request, config: Mapping[str, Any], when: str) -> tuple[str,
 def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
     """What `scripts/live.sh` is given of a plan, and of the wanted config, which brings the contents."""
     manifest, contents = Manifest.of(config), _contents(config)
-    by_path = {path.path: path for path in manifest.paths}
+    by_path = {path.path: path for path in (Path(path=PRESETS, kind="file"), *manifest.paths)}
     nodes = [by_path[path] for path in plan.writes if path != STAMP]
-    nodes.sort(key=lambda node: (node.kind != "directory", node.path))  # else they'd be made for what lies in them
+    # folders, as they'd be made for what lies in them; last what has lines by what the units are
+    nodes.sort(key=lambda node: (node.kind != "directory", node.path == PRESETS, node.path))
     links = [path for path in manifest.paths if path.kind == "link" and path.path.startswith(UNIT_FOLDER + "/")]
     data = [contents[node.path] if node.kind == "file" else b"" for node in nodes]
     return {
@@ -204,18 +204,30 @@ def _contents(config: Mapping[str, Any]) -> dict[str, bytes]:
         path = f"{UNIT_FOLDER}/{unit['name']}"
         found |= {f"{path}.d/{part['name']}": part.get("contents", "").encode() for part in unit.get("dropins", [])}
         found[path] = (unit.get("contents") or "").encode()
-    found[PRESETS] = "".join(sorted(map(_preset, units))).encode()
+    found[PRESETS] = _presets(units).encode()
     return found
 
 
-def _preset(unit: Mapping[str, Any]) -> str:
-    """As Ignition writes it (internal/exec/stages/files/units.go); instances of templates by their template."""
-    if unit.get("enabled") is None:
-        return ""
-    verb, name = "enable" if unit["enabled"] else "disable", unit["name"]
-    template, at, rest = name.partition("@")
-    instance, _, suffix = rest.rpartition(".")
-    return f"{verb} {template}@.{suffix} {instance}\n" if at and instance else f"{verb} {name}\n"
+def _presets(units: Sequence[Mapping[str, Any]]) -> str:
+    """As Ignition writes them (internal/exec/stages/files/units.go): sorted, the instances of a template in one line.
+
+    One that is to be disabled is noted where it would be enabled otherwise, which `scripts/live.sh` has to see; an
+    instance never is.
+    """
+    lines: dict[str, str] = {}
+    for unit in units:
+        if unit.get("enabled") is None:
+            continue
+        verb = "enable" if unit["enabled"] else "disable"
+        template, at, rest = unit["name"].partition("@")
+        instance, _, kind = rest.rpartition(".")
+        name = f"{template}@.{kind}" if at else unit["name"]
+        key = f"{name}-{verb}d"
+        if not at:
+            lines[key] = f"{verb} {name}"
+        elif unit["enabled"]:
+            lines[key] = f"{lines.get(key, f'{verb} {name}')} {instance}"
+    return "".join(f"{lines[key]}\n" for key in sorted(lines))
 
 
 def _last_words(stderr: str) -> str:

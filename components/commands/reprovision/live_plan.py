@@ -122,9 +122,10 @@ def _plan(old: Manifest, new: Manifest) -> Live:
             raise _NeedsResetError(f"{name} would have to restart")
     has_presets = any(unit.enabled is not None for unit in new.units)
     writes = [path for path in after if before.get(path) != after[path] and path != PRESETS]
+    has_new_presets = bool(units) and has_presets
     return Live(
-        writes=(*writes, *([PRESETS] if units and has_presets else [])),
-        deletes=tuple(path for path in before if path not in after),
+        writes=(*writes, *([PRESETS] if has_new_presets else [])),
+        deletes=tuple(path for path in before if path not in after and not (path == PRESETS and has_new_presets)),
         stops=stops,
         presets=tuple(name for name in units if name not in stops and _is_installed(name, old, new)),
         restarts=tuple(name for name in restarts if name not in stops),

@@ -118,7 +118,7 @@ class Manifest:
             *map(_link, storage.pop("links", [])),
             *(path for unit in units for path in _unit_paths(unit, salt)),
         ]
-        if any(unit.get("enabled") is not None for unit in units):
+        if any(unit.get("enabled") for unit in units):  # one that is to be disabled may need no line in there
             paths.append(Path(path=PRESETS, kind="file"))
         users, groups = passwd.pop("users", []), passwd.pop("groups", [])
         for kind, entries in (("users", users), ("groups", groups)):

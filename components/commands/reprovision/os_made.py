@@ -1,7 +1,7 @@
 r"""What the operating system itself puts into /etc, so that nobody needs to declare it. Expressions over whole paths.
 
-After Flatcar's ways, tried on the stand-in alone: baselayout and sysusers (accounts), Ignition (its result and
-presets are elsewhere), ca-certificates, afterburn (hostname), open-iscsi and nvme (identities made at the first
+After Flatcar's ways, tried on the stand-in alone: baselayout and sysusers (accounts), Ignition (its result, and its
+presets), ca-certificates, afterburn (hostname), open-iscsi and nvme (identities made at the first
 boot), docker (key.json), systemd (machine-id, adjtime, ld.so.cache, .updated), audit-rules.service (audit.rules), on
 EC2 the OEM's own services (ssm, eks). Files of accounts are compared as accounts. `scripts/preview.sh` leaves out the
 same, and more of other folders.
@@ -15,6 +15,7 @@ OS_MADE = (
     r"/etc/(machine-id|hostname|adjtime|mtab|localtime|resolv\.conf|os-release|ld\.so\.cache)",
     r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-?",
     r"/etc/(\.updated|\.pwd\.lock|\.ignition-result\.json|\.no-dup-update|\.clean)",
+    r"/etc/systemd/system-preset/20-ignition\.preset",
     r"/etc/ssh/ssh_host_.*",
     r"/etc/ssl/certs/.*",
     r"/etc/(iscsi/initiatorname\.iscsi|nvme/host(nqn|id)|docker/key\.json)",

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cl.transpiler.ignition.checks import CheckError, data_url, decode_data_url
-from components.commands.reprovision.manifest import Manifest, Path, decoded, named_paths
+from components.commands.reprovision.manifest import PRESETS, Manifest, Path, decoded, named_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,8 +204,15 @@ def test_mounts_are_where_the_config_mounts_file_systems() -> None:
     assert [path for path in manifest.paths if path.digest is None and path.kind == "file"] == [
         Path(path="/opt/c", kind="file", mode=0o644, user="0", group="0", source=manifest.paths[2].source),
         Path(path="/opt/d", kind="file", mode=0o644, user="0", group="0", source=manifest.paths[3].source),
-        Path(path="/etc/systemd/system-preset/20-ignition.preset", kind="file"),
     ]
+
+
+def test_presets_are_declared_by_what_is_enabled() -> None:
+    """Ignition notes what is to be disabled where it is enabled otherwise, so such a file may be missing."""
+    units = [{"name": "a.service", "enabled": False}]
+    assert not Manifest.of({"systemd": {"units": units}}).paths
+    units.append({"name": "b.service", "enabled": True})
+    assert Manifest.of({"systemd": {"units": units}}).paths == (Path(path=PRESETS, kind="file"),)
 
 
 def test_paths_that_a_unit_names() -> None:

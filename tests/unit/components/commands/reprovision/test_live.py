@@ -1,0 +1,37 @@
+"""What `scripts/live.sh` is given of a change."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from components.commands.reprovision.live import script_values
+from components.commands.reprovision.live_plan import Live
+from components.commands.reprovision.manifest import PRESETS
+
+
+@pytest.mark.parametrize(
+    ("units", "text"),
+    [
+        ({"b.service": True, "a.timer": True}, "enable a.timer\nenable b.service\n"),
+        ({"b.service": True, "a.service": False}, "disable a.service\nenable b.service\n"),
+        ({"a.service": True, "b.service": False, "c.service": None}, "enable a.service\ndisable b.service\n"),
+        ({"x@1.service": True, "x@2.service": True, "x.service": True}, "enable x.service\nenable x@.service 1 2\n"),
+        ({"x@one.service": True, "x@two.service": False}, "enable x@.service one\n"),
+        ({"only.service": False}, "disable only.service\n"),
+    ],
+)  # fmt: skip
+def test_presets_are_those_that_ignition_writes(units: dict[str, bool | None], text: str) -> None:
+    config = {"systemd": {"units": [{"name": name, "enabled": enabled} for name, enabled in units.items()]}}
+    values = script_values(Live(writes=(PRESETS,)), config)
+    assert values["PATHS"] == [PRESETS]
+    assert base64.b64decode(values["CONTENTS"][0]).decode() == text
+
+
+def test_presets_are_written_last() -> None:
+    """What is noted in there depends on the units' texts."""
+    unit = {"name": "a.service", "enabled": True, "contents": "x"}
+    path = "/etc/systemd/system/a.service"
+    values = script_values(Live(writes=(PRESETS, path)), {"systemd": {"units": [unit]}})
+    assert values["PATHS"] == [path, PRESETS]
