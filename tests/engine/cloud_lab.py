@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,6 +166,52 @@ def a_failed_change_is_put_back_and_tried_again(
     content, version = held()
     written = lab.pulumi.resources()[f"{name}-object"]["outputs"]["versionId"]
     assert "Fails." in content and version == written and (written != known) == refresh
+
+
+def other_computers_go_on(
+    lab: CloudLab, id_: str, *, stored: str, overwrite: Callable[[], None], delete: Callable[[], None]
+) -> None:
+    """A change, two kinds of drift of the object of the only machine, and the end, on computers that never had it.
+
+    They have the checkout, the stack's file, the state and the keys; what earlier runs left beside the machine's
+    folder is not there. `id_` is the machine, as the cloud calls it.
+    """
+    (name,) = lab.machines()
+    first = _on_another_computer(lab, "first")
+    first.up()
+    second = _on_another_computer(lab, "second")
+    seen = second.preview()
+    assert touched(seen) == {}, seen.output
+    second.edit_web("From the second.")
+    changed = second.up()
+    assert touched(changed) == in_place(name, stored=stored), changed.output
+    assert "first contact" not in changed.output
+    assert "From the second." in lab.motd(id_) and lab.park.machines[id_].boots == 2
+
+    wanted = {f"{stored} {name}-object": "update", f"Command {name}-reprovision": "update"}
+    overwrite()
+    mended = second.up("--refresh")
+    assert touched(mended) == wanted, mended.output
+    delete()
+    mended = second.up("--refresh")
+    assert touched(mended) == wanted | {f"{stored} {name}-object": "create"}, mended.output
+    assert lab.park.machines[id_].boots == 2, "it runs what is wanted"
+    first.edit_web("From the second.")
+    seen = first.preview("--refresh")
+    assert touched(seen) == {}, seen.output
+
+    third = _on_another_computer(lab, "third")
+    for config in (third.project / "cl").glob("machine-*.yaml"):
+        config.unlink()
+    third.pulumi.destroy()
+
+
+def _on_another_computer(lab: CloudLab, name: str) -> CloudLab:
+    """The same stack in a checkout of its own, as the repository has it, with nothing of earlier runs."""
+    folder = lab.pulumi.scratch / name
+    project = copy_project(folder)
+    env = lab.pulumi.env | {"MACHINES_DIR": "", "HOME": str(folder)}  # the default, in the checkout
+    return replace(lab, project=project, pulumi=replace(lab.pulumi, directory=project, env=env), line=MOTD)
 
 
 def in_place(*names: str, stored: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from tests.engine.cloud_lab import (
     a_failed_change_is_put_back_and_tried_again,
     copy_project,
     in_place,
+    other_computers_go_on,
     stack_config,
     steps_of,
     touched,
@@ -165,6 +166,23 @@ def test_the_stack_dev_from_nothing_to_changes_a_failure_and_back(lab: DropletLa
     assert lab.api.left() == {}
     assert lab.spaces.left() == {}
     assert lab.park.machines == {}
+
+
+def test_other_computers_go_on_with_what_is_in_the_state(lab: DropletLab) -> None:
+    lab.up()
+    (key,) = lab.objects()
+
+    def overwrite() -> None:
+        lab.spaces.s3.put_object(Bucket=BUCKET, Key=key, Body=b"{}", ACL="public-read")
+
+    other_computers_go_on(
+        lab,
+        str(lab.droplet("web")["id"]),
+        stored="SpacesBucketObject",
+        overwrite=overwrite,
+        delete=lambda: lab.spaces.s3.delete_object(Bucket=BUCKET, Key=key),
+    )
+    assert lab.api.left() == {} and lab.spaces.left() == {}
 
 
 def what_is_made_guards_the_configs(lab: DropletLab) -> None:

@@ -26,6 +26,7 @@ from tests.engine.cloud_lab import (
     a_failed_change_is_put_back_and_tried_again,
     copy_project,
     in_place,
+    other_computers_go_on,
     stack_config,
     steps_of,
     touched,
@@ -147,6 +148,21 @@ def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -
     assert "To stop and start this one for it: flatcar:machines.web-2.ec2.instance_type: t3.large" in resized.output
 
     lab.pulumi.destroy()
+    assert lab.aws.left() == {}
+
+
+def test_other_computers_go_on_with_what_is_in_the_state(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    del lab.machines()["web-2"]
+    lab.up()
+    at = {"Bucket": BUCKET, "Key": "machines/web-1.ign"}
+    other_computers_go_on(
+        lab,
+        lab.instance("web-1")["InstanceId"],
+        stored="BucketObjectv2",
+        overwrite=lambda: lab.aws.s3.put_object(**at, Body=b"{}"),
+        delete=lambda: lab.aws.s3.delete_object(**at),
+    )
     assert lab.aws.left() == {}
 
 
