@@ -85,7 +85,7 @@ def test_what_no_config_declares_comes_first_folded_with_its_size(lab: Lab, tmp_
 
 def test_a_change_tells_it_before_staging_and_in_its_outputs(lab: Lab) -> None:
     fill(lab)
-    code, outputs, progress = lab.run(lab.publish("new"))
+    code, outputs, progress = lab.run(lab.publish("new"), timeout=120)  # deletes each file by a process
     assert code == 0, progress
     said = [line.split("s  ", 1)[1] for line in progress.splitlines() if re.match(r"web +[\d.]+s  ", line)]
     first = said.index(LOST[0])
