@@ -228,12 +228,11 @@ class LoopbackMachine:
     def _rollback_timer(self) -> None:
         """flatcar-rollback.timer, as the unit in the config has it."""
         timer = self.path("/etc/systemd/system/flatcar-rollback.timer")
-        if self._booted and timer.exists():
+        if self.path("/run/rollback-timer").exists() and timer.exists():
             seconds = re.search(r"^OnBootSec=([0-9.]+)$", timer.read_text(), re.MULTILINE)
             if seconds and time.monotonic() > self._booted + float(seconds[1]):
-                self._booted = 0
-                self.path("/run/rollback-timer").unlink(missing_ok=True)
-                self.inside("bash /etc/flatcar/rollback.sh")
+                self.path("/run/rollback-timer").unlink()
+                self.inside("systemctl --no-block start flatcar-rollback.service")
 
     @property
     def is_up(self) -> bool:
@@ -384,11 +383,13 @@ class LoopbackMachine:
 
     def end_timers(self) -> None:
         """What no process of the machine outlives: its power."""
-        timers = self.path("/run/timers")
-        for timer in timers.read_text().split() if timers.exists() else []:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(timer), signal.SIGKILL)
-        timers.unlink(missing_ok=True)
+        for name in ("/run/timers", "/run/rollback-pid"):
+            pids = self.path(name)
+            for pid in pids.read_text().split() if pids.exists() else []:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            pids.unlink(missing_ok=True)
+        self.path("/run/rollback-timer").unlink(missing_ok=True)
 
 
 def _children(pid: int) -> list[int]:

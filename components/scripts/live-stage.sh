@@ -8,3 +8,8 @@ systemd-run() {
   [ "${*: -2}" != "systemctl reboot" ] || return 0
   command systemd-run "$@"
 }
+
+systemctl() { # its rollback is there until it boots
+  [ "${*:1:2}" != "stop flatcar-rollback.timer" ] || return 0
+  command systemctl "$@"
+}
