@@ -21,7 +21,7 @@ def test_a_summary_is_known_once_its_late_parts_are(late: dict[str, Any], whole:
         parts = {name: pulumi.Output.from_input(section) for name, section in late.items()}
         return await known_summary({"files": FILES, **parts}).future()
 
-    assert asyncio.run(known()) == whole
+    assert asyncio.get_event_loop().run_until_complete(known()) == whole
 
 
 def test_nothing_plain_becomes_an_output(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,5 +37,5 @@ def test_nothing_plain_becomes_an_output(monkeypatch: pytest.MonkeyPatch) -> Non
     async def known() -> Any:
         return await known_summary({"files": FILES}).future()
 
-    assert asyncio.run(known()) == {"files": FILES}
+    assert asyncio.get_event_loop().run_until_complete(known()) == {"files": FILES}
     assert "text" not in made and FILES not in made
