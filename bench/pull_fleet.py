@@ -1,8 +1,9 @@
 """What 10,000 agents do to their store, and how a change gets through them: `python -m bench.pull_fleet [--write]`.
 
 A simulation of discrete events, with one seeded generator: the same table each time. What an agent does is in
-`components/scripts/pull.sh` and the timer in `components/pull.py`, here in a few lines; what is assumed is `Assumed`.
-The object changes at second 0, with all agents' timers long out of step.
+`components/scripts/pull.sh` and the timer in `components/payload/agent.py`, here in a few lines; what is assumed is
+`Assumed`. The object changes at second 0, with all agents' timers long out of step. A report is put when it is another
+than the last one: of a change those are waiting, for the jitter and for the lock, staging, and proven.
 """
 
 from __future__ import annotations
@@ -44,10 +45,15 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Requests per second: mean before the change, highest of any second after it. `converged`: seconds until 99 %."""
+    """Requests per second: mean before the change, highest of any second after it. `converged`: seconds until 99 %.
+
+    `reports` are all that were put, `report_peak` the most in one second.
+    """
 
     mean: float
     peak: int
+    reports: int
+    report_peak: int
     lock_mean: float
     converged: float
     most_away: int
@@ -70,6 +76,13 @@ def simulate(scenario: Scenario, *, machines: int = MACHINES, seed: int = 1, ass
     return _Fleet(scenario, machines, random.Random(seed), given).run()  # noqa: S311 # nothing is secret here
 
 
+def reports_after(seconds: float, scenario: Scenario, *, machines: int = MACHINES) -> list[tuple[str, str]]:
+    """Of each machine the state that it last reported so long after the change, and why; "" for nothing since."""
+    fleet = _Fleet(scenario, machines, random.Random(1), Assumed())  # noqa: S311 # nothing is secret here
+    fleet.run(until=seconds)
+    return [fleet.last_reports.get(machine, ("", "")) for machine in range(machines)]
+
+
 class _Fleet:
     def __init__(self, scenario: Scenario, machines: int, chance: random.Random, assumed: Assumed) -> None:
         self.scenario, self.machines, self.chance, self.assumed = scenario, machines, chance, assumed
@@ -77,14 +90,18 @@ class _Fleet:
         self.events: list[tuple[float, int, str]] = []
         self.asked: Counter[int] = Counter()  # requests at the store by second
         self.locking: Counter[int] = Counter()
+        self.reported: Counter[int] = Counter()
+        self.last_reports: dict[int, tuple[str, str]] = {}
         self.waited: set[int] = set()
         self.holders = 0
         self.away = self.most_away = 0
         self.done: list[float] = []
+        booting = random.Random(machines)  # noqa: S311 # nothing is secret here
         start = 0.0 if scenario.power_on else -assumed.steady - self.settings.interval
         for machine in range(machines):
             if scenario.power_on:
                 self.at(self.pause(first=True), machine, "look")
+                self.report(booting.uniform(*assumed.away), machine, "proven")
             else:
                 self.at(start + chance.uniform(0, self.settings.interval), machine, "look")
 
@@ -99,10 +116,17 @@ class _Fleet:
     def ask(self, time: float) -> None:
         self.asked[int(time // 1)] += 1
 
-    def run(self) -> Outcome:
+    def report(self, time: float, machine: int, state: str, why: str = "") -> None:
+        if self.last_reports.get(machine) != (state, why):
+            self.last_reports[machine] = state, why
+            self.reported[int(time // 1)] += 1
+
+    def run(self, until: float = float("inf")) -> Outcome:
         finished: set[int] = set()
         while self.events and len(self.done) < self.machines:
             time, machine, what = heapq.heappop(self.events)
+            if time > until:
+                break
             if self.scenario.power_on and time > 2 * self.settings.interval:
                 break
             if what == "look":
@@ -113,6 +137,8 @@ class _Fleet:
                 elif machine in self.waited:
                     self.at(end, machine, "take")
                 else:
+                    if self.settings.jitter:
+                        self.report(end, machine, "waiting", f"up to {self.settings.jitter} s, at random")
                     self.at(end + self.chance.uniform(0, self.settings.jitter), machine, "look again")
             elif what == "look again":
                 self.waited.add(machine)
@@ -125,6 +151,7 @@ class _Fleet:
                 self.holders -= 1
                 finished.add(machine)
                 self.done.append(time)
+                self.report(time, machine, "proven")
                 self.at(time + self.pause(first=True), machine, "look")
         return self.outcome()
 
@@ -132,8 +159,10 @@ class _Fleet:
         if self.scenario.slots:
             self.locking[int(time // 1)] += 1
             if self.holders >= self.scenario.slots:
+                self.report(time, machine, "waiting", "the lock is not to be had")
                 self.at(time + self.pause(), machine, "look")
                 return
+        self.report(time, machine, "staging")
         self.holders += 1
         self.away += 1
         self.most_away = max(self.most_away, self.away)
@@ -149,6 +178,8 @@ class _Fleet:
         return Outcome(
             mean=sum(self.asked[second] for second in steady) / len(steady),
             peak=max(count for second, count in self.asked.items() if second >= 0),
+            reports=self.reported.total(),
+            report_peak=max(self.reported.values(), default=0),
             lock_mean=sum(self.locking.values()) / max(1, last),
             converged=converged,
             most_away=self.most_away,
@@ -158,8 +189,8 @@ class _Fleet:
 def table() -> str:
     """The scenarios as Markdown."""
     heads = (
-        f"settings of {MACHINES:,} machines", "requests at the store: usual", "peak", "at the lock",
-        "99 % converged after", "most away at once",
+        f"settings of {MACHINES:,} machines", "requests at the store: usual", "peak", "reports put there",
+        "peak", "at the lock", "99 % converged after", "most away at once",
     )  # fmt: skip
     lines = [" | ".join(heads), "|".join(["---"] * len(heads))]
     for scenario in SCENARIOS:
@@ -168,6 +199,8 @@ def table() -> str:
             scenario.name,
             f"{outcome.mean:.0f}/s" if not scenario.power_on else "",
             f"{outcome.peak}/s",
+            f"{outcome.reports:,}",
+            f"{outcome.report_peak}/s",
             f"{outcome.lock_mean:.0f}/s" if scenario.slots else "",
             _minutes(outcome.converged) if outcome.converged else "",
             f"{outcome.most_away:,}" if outcome.most_away else "",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from components import preview, rollout
+from components.commands.reprovision.pulling import STORE
 from components.ignition_object import IgnitionObject
 from components.payload.edits import remember
 from components.payload.machine_config import (
@@ -27,13 +28,14 @@ from components.settings.keep import DEFAULT_KEEP, kept_paths
 from components.settings.lifecycle import Lifecycle
 from components.settings.machine import MachineSettings
 from components.settings.problems import machine_problems, variable_problems
+from components.stores import TakesReports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from components.platforms import Platform
     from components.settings.ssh import SshSettings
-    from components.stores import Store
+    from components.stores import Store, StoredReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +116,14 @@ class FlatcarMachine(pulumi.ComponentResource):
         )
 
         # 3. The machine, which knows the address alone
+        report = _report_in_store(name, args, pulumi.ResourceOptions(parent=self))
         machine = args.platform.create(
             name,
             user_data=ignition_object.user_data,
+            **({"report": report.address} if report is not None else {}),
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[ignition_object.resource],
+                depends_on=[ignition_object.resource, *([report.resource] if report is not None else [])],
                 protect=args.protect,
                 retain_on_delete=args.retain_on_delete,
                 replacement_trigger=made_for,
@@ -192,6 +196,13 @@ class FlatcarMachine(pulumi.ComponentResource):
             )
 
 
+def _report_in_store(name: str, args: FlatcarMachineArgs, opts: pulumi.ResourceOptions) -> StoredReport | None:
+    """Declare where the machine puts its reports, if that is the store: one that takes them, as was checked."""
+    if args.pull is None or args.pull.report != STORE or not isinstance(args.store, TakesReports):
+        return None
+    return args.store.report(name, opts)
+
+
 def _short(config_id: pulumi.Input[str]) -> pulumi.Input[str]:
     if isinstance(config_id, str):
         return config_id[:12]
@@ -202,7 +213,9 @@ def _short(config_id: pulumi.Input[str]) -> pulumi.Input[str]:
 def checked_config(name: str, args: FlatcarMachineArgs, beside: pulumi.ResourceOptions) -> WantedConfig:
     """What the machine `name` should be; its salt is made with the options `beside`. Raises as `FlatcarMachine`."""
     problems = [
-        *machine_problems(name, args, getattr(args.platform, "described", None)),
+        *machine_problems(
+            name, args, getattr(args.platform, "described", None), store=getattr(args.store, "described", None)
+        ),
         *variable_problems("shared_variables", args.shared_variables),
         *variable_problems("secrets", args.secrets),
     ]

@@ -33,13 +33,21 @@ def exported(*resources: dict[str, Any]) -> str:
     return json.dumps({"deployment": {"resources": list(resources)}})
 
 
-def fleet(count: int) -> str:
-    """A stack of so many machines: one in fifty has failed or waits, and each config has twenty files."""
+def fleet(count: int, place: dict[str, str] | None = None) -> str:
+    """A stack of so many machines: one in fifty has failed or waits, and each config has twenty files.
+
+    With a `place`, as a request has it, they pull, report to the bucket there, and nobody has waited for them.
+    """
     resources = []
     for number in range(count):
         name, wanted = f"machine-{number:05}", f"{number % 7:012x}"
         files = {f"/etc/file-{index}": {"contents": f"{number % 7 if index == 3 else index}"} for index in range(20)}
         is_behind = number % 50 == 7
+        if place is not None:
+            left_alone = proof(name, config_id="")
+            left_alone["inputs"] = {"stdin": json.dumps({"machine": name, "place": place})}
+            resources += [machine(name, wanted=wanted, files=files, pull={"report": "store"}), left_alone]
+            continue
         resources += [
             machine(name, wanted=wanted, files=files),
             proof(name, config_id="f" * 128 if is_behind else wanted),

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from components.config.places import project_name, stack_file
 from components.operate.console import follow_console
 from components.operate.page import page
 from components.operate.part import PartError, part_of, targets
+from components.operate.reports import read_reports
 from components.operate.restart import restart
 from components.operate.session import follow_journal, read_history, run_on_all, target_of
 from components.operate.stack_file import (
@@ -43,9 +45,11 @@ from components.operate.stack_file import (
 from components.operate.status import document, metrics, statuses, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from components.commands.objects.bucket import BucketWriter
     from components.commands.ssh_session import SshTarget
+    from components.operate.reports import Reported
     from components.operate.stack_file import MachinesText
 
 EPILOG = """What follows `--` is the command (exec), or goes to ssh, journalctl, the audit or `pulumi` (ssh, logs,
@@ -135,6 +139,7 @@ def _status(options: argparse.Namespace) -> int:
         settings=file_settings(Path(), stack),
         notes=noted(stack),
         machines_dir=machines_folder(stack.rpartition("/")[2]),
+        read=_read_reports,
     )
     now = time.time()
     try:
@@ -149,6 +154,14 @@ def _status(options: argparse.Namespace) -> int:
     elif not (options.html or options.metrics):
         print(table(stack, found, now, all_of_them=options.all or bool(options.machines)))
     return 0
+
+
+def _read_reports(places: Mapping[str, BucketWriter]) -> dict[str, Reported]:
+    """With a line to stderr for each reason why some could not be read."""
+    found = read_reports(places)
+    for why, count in Counter(report.trouble for report in found.values() if report.trouble).items():
+        _print(f"reports of {count} of {len(places)} machines can't be read: {why}", is_error=True)
+    return found
 
 
 def _ssh(options: argparse.Namespace) -> int:

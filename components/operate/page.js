@@ -9,6 +9,7 @@ const drift = machine => machine.drift == null ? "" : machine.drift ? String(mac
 const columns = [
   ["Machine", machine => machine.name],
   ["State", machine => machine.state, machine => data.states.indexOf(machine.state)],
+  ["Reports", machine => machine.reported],
   ["Group", machine => machine.group],
   ["Lifecycle", machine => machine.lifecycle],
   ["Runs", machine => machine.running],
@@ -109,7 +110,8 @@ function open(index, from) {
     ["Config", machine.config], ["Runs", machine.running], ["Wanted", machine.wanted], ["Wave", machine.wave],
     ["OS", machine.os_version], ["Changed (UTC)", moment(machine.changed_at)],
     ["Down for", machine.downtime_seconds == null ? "" : `${machine.downtime_seconds} s`],
-    ["Drift", drift(machine)], ["Audited (UTC)", moment(machine.audited_at)]];
+    ["Drift", drift(machine)], ["Audited (UTC)", moment(machine.audited_at)],
+    ["Reports", machine.reported], ["Reported (UTC)", moment(machine.reported_at)], ["Why", machine.why]];
   by("facts").replaceChildren(...facts.filter(fact => fact[1]).flatMap(fact => [made("dt", fact[0]), made("dd", fact[1])]));
   const events = [...machine.history].reverse().map(event => {
     const item = made("li");

@@ -1,4 +1,5 @@
-"""How the machines of a stack are, as far as this computer knows without asking them. Pure but for files on it.
+"""How the machines of a stack are, as far as this computer knows without asking them. Pure but for files on it, and
+what it is given to read reports with.
 
 | from                                                      | what                                                    |
 |-----------------------------------------------------------|---------------------------------------------------------|
@@ -6,6 +7,7 @@
 | the stack's file                                          | group, wave                                             |
 | logs of runs on this computer                             | that the last one failed                                |
 | the last audit from this computer                         | drift, history, that it did not answer                  |
+| reports of machines that pull, in their store             | what they run, or wait for, or refuse                   |
 | files of a machine in QEMU                                | that it is off                                          |
 """
 
@@ -25,27 +27,31 @@ from components.commands.environment import own_folder
 from components.commands.qemu.state import is_running, read_record
 from components.commands.untrusted import json_object, printable, shortened
 from components.config.section import Section
+from components.operate.reports import Reported, place_of_reports
 from components.payload.summary import SECTIONS, digests
 from components.settings.part import matching
 from components.settings.rollout import Member, plan, rollout_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from components.audit.noted import Noted
+    from components.commands.objects.bucket import BucketWriter
 
 LONGEST = 200
 """Characters of anything that a machine has said."""
 SHORT = 12
 _NO_ANSWER = "no SSH server answers"
+_FAILED = ("refused", "not-proven", "went-back", "no-object")
+"""What a machine that pulls reports, and does not get over by itself."""
 
 
 class State(StrEnum):
     """A machine in a word, in the order in which a person wants to know."""
 
     FAILED = "failed"
-    """The last run that was started from this computer did not prove it."""
+    """The last run that was started from this computer did not prove it; or it pulls, and reports so."""
     OFF = "off"
     NO_ANSWER = "no answer"
     """It did not answer the last audit."""
@@ -55,7 +61,7 @@ class State(StrEnum):
     IGNORED = "ignored"
     """So it is, and is meant to be: lifecycle `ignore`."""
     PULLS = "pulls"
-    """It takes its configs by itself, and nobody waits for it: nothing is known."""
+    """It takes its configs by itself, and has not reported that it runs the wanted one."""
     PROVEN = "proven"
 
     @property
@@ -79,7 +85,8 @@ class Status:
     """A machine. Config ids are short, times in seconds since 1970; "" and None where something is not known.
 
     `changed_at` is when it was last proven, `downtime_seconds` how long that took it away. `drift` is how much the
-    audit at `audited_at` has found.
+    audit at `audited_at` has found. `reported` is the state that it reported to the store at `reported_at`, `why` the
+    machine's own words for it, or why its report could not be read.
     """
 
     name: str
@@ -95,6 +102,9 @@ class Status:
     downtime_seconds: float | None
     drift: int | None
     audited_at: float | None
+    reported: str = ""
+    reported_at: float | None = None
+    why: str = ""
     history: tuple[Event, ...]
 
     @property
@@ -110,10 +120,12 @@ def statuses(
     settings: Mapping[str, Any],
     notes: Mapping[str, Noted],
     machines_dir: Path,
+    read: Callable[[Mapping[str, BucketWriter]], Mapping[str, Reported]] | None = None,
 ) -> tuple[list[Status], dict[str, dict[str, str]]]:
     """The machines in an exported state, by name, and what each one's config declares: a hash by section and path.
 
-    `names` are some of them, or patterns. `settings` has the stack's `rollout`, and its `machines` by name.
+    `names` are some of them, or patterns. `settings` has the stack's `rollout`, and its `machines` by name. `read` gets
+    the places of those that report to their store (`reports.read_reports`).
     Raises `NoRecordsError` for what is no state, or has none of the names.
     """
     try:
@@ -121,6 +133,7 @@ def statuses(
     except (ValueError, KeyError, TypeError, AttributeError):
         raise NoRecordsError("this is not what `pulumi stack export` prints") from None
     components, outputs, stack = dict[str, dict[str, Any]](), dict[str, dict[str, Any]](), ""
+    requests = dict[str, object]()
     for resource in resources:
         start, project, *_, name = str(resource["urn"]).split("::")
         stack = f"{project}.{start.rpartition(':')[2]}"
@@ -129,11 +142,14 @@ def statuses(
         elif resource["type"] == COMMAND_TYPE and name.endswith(SUFFIX) and not resource.get("delete"):
             said = str(shown((resource.get("outputs") or {}).get("stdout")) or "").strip().splitlines()
             outputs[name.removesuffix(SUFFIX)] = json_object(said[-1]) if said else {}
+            requests[name.removesuffix(SUFFIX)] = (resource.get("inputs") or {}).get("stdin")
     known = sorted({*components, *outputs})
     chosen, unknown = matching(names, known) if (names := list(names)) else (known, [])
     if unknown:
         raise NoRecordsError(f"the stack has no machine {', '.join(unknown)}; it has {', '.join(known) or 'none'}")
     waves, tried = _waves(settings), _tried(stack)
+    places = {name: place_of_reports(components.get(name, {}), requests.get(name)) for name in chosen}
+    reports = read({name: place for name, place in places.items() if place is not None}) if read is not None else {}
     found = []
     for name in chosen:
         wanted, proven, noted = components.get(name, {}), outputs.get(name, {}), notes.get(name)
@@ -144,6 +160,7 @@ def statuses(
                 wanted,
                 proven,
                 noted,
+                reports.get(name, Reported()),
                 group=str((own if isinstance(own, dict) else {}).get("group") or ""),
                 wave=waves.get(name, ""),
                 is_off=_is_off(machines_dir / name),
@@ -158,6 +175,7 @@ def _status(
     wanted: Mapping[str, Any],
     proven: Mapping[str, Any],
     noted: Noted | None,
+    report: Reported,
     *,
     group: str,
     wave: str,
@@ -171,10 +189,21 @@ def _status(
         running, os_version = _text(noted.config_id)[:SHORT], _text(noted.os_version)
     else:
         os_version = _text(proven.get("os_version"))
+    if (report.at or 0) > max(changed_at or 0, noted.at if noted is not None and not noted.trouble else 0):
+        running, os_version = report.running[:SHORT] or running, _text(report.os_version) or os_version
+    if report.state == "proven":
+        changed_at = changed_at or report.at
     is_wanted = running == wanted_id or not wanted_id
+    is_about_wanted = report.config_id[:SHORT] in (wanted_id, "")
     state = State.PROVEN
     if is_off:
         state = State.OFF
+    elif report.state in _FAILED and is_about_wanted:
+        state = State.FAILED
+    elif report.state == "proven" and is_about_wanted:
+        state = State.PROVEN
+    elif report.state and not is_wanted:
+        state = State.PULLS
     elif tried_at is not None and tried_at > (changed_at or 0) and not (proven and is_wanted):
         state = State.FAILED
     elif not proven:
@@ -199,12 +228,15 @@ def _status(
         downtime_seconds=_number(proven.get("downtime_seconds")),
         drift=noted.drift if noted is not None and not noted.trouble else None,
         audited_at=noted.at if noted is not None else None,
-        history=tuple(_events(proven, noted, running=_text(proven.get("config_id"))[:SHORT])),
+        reported=report.state,
+        reported_at=report.at,
+        why=_text(report.why or report.trouble),
+        history=tuple(_events(proven, noted, report, running=_text(proven.get("config_id"))[:SHORT])),
     )
 
 
-def _events(proven: Mapping[str, Any], noted: Noted | None, *, running: str) -> Iterator[Event]:
-    """The machine's own history as the last audit read it; the last proof, if that came later."""
+def _events(proven: Mapping[str, Any], noted: Noted | None, report: Reported, *, running: str) -> Iterator[Event]:
+    """The machine's own history as the last audit read it; the last proof, if that came later; its last report."""
     last = ""
     for line in noted.history if noted is not None else ():
         at, by, config_id, step = (*_text(line).split()[:4], "", "", "", "")[:4]
@@ -212,6 +244,8 @@ def _events(proven: Mapping[str, Any], noted: Noted | None, *, running: str) -> 
         last = max(last, at)
     if (ended := _number(proven.get("ended_at"))) and (at := _utc(ended)) > last:
         yield Event(at=at, by="up", config_id=running, step="proven")
+    if report.state and report.at:
+        yield Event(at=_utc(report.at), by="report", config_id=report.config_id[:SHORT], step=report.state)
 
 
 def _declared(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -328,6 +362,8 @@ def _need(status: Status) -> str:
         State.NEVER_PROVEN: "no run has proven it: `make up`",
         State.NOT_TRIED: f"it runs {status.running or 'nothing'}, {status.wanted} waits: `make up`",
     }.get(status.state)
+    if status.state is State.FAILED and status.reported in _FAILED:
+        what = f"it reports {status.reported}{f': {status.why}' if status.why else ''}; {ran}{status.wanted} is wanted"
     drift = f"{status.drift} drift{'s' * (status.drift != 1)}: `make audit`" if status.drift else ""
     return "; ".join(filter(None, (what, drift)))
 
@@ -337,6 +373,7 @@ def _rows(found: Sequence[Status], now: float) -> list[str]:
     columns = {
         "machine": [status.name for status in found],
         "state": [status.state.value for status in found],
+        "reports": [status.reported for status in found],
         "lifecycle": [status.lifecycle for status in found],
         "runs": [status.running or "-" for status in found],
         "wanted": ["" if status.wanted == status.running else status.wanted for status in found],
@@ -347,7 +384,7 @@ def _rows(found: Sequence[Status], now: float) -> list[str]:
         "drift": ["" if status.drift is None else str(status.drift or "clean") for status in found],
     }
     same = []
-    for name in ("lifecycle", "wave", "OS", "wanted", "down", "drift"):
+    for name in ("reports", "lifecycle", "wave", "OS", "wanted", "down", "drift"):
         values = set(columns[name])
         if values == {""} or (len(values) == 1 and len(found) > 1):
             same += [f"{name} {value}" for value in values if value]
@@ -414,11 +451,17 @@ def metrics(stack: str, found: Sequence[Status], now: float) -> str:
             for status in found
         ],
     )
+    family(
+        "flatcar_machine_report",
+        "Always 1: what a machine that pulls has last reported to its store.",
+        [({"machine": status.name, "reported": status.reported}, 1) for status in found if status.reported],
+    )
     for name, about, field in (
         ("flatcar_machine_changed_timestamp_seconds", "When it was last proven.", "changed_at"),
         ("flatcar_machine_downtime_seconds", "How long its last change took it away.", "downtime_seconds"),
         ("flatcar_machine_drift", "How many drifts the last audit from this computer has found.", "drift"),
         ("flatcar_machine_audited_timestamp_seconds", "When that was.", "audited_at"),
+        ("flatcar_machine_reported_timestamp_seconds", "When it has last reported to its store.", "reported_at"),
     ):
         values = [(status.name, getattr(status, field)) for status in found]
         family(name, about, [({"machine": machine}, value) for machine, value in values if value is not None])

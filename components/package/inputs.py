@@ -217,7 +217,7 @@ class Pull(TypedDict, total=False):
     lock: PullLock
     """What it asks before it reboots."""
     report: str
-    """Where it puts its reports: `{machine}` in the address is its name."""
+    """Where it puts its reports: `{machine}` in the address is its name. `store`, on EC2: beside its object."""
     wait: str
     """What an update waits for: `no` (the default), `ssh` or `report`."""
     signers: list[str]

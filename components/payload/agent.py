@@ -13,7 +13,9 @@ import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from components.commands.objects.bucket import report_key
 from components.commands.reprovision.health import on_the_machine, script_values
+from components.commands.reprovision.pulling import STORE
 from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
 from components.commands.ssh_session import script_text
 from components.payload.fragments import enabling_link, file, text_file
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 FOLDER = "/etc/flatcar/pull"
 INTERVAL = f"{FOLDER}/interval"
 """Written before the config id is taken: that a machine pulls, and how often, is part of its config."""
+REPORTS = f"{FOLDER}/reports"
+"""The same, where reports go into the store: an agent of before could not put them there."""
 PARTS = (
     "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "ran.sh", "keep.sh", "preview.sh", "stage.sh",
     "confirm.sh", "health.sh",
@@ -99,7 +103,7 @@ def agent_fragment(
             "JITTER": str(pull.jitter),
             "LOCK_URL": pull.lock,
             "LOCK_GROUP": pull.lock_group,
-            "REPORT": pull.report,
+            "REPORT": f"s3:///{report_key(machine)}" if pull.report == STORE else pull.report,
             **script_values(on_the_machine(settings.health)),
         }
     )

@@ -15,7 +15,8 @@ import pulumi
 from cl.transpiler import Report, Snippet, Transpiled, transpile
 from cl.transpiler.fragments import merged
 from cl.transpiler.variables import names_in
-from components.payload.agent import ADDRESS, FOLDER, INTERVAL, SIGNERS, agent_fragment, signers_file
+from components.commands.reprovision.pulling import STORE
+from components.payload.agent import ADDRESS, FOLDER, INTERVAL, REPORTS, SIGNERS, agent_fragment, signers_file
 from components.payload.fragments import IgnitionConfig, files, text_file
 from components.payload.lifecycle import lifecycle_fragment
 from components.payload.masking import MASK, StandIns, is_guessable, locators, masked_report, with_shown, without
@@ -81,9 +82,9 @@ class VariableValues:
 class MachineConfig:
     """What a machine should be, ready for its store.
 
-    `config_id` is the SHA-512 (hex) of the Ignition config with the generation, the agent's interval and its signers in
-    it, before lifecycle, rollback, agent and stamp are added: another lifecycle, deadline or window alone is no other
-    config. With a salt that is in it too; `unsalted_id` is the id without.
+    `config_id` is the SHA-512 (hex) of the Ignition config with the generation in it, the agent's interval, its
+    signers, and that it reports to the store, before lifecycle, rollback, agent and stamp are added: another lifecycle,
+    deadline or window alone is no other config. With a salt that is in it too; `unsalted_id` is the id without.
     `ignition` is the whole object, decoded; `text` its exact bytes, or what `agent.text_at` makes them from where the
     machine pulls. `secrets` names what in it others should not read: secret variables that it uses, files with private
     keys … `masked` is the same config with `stand_ins` for the values of its secret variables, which may be shown; None
@@ -228,10 +229,12 @@ def _transpiled(args: MachineConfigArgs, source: _Source) -> tuple[IgnitionConfi
 
 
 def _counted(settings: MachineSettings) -> IgnitionConfig:
-    """What else the config id counts: the generation, and interval and signers of a machine that pulls."""
+    """What else the config id counts: the generation; of a machine that pulls interval, signers, and reports to the
+    store."""
     lines = {GENERATION: str(settings.generation) if settings.generation else ""}
     if settings.pull is not None:
         lines |= {INTERVAL: str(settings.pull.interval), SIGNERS: signers_file(settings.pull)}
+        lines |= {REPORTS: STORE if settings.pull.report == STORE else ""}
     return files(*(text_file(path, line + "\n") for path, line in lines.items() if line))
 
 

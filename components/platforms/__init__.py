@@ -101,7 +101,9 @@ class Platform(Protocol):
         """Declare the machine `name` and return how to reach it.
 
         `user_data` is the pointer: Ignition JSON that never changes while the machine lives. The store's object is
-        written before the machine is first switched on: the caller puts it into `opts.depends_on`. `opts` are
+        written before the machine is first switched on: the caller puts it into `opts.depends_on`. Platforms whose
+        machines can write into a store (`Descriptor.private_stores`) also get the address `report` of a machine that
+        puts its reports there. `opts` are
         passed on to the machine's resource (parent, depends_on, protect, custom_timeouts …).
         Raises `pulumi.RunError` for settings that can't work, so that they fail at preview.
         """

@@ -28,7 +28,7 @@ imds() { # curl's further arguments; the options on stdin. Never by way of a pro
 }
 
 # The role's credentials, and the address of s3://BUCKET/KEY, as curl's options.
-s3_options() { # s3://BUCKET/KEY
+s3_options() { # s3://BUCKET/KEY, the SHA-256 of what is sent
   local token region role credentials place=${1#s3://} domain=amazonaws.com
   token=$(option url "$IMDS/api/token" | imds --request PUT --header 'X-aws-ec2-metadata-token-ttl-seconds: 300') || return 1
   metadata() { { option url "$IMDS/meta-data/$1" && option header "X-aws-ec2-metadata-token: $token"; } | imds; }
@@ -40,7 +40,7 @@ s3_options() { # s3://BUCKET/KEY
   option aws-sigv4 "aws:amz:$region:s3"
   option user "$(field AccessKeyId):$(field SecretAccessKey)"
   option header "x-amz-security-token: $(field Token)"
-  option header "x-amz-content-sha256: $EMPTY_SHA256"
+  option header "x-amz-content-sha256: ${2:-$EMPTY_SHA256}"
 }
 
 fetch_options() {

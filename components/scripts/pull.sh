@@ -8,7 +8,7 @@
 # `settings` sets, quoted: MACHINE LIFECYCLE WAY_BACK_WANTED (yes or no) POINTER ('', or what a host without user data has
 #   in /oem/config.ign, with @flatcar-object-address@ in it) ALLOW_DEGRADED (yes or no) TIMEOUT (seconds that a boot may take)
 #   OS_UPDATE (allow or refuse) OWNER (see stage.sh: whoever writes the object is the owner)
-#   LOGIN_USER JITTER (seconds) LOCK_URL LOCK_GROUP REPORT (URLs, or ''), and the arrays KEEP, WINDOWS (minutes of the week
+#   LOGIN_USER JITTER (seconds) LOCK_URL LOCK_GROUP REPORT (URLs, or ''; s3:///KEY: in the object's bucket), and the arrays KEEP, WINDOWS (minutes of the week
 #   since Monday 00:00 UTC, FIRST-END; none: always), KINDS SUBJECTS EXPECTED SECONDS_EACH (see health.sh).
 # A config is taken as the settings in it say, not as those of the running one do: a lock or window can be taken away.
 # shellcheck disable=SC2034,SC2153 # variables come from `settings`, and go to other scripts by `declare -p`
@@ -53,11 +53,19 @@ report() { # STATE, the config id that it is about, why
   cmp -s "$RUN/status.new" "$RUN/status.json" || say "$1 ${2:0:12}${3:+: $3}"
   mv "$RUN/status.new" "$RUN/status.json"
   if [ -z "$REPORT" ] || cmp -s "$RUN/status.json" "$RUN/status.sent"; then return; fi
-  status=$(option url "$REPORT" | curl --silent --show-error --globoff --output /dev/null --write-out '%{http_code}' --max-time 20 \
+  status=$(report_options | curl --silent --show-error --globoff --output /dev/null --write-out '%{http_code}' --max-time 20 \
     --request PUT --header 'Content-Type: application/json' --data-binary "@$RUN/status.json" --config -)
   case $status in
   2??) cp "$RUN/status.json" "$RUN/status.sent" ;;
   *) say "the report did not arrive (status ${status:-000}); it is tried again with the next look" ;;
+  esac
+}
+
+report_options() { # where REPORT leads, as curl's options; nowhere without the role's credentials
+  local bucket=${SOURCE#s3://}
+  case $REPORT in
+  s3:///*) s3_options "s3://${bucket%%/*}/${REPORT#s3:///}" "$(sha256sum <"$RUN/status.json" | cut -d' ' -f1)" ;;
+  *) option url "$REPORT" ;;
   esac
 }
 

@@ -129,7 +129,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         **common_settings(name, section),
     )
     on_platform = platform, settings.on_platform
-    section.value_problems(machine_problems(name, settings, on_platform, stack.root, stack.shared))
+    section.value_problems(machine_problems(name, settings, on_platform, stack.root, stack.shared, stack.store))
     section.finish()
     return settings
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.transpiler.lint import OF_DEVICES, OneDevice, Rule
+from components.commands.reprovision.pulling import STORE
 from components.config.section import bounds_problem, choice_problem, meant
 from components.settings.health import health_problems
 from components.settings.keep import keep_problems
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from components.platforms import Descriptor
     from components.settings.machine import MachineSettings
     from components.settings.pull import PullSettings
+    from components.stores.settings import StoreSettings
 
 
 DAY = 86400
@@ -43,11 +45,13 @@ def machine_problems(
     on_platform: tuple[Descriptor[Any, Any], object] | None,
     root: Path = Path(),
     shared: object = None,
+    store: StoreSettings | None = None,
 ) -> Iterator[tuple[str, str]]:
     """A setting's name, what is wrong with it and what to do, for each that is wrong by itself or beside another.
 
     The name is "" for the machine's own `name`. `on_platform` is its platform and what is its own there, None where
-    that is not known. Paths of configs start at `root`. `shared` is what the stack's machines share there, if known.
+    that is not known. Paths of configs start at `root`. `shared` is what the stack's machines share there, `store`
+    where their objects lie, if known.
     """
     if not _MACHINE_NAME.fullmatch(name):
         yield "", "a machine's name is up to 63 of a-z, 0-9 and '-', starting with a letter, not ending in '-'"
@@ -86,12 +90,26 @@ def machine_problems(
     if machine.pull is not None:
         yield from pull_problems(machine.pull)
         yield from _pulled(machine, machine.pull)
+        if machine.pull.report == STORE and not _takes_reports(store, on_platform[0] if on_platform else None):
+            yield "pull.report", _NO_REPORTS
     if on_platform is not None:
         platform, own = on_platform
         if machine.lifecycle is Lifecycle.REPLACE:
             yield from platform.replace_problems(own)
         if machine.pull is not None:
             yield from platform.pull_problems(own)
+
+
+_NO_REPORTS = (
+    "'store' is for machines on EC2 with a private S3 bucket, where each may put its own report by its role; others "
+    "have no credentials to write with: give the address of a server that takes PUT and GET, such as "
+    "https://reports.example/{machine}"
+)
+
+
+def _takes_reports(store: StoreSettings | None, platform: Descriptor[Any, Any] | None) -> bool:
+    """Whether machines have credentials for the store: those that read what is private there may put a report."""
+    return store is not None and platform is not None and not store.public and store.kind in platform.private_stores
 
 
 def variable_problems(setting: str, names: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cl.transpiler.gourl import without_secrets
+from components.commands.reprovision.pulling import STORE
 from components.config.section import bounds_problem, choice_problem
 from components.settings.ssh import PUBLIC_KEY, without_comment
 
@@ -33,8 +34,8 @@ class PullSettings:
 
     It asks at least every `interval` seconds. It takes a new config inside one of `windows` (minutes of the week since
     Monday 00:00 UTC, first and end; none: always), after up to `jitter` seconds at random, and holding the FleetLock at
-    `lock` in `lock_group` ("" for none). It puts its reports to the address `report` ("" for none). `wait` says what
-    `pulumi up` waits for: "no", "ssh" or "report".
+    `lock` in `lock_group` ("" for none). It puts its reports to the address `report` ("" for none), or into the store
+    (`STORE`). `wait` says what `pulumi up` waits for: "no", "ssh" or "report".
     `signers` are public keys (`TYPE BASE64`); a machine whose running config names some takes a config only if one of
     them signed it. `signed_by` is the one that signs; "" for the first of them whose private half is found.
     """
@@ -104,9 +105,10 @@ def pull_problems(pull: PullSettings) -> Iterator[tuple[str, str]]:
         if not 0 <= first < end <= WEEK_MINUTES:
             yield "pull.window", f"'{_moment(first)} - {_moment(end)}' is empty; the whole day is 00:00-24:00"
             break
-    for name, address in (("lock.url", pull.lock), ("report", pull.report)):
-        if address and not _is_address(address):
-            yield f"pull.{name}", f"has to be an http or https address, not {without_secrets(address)!r}"
+    for name, address, other in (("lock.url", pull.lock, ""), ("report", pull.report, STORE)):
+        if address and address != other and not _is_address(address):
+            way = f"; or {other!r}, for the bucket that has its object" if other else ""
+            yield f"pull.{name}", f"has to be an http or https address, not {without_secrets(address)!r}{way}"
     if not _GROUP.fullmatch(pull.lock_group):
         yield "pull.lock.group", f"{pull.lock_group!r} is not a FleetLock group: letters, digits, '.' and '-'"
     if pull.lock_group != PullSettings().lock_group and not pull.lock:

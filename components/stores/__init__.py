@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pulumi
 
@@ -53,7 +53,10 @@ class StoredObject:
 
 
 class Store(Protocol):
-    """What keeps one object per machine."""
+    """What keeps one object per machine.
+
+    One that a stack's config can name has its `StoreSettings` as `described`, too.
+    """
 
     def secrets_problem(self, secrets: Sequence[str]) -> str | None:
         """Why a config that holds these secrets can't lie here, None when it can.
@@ -76,6 +79,23 @@ class Store(Protocol):
         With `opts.replacement_trigger`, a config id, the machine is replaced for another config: then the new machine's
         object lies at another address, and the old one at its own until the old machine is gone.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredReport:
+    """Where a machine puts its reports: once `resource` exists, at an `address` as its platform needs it."""
+
+    address: str
+    resource: pulumi.Resource
+
+
+@runtime_checkable
+class TakesReports(Protocol):
+    """A store into which machines that have credentials for it may put reports of their own."""
+
+    def report(self, name: str, opts: pulumi.ResourceOptions | None = None) -> StoredReport:
+        """Declare the place for the reports of the machine `name`, which goes with all that the machine put there."""
         ...
 
 

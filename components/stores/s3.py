@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING
 import pulumi
 from pulumi_aws import s3
 
-from components.commands.objects.bucket import s3_host
+from components.commands.objects.bucket import report_key, s3_host
 from components.sdk import named
-from components.stores import UNGUESSABLE, StoredObject, body, keep, kept_address, local_content, public_store_problem
+from components.stores import (
+    UNGUESSABLE,
+    StoredObject,
+    StoredReport,
+    body,
+    keep,
+    kept_address,
+    local_content,
+    public_store_problem,
+)
 from components.stores.settings import StoreSettings
 
 if TYPE_CHECKING:
@@ -38,23 +47,23 @@ class S3Objects:
         region: pulumi.Input[str],
         guards: Sequence[pulumi.Resource] = (),
     ) -> None:
-        self._settings, self._bucket, self._region, self._guards = settings, bucket, region, guards
+        self.described, self._bucket, self._region, self._guards = settings, bucket, region, guards
 
     def secrets_problem(self, secrets: Sequence[str]) -> str | None:
         """A private bucket takes every config, a public one only what `allow_secrets` lists."""
-        if not self._settings.public:
+        if not self.described.public:
             return None
-        return public_store_problem("a public S3 bucket", secrets, self._settings.allow_secrets)
+        return public_store_problem("a public S3 bucket", secrets, self.described.allow_secrets)
 
     def put(self, name: str, text: Text, opts: pulumi.ResourceOptions | None = None) -> StoredObject:
         """The object at `machines/NAME.ign`, or at `public/RANDOM/NAME.ign`, after all guards of the bucket are up.
 
         For a machine that is made for one config, as `opts.replacement_trigger` says: `machines/NAME/ID-RANDOM.ign`.
         """
-        bucket = self._settings.bucket
-        if self._settings.public:
+        bucket = self.described.bucket
+        if self.described.public:
             key = kept_address(name, UNGUESSABLE, opts).apply(lambda random: f"{PUBLIC_FOLDER}/{random}/{name}.ign")
-            host = f"{bucket}.{s3_host(self._settings.region)}"
+            host = f"{bucket}.{s3_host(self.described.region)}"
             source_url = key.apply(lambda path: f"https://{host}/{path}")
         else:
             wanted = pulumi.Output.from_input(opts.replacement_trigger if opts else None)
@@ -74,6 +83,25 @@ class S3Objects:
             lambda known: {"kind": "s3", "bucket": bucket, "key": known[0], "region": known[1], "profile": profile}
         )
         return StoredObject(source_url=source_url, version=stored.version_id, resource=stored, place=place)
+
+    def report(self, name: str, opts: pulumi.ResourceOptions | None = None) -> StoredReport:
+        """An object that says nothing, for the machine to replace. Pulumi leaves alone what that wrote, and deletes it
+        with all its versions, so that the bucket can go."""
+        key = report_key(name)
+        place = s3.BucketObjectv2(
+            f"{name}-report",
+            bucket=self._bucket,
+            key=key,
+            content="{}",
+            content_type="application/json",
+            opts=pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions(
+                    depends_on=list(self._guards), ignore_changes=["content", "contentType", "etag"]
+                ),
+                opts,
+            ),
+        )
+        return StoredReport(address=f"s3://{self.described.bucket}/{key}", resource=place)
 
 
 class S3(S3Objects):

@@ -14,13 +14,17 @@ import shlex
 import shutil
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.operate.reports import read_reports
+from components.operate.status import State, statuses
 from components.payload.machine_config import pointer
+from loopback.machine import wait_until
 from tests.engine.cloud_lab import (
     CloudLab,
     a_failed_change_is_put_back_and_tried_again,
@@ -65,6 +69,43 @@ class Ec2Lab(CloudLab):
     def keys(self) -> list[str]:
         """The keys of all objects."""
         return [item["Key"] for item in self.aws.s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
+    def object_of(self, name: str) -> tuple[str, str]:
+        """A machine's object: its text and its version."""
+        answer = self.aws.s3.get_object(Bucket=BUCKET, Key=f"machines/{name}.ign")
+        return answer["Body"].read().decode(), answer["VersionId"]
+
+    def config_id(self, name: str) -> str:
+        """The config id in it."""
+        return str(re.findall(r'"data:,([0-9a-f]{128})%0A"', self.object_of(name)[0])[-1])
+
+    def policies(self, name: str) -> list[dict[str, Any]]:
+        """What a machine's role may do."""
+        (role,) = [
+            role["RoleName"]
+            for role in self.aws.iam.list_roles()["Roles"]
+            if {"Key": "Name", "Value": name} in self.aws.iam.list_role_tags(RoleName=role["RoleName"])["Tags"]
+        ]
+        names = self.aws.iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return [self.aws.iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
+
+    def put_report(self, name: str, content: bytes) -> None:
+        """What a machine's agent does."""
+        self.aws.s3.put_object(Bucket=BUCKET, Key=f"reports/{name}.json", Body=content, ContentType="application/json")
+
+    def report(self, name: str) -> dict[str, str]:
+        """The last one."""
+        report: dict[str, str] = json.load(self.aws.s3.get_object(Bucket=BUCKET, Key=f"reports/{name}.json")["Body"])
+        return report
+
+    def reports_when_its_object_changes(self, name: str, before: str) -> str:
+        """Do what a machine does that takes its config at once; the config's id."""
+        wait_until(lambda: self.config_id(name) != before, 120)
+        wanted = self.config_id(name)
+        proven = {"state": "proven", "config_id": wanted, "running": wanted, "boot_id": "b", "os_version": "1"}
+        for report in ({**proven, "state": "staging", "running": before}, proven):
+            self.put_report(name, json.dumps(report).encode())
+        return wanted
 
     def two_plain_machines(self) -> None:
         """Leave the fleet's protection and addresses to the test that is about them."""
@@ -396,6 +437,77 @@ def test_what_a_retained_instance_needs_stays_with_it(lab: Ec2Lab) -> None:
     assert left["instances"] == [kept] and left["groups"] == [group["GroupId"]]
     assert len(left["addresses"]) == len(left["roles"]) == 1
     client.terminate_instances(InstanceIds=[kept])
+
+
+def test_reports_of_a_machine_that_pulls_lie_in_its_bucket(lab: Ec2Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a machine of this test would report, the test puts there: the agent itself is shown by test_pull_s3."""
+    lab.two_plain_machines()
+    for name in ("web-1", "web-2"):
+        lab.machines()[name] |= {"pull": {"jitter": 0}, "timeout": 30}
+    lab.up()
+    plain, policy = lab.object_of("web-2"), lab.policies("web-2")
+    assert [lab.keys(), len(lab.policies("web-1"))] == [["machines/web-1.ign", "machines/web-2.ign"], 1]
+
+    lab.machines()["web-1"]["pull"] |= {"report": "store"}
+    wanted = in_place("web-1", stored="BucketObjectv2") | {
+        "BucketObjectv2 web-1-report": "create",
+        "RolePolicy web-1": "update",
+    }
+    assert touched(lab.preview()) == wanted
+    assert touched(lab.up()) == wanted
+    assert (lab.object_of("web-2"), lab.policies("web-2")) == (plain, policy)
+    bucket = json.loads(lab.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
+
+    def may(action: str, key: str) -> bool:
+        request = Request(action=action, resource=f"arn:aws:s3:::{BUCKET}/{key}", role="web-1")
+        return is_allowed(request, identity=lab.policies("web-1"), bucket=bucket)
+
+    assert may("s3:PutObject", "reports/web-1.json") and may("s3:GetObject", "machines/web-1.ign")
+    for action, key in (
+        ("s3:PutObject", "reports/web-2.json"),
+        ("s3:PutObject", "machines/web-1.ign"),
+        ("s3:GetObject", "reports/web-1.json"),
+        ("s3:DeleteObject", "reports/web-1.json"),
+        ("s3:DeleteObjectVersion", "reports/web-1.json"),
+    ):
+        assert not may(action, key)
+
+    lab.machines()["web-1"]["pull"] |= {"wait": "report"}
+    lab.edit_web("Proven by its report.")
+    del lab.machines()["web-2"]
+    before = lab.config_id("web-1")
+    with ThreadPoolExecutor(1) as threads:
+        machine = threads.submit(lab.reports_when_its_object_changes, "web-1", before)
+        lab.up()
+        wanted_id = machine.result()
+    assert lab.pulumi.outputs()["web-1"]["configId"] == wanted_id != before
+    lab.pulumi.run("refresh", "--yes", "--skip-preview")
+    assert touched(lab.up()) == {}, "what a machine wrote is no drift"
+    assert lab.report("web-1")["config_id"] == wanted_id
+
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": lab.aws.endpoint}.items():
+        monkeypatch.setenv(name, value)
+    exported = json.dumps({"deployment": lab.pulumi.export()})
+    (status,), _ = statuses(exported, settings={}, notes={}, machines_dir=lab.project / "none", read=read_reports)
+    assert (status.state, status.reported, status.running) == (State.PROVEN, "proven", wanted_id[:12])
+    assert status.reported_at is not None and status.history[-1].by == "report"
+
+    lab.put_report("web-1", b"<html>proven</html>")
+    lab.edit_web("Never proven.")
+    failed = lab.up(code=None)
+    assert failed.code != 0 and "within 30 s; last seen: the agent has not reported yet" in failed.output
+
+    del lab.machines()["web-1"]["pull"]["report"], lab.machines()["web-1"]["pull"]["wait"]
+    gone = touched(lab.up())
+    assert (gone["BucketObjectv2 web-1-report"], gone["RolePolicy web-1"]) == ("delete", "update")
+    assert lab.keys() == ["machines/web-1.ign"] and not may("s3:PutObject", "reports/web-1.json")
+
+    lab.machines()["web-1"]["pull"] |= {"report": "store"}
+    lab.up()
+    for number in range(3):
+        lab.put_report("web-1", b'{"state": "waiting", "why": "%d"}' % number)
+    lab.pulumi.destroy()
+    assert lab.aws.left() == {}, "reports go with their machine, all of their versions"
 
 
 def test_credentials_that_are_missing_fail_the_preview_with_what_to_do(lab: Ec2Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from components.audit.noted import Noted
 from components.operate.page import page
+from components.operate.reports import Reported
 from components.operate.status import statuses
 from loopback import browser as browsers
 from loopback.browser import Browser
@@ -28,8 +30,22 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield window
 
 
-def shown(window: Browser, folder: Path, state: str, notes: dict[str, Noted], **machines: Any) -> Browser:
-    found, declares = statuses(state, settings={"machines": machines}, notes=notes, machines_dir=folder)
+def shown(
+    window: Browser,
+    folder: Path,
+    state: str,
+    notes: dict[str, Noted],
+    report: Reported | None = None,
+    /,
+    **machines: Any,
+) -> Browser:
+    found, declares = statuses(
+        state,
+        settings={"machines": machines},
+        notes=notes,
+        machines_dir=folder,
+        read=lambda places: dict.fromkeys(places, report or Reported()),
+    )
     (folder / "page.html").write_text(page("dev", found, declares, NOW))
     window.resize(1200, 900)
     window.open(folder / "page.html")
@@ -158,6 +174,22 @@ def test_what_a_machine_says_stays_text(tmp_path: Path, window: Browser) -> None
     assert evil.run("return document.querySelectorAll('img, #machine b').length") == 0
     asked = evil.run("return performance.getEntriesByType('resource').map(entry => entry.name)")
     assert [url for url in asked if not url.startswith("data:")] == []
+    assert evil.errors() == []
+
+
+def test_what_a_machine_reports_is_shown_and_stays_text(tmp_path: Path, window: Browser) -> None:
+    report = Reported(state="went-back", config_id="a" * 128, running="b" * 128, why=EVIL, os_version="1", at=NOW)
+    place = {"kind": "s3", "bucket": "configs", "key": "machines/web.ign", "region": "eu-central-1"}
+    left_alone = {**proof("web", config_id=""), "inputs": {"stdin": json.dumps({"machine": "web", "place": place})}}
+    resources = [machine("web", pull={"report": "store"}), left_alone, machine("db"), proof("db")]
+    evil = shown(window, tmp_path, exported(*resources), {}, report)
+    assert "Reports" in evil.run("return document.getElementById('heads').textContent")
+    assert "went-back" in evil.run("return document.getElementById('rows').textContent")
+    evil.run("[...document.querySelectorAll('#rows button')].find(button => button.textContent === 'web').click()")
+    assert EVIL in evil.run("return document.getElementById('facts').textContent")
+    assert "went-back by report" in evil.run("return document.getElementById('history').textContent")
+    assert evil.run("return document.title") == "Machines of dev"
+    assert evil.run("return document.querySelectorAll('img').length") == 0
     assert evil.errors() == []
 
 

@@ -6,6 +6,7 @@ Both are servers of this test on loopback; the machine's curl is led to them by 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import json
 import shutil
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.engine
 PROJECT = Path(__file__).parents[2]
 CREDENTIALS = Credentials("AKIDEXAMPLE", "secret/with+signs=", "token//of+the=role")
 ADDRESS = "s3://configs/machines/web.ign"
+REPORT = "/reports/web.json"
 HOST = "configs.s3.dualstack.eu-central-1.amazonaws.com"
 METADATA = {
     "/latest/meta-data/placement/region": "eu-central-1",
@@ -53,13 +55,29 @@ METADATA = {
 
 
 class Aws(http.server.BaseHTTPRequestHandler):
-    """Metadata with tokens alone, and one object for whom AWS's own signature is."""
+    """Metadata with tokens alone, and for whom AWS's own signature is one object, and one place for reports."""
 
     content = "{}"
-    asked: ClassVar[list[tuple[str, int]]] = []
-    seen_in_process_list: ClassVar[list[str]] = []
+    asked: ClassVar[list[tuple[str, int]]]
+    reports: ClassVar[list[dict[str, str]]]
+    seen_in_process_list: ClassVar[list[str]]
+    away = False
+
+    def __init_subclass__(cls) -> None:
+        cls.asked, cls.reports, cls.seen_in_process_list = [], [], []
 
     def do_PUT(self) -> None:
+        if self.headers.get("Host") == HOST:
+            self._look_at_processes()
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_right = self.headers["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
+            is_right = is_right and self.headers["Authorization"] == self._authorization()
+            status = 503 if self.away else 200 if is_right and self.path == REPORT else 403
+            self.asked.append((self.path, status))
+            if status == 200:
+                self.reports.append(json.loads(body))
+            self._answer(status, "")
+            return
         wanted = self.path == "/latest/api/token" and self.headers.get("X-aws-ec2-metadata-token-ttl-seconds")
         self._answer(200 if wanted else 400, "imds-token")
 
@@ -68,21 +86,24 @@ class Aws(http.server.BaseHTTPRequestHandler):
             ours = self.headers.get("X-aws-ec2-metadata-token") == "imds-token" and self.path in METADATA
             self._answer(200 if ours else 401, METADATA.get(self.path, ""))
             return
-        for line in Path("/proc").glob("[0-9]*/cmdline"):
-            with contextlib.suppress(OSError):
-                self.seen_in_process_list.append(line.read_text(errors="replace"))
+        self._look_at_processes()
         status = 403
         if self.headers["Authorization"] == self._authorization():
             status = 304 if self.headers.get("If-None-Match") == '"one"' else 200
         self.asked.append((self.path, status))
         self._answer(status, self.content if status == 200 else "")
 
+    def _look_at_processes(self) -> None:
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                self.seen_in_process_list.append(line.read_text(errors="replace"))
+
     def _authorization(self) -> str:
         """What botocore makes of this request, at the time that it names."""
         signed = self.headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
         assert {"host", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"} <= set(signed)
         headers = {name: self.headers[name] for name in signed if name not in ("x-amz-date", "x-amz-security-token")}
-        request = AWSRequest(method="GET", url=f"https://{HOST}{self.path}", headers=headers)
+        request = AWSRequest(method=self.command, url=f"https://{HOST}{self.path}", headers=headers)
         auth = S3SigV4Auth(CREDENTIALS, "s3", "eu-central-1")
         request.context["timestamp"] = self.headers["x-amz-date"]
         request.headers["X-Amz-Date"] = self.headers["x-amz-date"]
@@ -128,47 +149,128 @@ def own_certificate(folder: Path) -> Path:
     return made
 
 
-def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path: Path) -> None:
-    config = tmp_path / "web.yaml"
-    config.write_text("variant: flatcar\nversion: 1.0.0\n")
-    arguments: dict[str, Any] = {
-        "files_dir": tmp_path, "platform": "aws", "strict": False, "lifecycle": Lifecycle.IGNORE,
-        "pull": PullSettings(), "timeout": 5,
-    }  # fmt: skip
-    text = text_at(made_config(config, generation=1, **arguments).text, ADDRESS)
+class OnEc2:
+    """A machine that runs its config, and pulls: `look` is what its timer does."""
 
-    class Handler(Aws):
-        content = text
+    def __init__(self, folder: Path, handler: type[Aws], settings: PullSettings) -> None:
+        self.folder, self.handler, self.settings = folder, handler, settings
+        (folder / "machine").mkdir()
+        self.machine = LoopbackMachine(folder / "machine", "")
+        self.machine.path("/run/boot_id").write_text("boot\n")
+        self.machine.path("/boot/flatcar/first_boot").unlink()
+        for path, content in files_of(self.object(0)).items():
+            write(self.machine.path(path), content)
+        write(self.machine.path("/run/flatcar-pull/tried"), b"")  # the proof of this boot is not what is shown here
+        write(self.machine.path("/etc/os-release"), b"VERSION_ID=0\n")
 
-    certificate = own_certificate(tmp_path)
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    with serving(Handler) as metadata, serving(Handler, certificate) as store:
-        machine = LoopbackMachine(folder, "")
-        machine.path("/run/boot_id").write_text("boot\n")
-        machine.path("/.curlrc").write_text(
-            f'connect-to = "169.254.169.254:80:127.0.0.1:{metadata}"\n'
-            f'connect-to = "{HOST}:443:127.0.0.1:{store}"\ncacert = "/public.pem"\n'
-        )
-        shutil.copy(tmp_path / "public.pem", machine.path("/public.pem"))
-        machine.path("/boot/flatcar/first_boot").unlink()
-        running = text_at(made_config(config, generation=0, **arguments).text, ADDRESS)
-        for file in json.loads(running)["storage"]["files"]:
-            write(
-                machine.path(file["path"]),
-                decode_data_url(file["contents"]["source"], file["contents"].get("compression")),
+    def object(self, generation: int) -> str:
+        """Its object's text."""
+        config = self.folder / "web.yaml"
+        config.write_text("variant: flatcar\nversion: 1.0.0\n")
+        arguments: dict[str, Any] = {
+            "files_dir": self.folder, "platform": "aws", "strict": False, "lifecycle": Lifecycle.IGNORE,
+            "pull": self.settings, "timeout": 5, "machine": "web", "generation": generation,
+        }  # fmt: skip
+        return text_at(made_config(config, **arguments).text, ADDRESS)
+
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[None]:
+        """Its metadata service and its store."""
+        certificate = own_certificate(self.folder)
+        shutil.copy(self.folder / "public.pem", self.machine.path("/public.pem"))
+        with serving(self.handler) as metadata, serving(self.handler, certificate) as store:
+            self.machine.path("/.curlrc").write_text(
+                f'connect-to = "169.254.169.254:80:127.0.0.1:{metadata}"\n'
+                f'connect-to = "{HOST}:443:127.0.0.1:{store}"\ncacert = "/public.pem"\n'
             )
-        write(machine.path("/run/flatcar-pull/tried"), b"")  # the proof of this boot is not what is shown here
-        write(machine.path("/etc/os-release"), b"VERSION_ID=0\n")
+            yield
+
+    def look(self) -> str:
+        """The agent's words."""
         proxy = "http_proxy=http://127.0.0.1:1"  # as of a network with one: not the way to the metadata service
-        said = [machine.inside(f"{proxy} bash /etc/flatcar/pull/pull.sh look").stderr for _ in range(2)]
+        return str(self.machine.inside(f"{proxy} bash /etc/flatcar/pull/pull.sh look").stderr)
+
+
+def test_the_object_is_asked_for_with_the_role_and_nothing_of_it_shows(tmp_path: Path) -> None:
+    class Handler(Aws):
+        pass
+
+    machine = OnEc2(tmp_path, Handler, PullSettings())
+    Handler.content = machine.object(1)
+    with machine.serving():
+        said = [machine.look() for _ in range(2)]
     assert Handler.asked == [("/machines/web.ign", 200), ("/machines/web.ign", 304)], said
     assert "its lifecycle is ignore" in said[0]
-    everything = "".join(Handler.seen_in_process_list)
+    nothing_shows(Handler, said)
+
+
+def test_reports_are_put_with_the_role_and_nothing_of_it_shows(tmp_path: Path) -> None:
+    class Handler(Aws):
+        pass
+
+    machine = OnEc2(tmp_path, Handler, PullSettings(report="store"))
+    Handler.content = machine.object(1)
+    with machine.serving():
+        said = [machine.look() for _ in range(2)]
+    assert Handler.asked == [("/machines/web.ign", 200), (REPORT, 200), ("/machines/web.ign", 304)], said
+    (report,) = Handler.reports
+    assert (report["machine"], report["state"], report["why"]) == ("web", "waiting", "its lifecycle is ignore")
+    assert report["running"] == machine.machine.text("/etc/flatcar/config-id").strip() != report["config_id"]
+    nothing_shows(Handler, said)
+
+
+def test_a_store_that_takes_no_report_stops_nothing_and_gets_it_at_the_next_look(tmp_path: Path) -> None:
+    class Handler(Aws):
+        away = True
+
+    machine = OnEc2(tmp_path, Handler, PullSettings(report="store"))
+    Handler.content = machine.object(1)
+    with machine.serving():
+        said = machine.look()
+        assert "the report did not arrive (status 503); it is tried again with the next look" in said
+        assert "its lifecycle is ignore" in said and not Handler.reports
+        Handler.away = False
+        machine.look()
+        assert [report["state"] for report in Handler.reports] == ["waiting"]
+        machine.look()
+        assert len(Handler.reports) == 1
+
+
+def test_an_agent_of_before_puts_no_report_anywhere(tmp_path: Path) -> None:
+    """Its machine runs another config than one that reports to the store, and takes that one."""
+
+    class Handler(Aws):
+        pass
+
+    machine = OnEc2(tmp_path, Handler, PullSettings())
+    of_before = subprocess.run(
+        ["sed", "s/report_options |/option url \"$REPORT\" |/", PROJECT / "components/scripts/pull.sh"],
+        check=True, capture_output=True,
+    ).stdout  # fmt: skip
+    assert b'$(option url "$REPORT" | curl' in of_before
+    write(machine.machine.path("/etc/flatcar/pull/pull.sh"), of_before)
+    machine.settings = PullSettings(report="store")
+    Handler.content = machine.object(0)
+    with machine.serving():
+        said = machine.look()
+    assert "the report did not arrive (status 000)" in said and "its lifecycle is ignore" in said
+    assert Handler.asked == [("/machines/web.ign", 200)]
+
+
+def nothing_shows(handler: type[Aws], said: list[str]) -> None:
+    everything = "".join(handler.seen_in_process_list)
     assert "curl" in everything
     for secret in (CREDENTIALS.secret_key, CREDENTIALS.token, CREDENTIALS.access_key):
         assert secret not in everything
         assert secret not in "".join(said)
+        assert secret not in json.dumps(handler.reports)
+
+
+def files_of(text: str) -> dict[str, bytes]:
+    return {
+        file["path"]: decode_data_url(file["contents"]["source"], file["contents"].get("compression"))
+        for file in json.loads(text)["storage"]["files"]
+    }
 
 
 def test_a_metadata_service_that_never_stops_talking_is_left(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ away instead of adding more: then the newest version is the one that Pulumi wrot
 
 from __future__ import annotations
 
+import functools
 import html
 import http.client
 import os
@@ -15,9 +16,10 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -26,7 +28,7 @@ from components.commands.objects.credentials import aws_credentials, spaces_cred
 from components.commands.objects.folder import NoAccessError, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from components.commands.objects.aws_signature import Credentials
 
@@ -38,7 +40,14 @@ TIMEOUT_S = 30.0
 NO_ANSWER = 0
 MOST_VERSIONS = 50
 """How many versions of an object are looked at."""
+LONGEST_REPORT = 65536
+"""Bytes of a machine's report that are read."""
 _VERSION = re.compile(r"<Version>(.*?)</Version>", re.DOTALL)
+
+
+def report_key(machine: str) -> str:
+    """Where a machine puts its reports in the bucket that has its object: nobody but itself may."""
+    return f"reports/{machine}.json"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -70,13 +79,31 @@ class BucketWriter:
     acl: str = ""
 
     def get(self) -> str:
-        answer = self._get(self._credentials())
+        answer = self._get(self.credentials())
         if answer.status != 200:
             raise FileNotFoundError(f"the bucket {self.bucket} has no object {self.key}")
         return answer.body.decode(errors="replace")
 
+    def of_reports(self, machine: str) -> BucketWriter:
+        """Where the machine puts its reports."""
+        return replace(self, key=report_key(machine))
+
+    def read_report(self, credentials: Credentials) -> tuple[bytes, float]:
+        """The beginning of what lies here, and when it was put here (Unix time, by the store's clock).
+
+        Raises FileNotFoundError where there is nothing, else as `get`; a store that doesn't answer is asked once.
+        """
+        answer = self._asked("GET", credentials, allowed=(200, 404), pauses=(), most=LONGEST_REPORT)
+        if answer.status != 200:
+            raise FileNotFoundError(f"the bucket {self.bucket} has no {self.key}")
+        try:
+            at = parsedate_to_datetime(answer.headers.get("Last-Modified", "")).timestamp()
+        except ValueError:
+            at = 0.0
+        return answer.body, at
+
     def put(self, content: str) -> bool:
-        credentials = self._credentials()
+        credentials = self.credentials()
         present = self._get(credentials)
         if self._holds(present, content):
             return False
@@ -91,12 +118,12 @@ class BucketWriter:
         return True
 
     def roll_back(self, content: str) -> None:
-        credentials = self._credentials()
+        credentials = self.credentials()
         if not self._holds(self._get(credentials), content):
             self._write(credentials, content, {MARK: "yes"})
 
     def versions(self) -> Iterator[Version]:
-        credentials = self._credentials()
+        credentials = self.credentials()
         query = f"max-keys={MOST_VERSIONS}&prefix={quote(self.key, safe='-_.~')}&versions="
         listed = self._asked("GET", credentials, of_bucket=True, query=query, allowed=(200,)).body.decode()
         for entry in _VERSION.findall(listed):
@@ -111,7 +138,8 @@ class BucketWriter:
     def _holds(answer: _Answer, content: str) -> bool:
         return answer.status == 200 and answer.body == content.encode()
 
-    def _credentials(self) -> Credentials:
+    def credentials(self) -> Credentials:
+        """What opens the bucket from this computer. Raises `NoAccessError`."""
         return spaces_credentials() if self.kind == "spaces" else aws_credentials(self.profile)
 
     def _url(self, *, of_bucket: bool = False) -> str:
@@ -152,6 +180,8 @@ class BucketWriter:
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
         of_bucket: bool = False,
+        pauses: Sequence[float] = PAUSES_S,
+        most: int = -1,
     ) -> _Answer:
         url = self._url(of_bucket=of_bucket) + (f"?{query}" if query else "")
 
@@ -159,10 +189,10 @@ class BucketWriter:
             signed = signed_headers(
                 method, url, headers or {}, body, credentials=credentials, region=self.region, now=datetime.now(UTC)
             )
-            return _answer(urllib.request.Request(url, body or None, signed, method=method))  # noqa: S310 # own URL
+            return _answer(urllib.request.Request(url, body or None, signed, method=method), most)  # noqa: S310 # own URL
 
         answer = attempt()
-        for pause in PAUSES_S:
+        for pause in pauses:
             if NO_ANSWER < answer.status < 500:
                 break
             time.sleep(pause)
@@ -191,14 +221,19 @@ def s3_host(region: str) -> str:
     return f"s3.{region}.{domain}"
 
 
-def _answer(request: urllib.request.Request) -> _Answer:
-    trust = ssl.create_default_context(cafile=os.environ.get("AWS_CA_BUNDLE") or None)
-    opener = urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=trust))
+@functools.cache  # reading the certificates takes longer than asking
+def _opener(trusted: str | None) -> urllib.request.OpenerDirector:
+    trust = ssl.create_default_context(cafile=trusted)
+    return urllib.request.build_opener(_NoRedirects, urllib.request.HTTPSHandler(context=trust))
+
+
+def _answer(request: urllib.request.Request, most: int) -> _Answer:
+    """`most` bytes of the answer, all of it for -1."""
     try:
-        with opener.open(request, timeout=TIMEOUT_S) as response:
-            return _Answer(status=response.status, headers=response.headers, body=response.read())
+        with _opener(os.environ.get("AWS_CA_BUNDLE") or None).open(request, timeout=TIMEOUT_S) as response:
+            return _Answer(status=response.status, headers=response.headers, body=response.read(most))
     except urllib.error.HTTPError as error:
         with error:
-            return _Answer(status=error.code, headers=error.headers, body=error.read())
+            return _Answer(status=error.code, headers=error.headers, body=error.read(most))
     except (OSError, http.client.HTTPException) as error:
         return _Answer(status=NO_ANSWER, headers=Message(), body=str(getattr(error, "reason", error)).encode())

@@ -14,6 +14,8 @@ import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from components.commands.objects.bucket import LONGEST_REPORT, BucketWriter
+from components.commands.objects.folder import NoAccessError
 from components.commands.reprovision.proof import short
 from components.commands.reprovision.request import NotProvenError, Outputs
 from components.commands.reprovision.waiting import await_boot
@@ -21,14 +23,20 @@ from components.commands.untrusted import boot_id, json_object, printable, short
 from components.commands.web import NoAnswerError, get
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from components.commands.objects.aws_signature import Credentials
     from components.commands.reprovision.proof import MachineState
     from components.commands.reprovision.request import Progress, Request
 
 POLL_SECONDS = 3
-LONGEST_REPORT = 65536
+STORE = "store"
+"""In the place of an address for reports: the bucket that has the object."""
+CREDENTIALS_SECONDS = 240
+"""How long credentials for the bucket are used before they are looked for again."""
 LONGEST_FIELD = 400
+STATES = ("waiting", "staging", "proven", "refused", "not-proven", "went-back", "no-object")
+"""What an agent reports."""
 _FIELDS = ("state", "config_id", "running", "why", "boot_id", "os_version")
 _BAD_ENDS: Mapping[str, tuple[str, str]] = {
     "refused": ("the machine refused the object", "mend what it says, or look at who writes the object"),
@@ -46,12 +54,12 @@ def leave_alone(request: Request, progress: Progress) -> Outputs:
 def await_report(request: Request, progress: Progress) -> Outputs:
     """Wait for the report that the wanted config is proven. Raises `NotProvenError`."""
     deadline = time.monotonic() + request.timeout
-    seen, history = "no report", _Reports()
+    seen, history, ask = "no report", _Reports(), _asking(request)
     while time.monotonic() < deadline:
         try:
-            report = _fetch(request.report)
-        except (NoAnswerError, ValueError) as error:
-            if str(error).startswith("status "):
+            report = ask()
+        except (NoAnswerError, NoAccessError, OSError, ValueError) as error:
+            if isinstance(error, FileNotFoundError) or str(error).startswith("status "):
                 history.is_old({})  # nothing lies there: what comes is new
             seen = f"no report ({error})"
         else:
@@ -83,6 +91,34 @@ class _Reports:
             self._first = report
         self._has_changed = self._has_changed or report != self._first
         return not self._has_changed
+
+
+def _asking(request: Request) -> Callable[[], dict[str, str]]:
+    """What gives the report that lies there now."""
+    if request.report != STORE:
+        return lambda: _fetch(request.report)
+    if not isinstance(place := request.place, BucketWriter):
+        raise NotProvenError(
+            "reports to the store are read from a bucket, and this machine's object is in none",
+            "give the address of a server that takes reports as pull.report",
+            rolls_back=False,
+        )
+    reports = place.of_reports(request.machine)
+
+    known: tuple[float, Credentials] | None = None
+
+    def look() -> dict[str, str]:
+        nonlocal known
+        now = time.monotonic()
+        if known is None or now - known[0] > CREDENTIALS_SECONDS:  # asking for them may start a program
+            known = now, place.credentials()
+        try:
+            return read_report(reports.read_report(known[1])[0].decode("utf-8", "replace"))
+        except NoAccessError:
+            known = None
+            raise
+
+    return look
 
 
 def _fetch(address: str) -> dict[str, str]:

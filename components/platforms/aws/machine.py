@@ -101,9 +101,15 @@ class Ec2:
         self.image_version = shared.settings.ami.version
 
     def create(
-        self, name: str, *, user_data: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        *,
+        user_data: pulumi.Input[str],
+        report: str = "",
+        opts: pulumi.ResourceOptions | None = None,
     ) -> PlatformMachine:
-        """An instance with a role that may read the object of its pointer; an Elastic IP and a volume where wanted.
+        """An instance with a role that may read the object of its pointer, and write its `report` (s3://, "" for none);
+        an Elastic IP and a volume where wanted.
 
         Raises `pulumi.RunError` at preview when the instance's user data is not the pointer.
         """
@@ -112,9 +118,9 @@ class Ec2:
         attached = kept_as(opts)
         its_own = pulumi.ResourceOptions.merge(attached, pulumi.ResourceOptions(protect=False))
         policy_text = pulumi.Output.all(user_data, shared.partition).apply(
-            lambda known: json.dumps(role_policy(*known))
+            lambda known: json.dumps(role_policy(known[0], known[1], report))
         )
-        profile, policy = _may_read_its_object(name, policy_text, tags, its_own)
+        profile, policy = _role(name, policy_text, tags, its_own)
         instance = ec2.Instance(
             name,
             ami=shared.ami,
@@ -226,25 +232,33 @@ class Ec2:
         return pulumi.Output.all(address, attachment.id).apply(lambda both: str(both[0]))
 
 
-def role_policy(user_data: str, partition: str = "aws") -> dict[str, object]:
-    """The right to read the one object that a pointer leads to: no other key, no listing, no other version's id."""
-    source = urlsplit(json.loads(user_data)["ignition"]["config"]["replace"]["source"])
-    if source.scheme != "s3":
-        raise pulumi.RunError(f"a machine on AWS reads its config from s3://, not from {source.scheme}://")
+def role_policy(user_data: str, partition: str = "aws", report: str = "") -> dict[str, object]:
+    """The right to read the one object that a pointer leads to: no other key, no listing, no other version's id.
+
+    And where it has a `report` (s3://), to write that, which no machine may read or delete.
+    """
+    source = str(json.loads(user_data)["ignition"]["config"]["replace"]["source"])
+    scheme = urlsplit(source).scheme
+    if scheme != "s3":
+        raise pulumi.RunError(f"a machine on AWS reads its config from s3://, not from {scheme}://")
+    rights = [("ReadItsOwnConfig", "s3:GetObject", source)]
+    if report:
+        rights.append(("WriteItsOwnReport", "s3:PutObject", report))
     return {
         "Version": "2012-10-17",
         "Statement": [
             {
-                "Sid": "ReadItsOwnConfig",
+                "Sid": sid,
                 "Effect": "Allow",
-                "Action": "s3:GetObject",
-                "Resource": f"arn:{partition}:s3:::{source.netloc}{source.path}",
+                "Action": action,
+                "Resource": f"arn:{partition}:s3:::{address.removeprefix('s3://')}",
             }
+            for sid, action, address in rights
         ],
     }
 
 
-def _may_read_its_object(
+def _role(
     name: str, policy_text: pulumi.Output[str], tags: Mapping[str, str], opts: pulumi.ResourceOptions
 ) -> tuple[iam.InstanceProfile, iam.RolePolicy]:
     trust = {

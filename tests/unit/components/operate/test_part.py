@@ -34,6 +34,7 @@ MACHINE = "urn:pulumi:dev::flatcar::flatcar:index:Machine"
         (f"{MACHINE}$command:local:Command::web-reprovision", True),
         (f"{MACHINE}$aws:s3/bucketObjectv2:BucketObjectv2::web-object", True),
         (f"{MACHINE}$command:local:Command::web-signature", True),
+        (f"{MACHINE}$aws:s3/bucketObjectv2:BucketObjectv2::web-report", True),
         ("urn:pulumi:dev::flatcar::command:local:Command::web-salt", True),
         ("urn:pulumi:dev::flatcar::aws:ec2/securityGroup:SecurityGroup::machines", True),
         ("urn:pulumi:dev::flatcar::digitalocean:index/firewall:Firewall::machines", True),

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from components.audit.noted import Noted, note, noted
 from components.audit.records import NoRecordsError
 from components.commands.qemu.state import Record, write_record
+from components.operate.page import page
+from components.operate.reports import Reported
 from components.operate.status import State, Status, ago, document, metrics, statuses, table
 from loopback.exports import exported, fleet, machine, proof
+
+if TYPE_CHECKING:
+    from components.commands.objects.bucket import BucketWriter
 
 NOW = 1_700_003_600.0
 OLD, LATER = 1_600_000_000.0, 1_700_001_000.0
@@ -68,6 +74,75 @@ def test_the_word_for_a_machine(
     tmp_path: Path, resources: list[dict[str, Any]], note: Noted | None, state: State
 ) -> None:
     assert status_of(tmp_path, *resources, note=note).state is state
+
+
+A, B = "a" * 128, "b" * 128
+PULLS = machine("web", pull={"wait": "no", "report": "store"})
+PLACE = {"kind": "s3", "bucket": "configs", "key": "machines/web.ign", "region": "eu-central-1", "profile": ""}
+LEFT_ALONE = {**proof("web", config_id=""), "inputs": {"stdin": json.dumps({"machine": "web", "place": PLACE})}}
+
+
+def reporting(tmp_path: Path, report: Reported, *, note: Noted | None = None, **settings: Any) -> Status:
+    """A machine that reports to its store, and nobody has waited for."""
+    asked: dict[str, BucketWriter] = {}
+
+    def read(places: Mapping[str, BucketWriter]) -> Mapping[str, Reported]:
+        asked.update(places)
+        return dict.fromkeys(places, report)
+
+    state = exported(PULLS, LEFT_ALONE, machine("db"), proof("db"))
+    found, _ = statuses(state, settings=settings, notes={"web": note} if note else {}, machines_dir=tmp_path, read=read)
+    assert {name: place.key for name, place in asked.items()} == {"web": "reports/web.json"}
+    return found[1]
+
+
+@pytest.mark.parametrize(
+    ("report", "note", "state", "running"),
+    [
+        (Reported(state="proven", config_id=A, running=A, at=LATER), None, State.PROVEN, "a" * 12),
+        (Reported(state="waiting", config_id=A, running=B, at=LATER), None, State.PULLS, "b" * 12),
+        (Reported(state="staging", config_id=A, running=B, at=LATER), None, State.PULLS, "b" * 12),
+        (Reported(state="proven", config_id=B, running=B, at=LATER), None, State.PULLS, "b" * 12),
+        (Reported(state="refused", config_id="", running=B, at=LATER), None, State.FAILED, "b" * 12),
+        (Reported(state="not-proven", config_id=A, running=A, at=LATER), None, State.FAILED, "a" * 12),
+        (Reported(state="went-back", config_id=A, running=B, at=LATER), None, State.FAILED, "b" * 12),
+        (Reported(state="no-object", config_id="", running=B, at=LATER), None, State.FAILED, "b" * 12),
+        (Reported(state="went-back", config_id="c" * 128, running=B, at=LATER), None, State.PULLS, "b" * 12),
+        (Reported(), None, State.PULLS, ""),
+        (Reported(trouble="the bucket configs does not answer"), None, State.PULLS, ""),
+        (Reported(state="waiting", config_id=A, running=B, at=OLD), seen(), State.PROVEN, "a" * 12),
+    ],
+)
+def test_the_word_for_a_machine_that_reports_to_its_store(
+    tmp_path: Path, report: Reported, note: Noted | None, state: State, running: str
+) -> None:
+    status = reporting(tmp_path, report, note=note)
+    assert (status.state, status.running, status.wanted) == (state, running, "a" * 12)
+    assert (status.reported, status.reported_at) == (report.state, report.at)
+    assert status.why == report.trouble
+
+
+def test_a_report_that_a_run_from_here_did_not_wait_for_to_its_end(tmp_path: Path) -> None:
+    ran(tmp_path, "2023-11-14T23:00:00Z")
+    proven = Reported(state="proven", config_id=A, running=A, at=LATER)
+    assert reporting(tmp_path, proven).state is State.PROVEN
+    assert reporting(tmp_path, Reported(trouble="away")).state is State.FAILED
+
+
+def test_a_report_is_in_the_table_the_history_json_and_metrics(tmp_path: Path) -> None:
+    why = "<b>it was not proven"
+    report = Reported(state="went-back", config_id=A, running=B, why=why, os_version="1", at=LATER)
+    status = reporting(tmp_path, report)
+    text = table("dev", [status], NOW, all_of_them=False)
+    assert "  web: it reports went-back: <b>it was" in text and "reports    " in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert (status.os_version, status.history[-1].by, status.history[-1].step) == ("1", "report", "went-back")
+    (row,) = document("dev", [status], NOW)["machines"]
+    assert (row["reported"], row["reported_at"], row["needs_a_person"]) == ("went-back", LATER, True)
+    lines = metrics("dev", [status], NOW).splitlines()
+    assert 'flatcar_machine_report{stack="dev",machine="web",reported="went-back"} 1' in lines
+    assert 'flatcar_machine_reported_timestamp_seconds{stack="dev",machine="web"} 1700001000' in lines
+    assert "<b>" not in page("dev", [status], {"web": {}}, NOW)
 
 
 @pytest.mark.parametrize(

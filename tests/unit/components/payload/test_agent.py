@@ -139,6 +139,17 @@ def test_the_config_id_counts_the_interval_and_not_the_address_window_or_lock(tm
     assert FOLDER not in plain.text
 
 
+def test_reports_to_the_store_are_another_config_whose_agent_knows_where(tmp_path: Path) -> None:
+    plain, address = made(tmp_path, PullSettings()), made(tmp_path, PullSettings(report="https://a.example/{machine}"))
+    store = made(tmp_path, PullSettings(report="store"))
+    assert plain.config_id == address.config_id != store.config_id
+    assert store.config_id == made(tmp_path, PullSettings(report="store", wait="report")).config_id
+    its = files(store.text)
+    assert its.keys() - files(plain.text).keys() == {f"{FOLDER}/reports"}
+    assert re.search(r"^REPORT='?s3:///reports/[a-z-]+\.json'?$", its[f"{FOLDER}/settings"], re.MULTILINE)
+    assert PullSettings(report="store").shown()["report"] == "store" and not PullSettings(report="store").sensitive
+
+
 def test_signers_are_another_config_and_their_comments_are_not(tmp_path: Path) -> None:
     plain, settings = made(tmp_path, PullSettings()), read({"signers": [f"{KEY} ops"]})[0]
     assert settings.signers == (KEY,)

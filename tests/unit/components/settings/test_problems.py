@@ -28,8 +28,11 @@ DROPLET = {"platform": "digitalocean", "store": {"kind": "spaces", "bucket": "co
 DROPLETS = {"region": "fra1", "image": {"id": "1"}, "ssh_from": ["203.0.113.0/24"]}
 AMI = "ami-0123456789abcdef0"
 INSTANCES = {"availability_zone": "eu-central-1a", "ami": {"id": AMI}, "ssh_from": ["203.0.113.0/24"]}
-EC2 = {"platform": "aws", "store": {"kind": "s3", "bucket": "configs-of-mine"}, "aws": INSTANCES}
+EC2: dict[str, Any] = {"platform": "aws", "store": {"kind": "s3", "bucket": "configs-of-mine"}, "aws": INSTANCES}
+PUBLIC = {"public": True, "region": "eu-central-1"}
 HOST = {"platform": "host"}
+HOST_BUCKET = {"platform": "host", "store": {**EC2["store"], **PUBLIC}}
+NO_REPORTS = "pull.report: 'store' is for machines on EC2 with a private S3 bucket"
 RACK = {"address": "192.0.2.1"}
 NO_GROUP: Any = None  # what the machines of a cloud share is never asked
 
@@ -141,6 +144,9 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
             ),
         ),
         ({"pull": {"wait": "report"}}, {}, "web.pull.wait: 'report' needs an address"),
+        ({"pull": {"report": "store"}}, DROPLET, f"web.{NO_REPORTS}"),
+        ({"pull": {"report": "store"}}, EC2 | {"store": {**EC2["store"], **PUBLIC}}, f"web.{NO_REPORTS}"),
+        ({"pull": {"report": "store"}, "host": RACK | {"mode": "bucket"}}, HOST_BUCKET, f"web.{NO_REPORTS}"),
         ({"pull": {"lock": {"group": "a"}}}, {}, "web.pull.lock.url: is missing"),
         ({"pull": {}, "host": RACK}, HOST, "web.pull: needs an object that the host can ask"),
         ({"rollback": False, "rollback_after": 60}, {}, "web.rollback_after: has no effect with rollback: false"),
@@ -212,6 +218,7 @@ def test_what_switches_another_setting_off_is_refused(
             {},
         ),
         ({"lifecycle": "ignore", "pull": {}}, {}),
+        ({"pull": {"report": "store", "wait": "report"}}, EC2),
         (
             {"pull": {"wait": "ssh", "window": "Mon 02:00-04:00", "jitter": 9000}, "health": OUTSIDE, "host_key": KEY},
             {},
@@ -360,6 +367,7 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any] | None, str]] = [
         {"pull": PullSettings(report="a.example")},
         "pull.report: has to be an http or https address, not 'a.example'",
     ),
+    ({"pull": {"report": "store"}}, {"pull": PullSettings(report="store")}, NO_REPORTS),
     (
         {"pull": {"wait": "long"}},
         {"pull": PullSettings(wait="long")},

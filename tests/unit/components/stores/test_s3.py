@@ -9,16 +9,17 @@ import subprocess
 import pulumi
 import pytest
 
+from components.commands.objects.bucket import report_key
 from components.payload.machine_config import pointer
 from components.platforms.aws.machine import role_policy
 from components.stores.s3 import _make_key, bucket_policy
 from tests.engine.iam_policy import Request, is_allowed
 
 
-def may(action: str, key: str, *, public: bool = False, role: str = "r", tls: bool = True) -> bool:
+def may(action: str, key: str, *, public: bool = False, role: str = "r", tls: bool = True, report: str = "") -> bool:
     return is_allowed(
         Request(action=action, resource=f"arn:aws:s3:::configs{key}", role=role, tls=tls),
-        identity=[role_policy(pointer("s3://configs/machines/web.ign"))],
+        identity=[role_policy(pointer("s3://configs/machines/web.ign"), report=report)],
         bucket=bucket_policy("arn:aws:s3:::configs", public=public),
     )
 
@@ -32,6 +33,38 @@ def test_a_machine_reads_its_own_object_over_tls_and_nothing_else() -> None:
         assert not may("s3:GetObject", other)
     for action in ("s3:ListBucket", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:GetBucketPolicy"):
         assert not may(action, own) and not may(action, "")
+
+
+def test_a_machine_puts_its_own_report_over_tls_and_does_nothing_else_with_it_or_with_others() -> None:
+    own, address = f"/{report_key('web')}", "s3://configs/reports/web.json"
+    assert own == "/reports/web.json"
+    assert may("s3:PutObject", own, report=address) and not may("s3:PutObject", own)
+    assert not may("s3:PutObject", own, report=address, tls=False)
+    assert not may("s3:PutObject", own, report=address, role="")
+    for other in ("/reports/web2.json", "/reports/web.json2", "/reports/", "/", "/machines/web.ign", "/reports/*"):
+        assert not may("s3:PutObject", other, report=address)
+    for action in (
+        "s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObjectAcl",
+        "s3:PutObjectTagging", "s3:PutObjectRetention", "s3:RestoreObject",
+    ):  # fmt: skip
+        assert not may(action, own, report=address)
+    for action in ("s3:ListBucket", "s3:ListBucketVersions", "s3:PutBucketPolicy"):
+        assert not may(action, "", report=address)
+    assert may("s3:GetObject", "/machines/web.ign", report=address)
+
+
+def test_a_machine_without_reports_has_the_policy_that_it_had() -> None:
+    assert role_policy(pointer("s3://configs/machines/web.ign")) == {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "ReadItsOwnConfig",
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": "arn:aws:s3:::configs/machines/web.ign",
+            }
+        ],
+    }
 
 
 def test_a_public_bucket_is_read_by_address_alone() -> None:

@@ -5,16 +5,23 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.commands.objects.bucket import BucketWriter
 from components.commands.reprovision import pulling
 from components.commands.reprovision.request import NotProvenError, Outputs, Progress
+from loopback.bucket import REGION, LoopbackBucket
 from tests.unit.components.test_audit import REQUEST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 WANTED = replace(REQUEST, pull="report", timeout=30)
 
@@ -155,3 +162,111 @@ def test_a_redirect_is_followed_nowhere(login: str) -> None:
     with pytest.raises(NotProvenError, match=r"last seen: no report \(status 302\)"):
         served(answer, login=login, timeout=0.3)
     assert {path for path, _ in asked} == {"/web"}
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBucket]:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA1")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
+    made = LoopbackBucket()
+    with made.running() as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+        yield made
+
+
+def from_store(timeout: float = 30, **changes: Any) -> Outputs:
+    place = BucketWriter(kind="s3", bucket="configs", key="machines/web.ign", region=REGION)
+    request = replace(WANTED, **{"report": "store", "place": place, "timeout": timeout, **changes})
+    return pulling.await_report(request, Progress("web"))
+
+
+OWN = "/configs/reports/web.json"
+
+
+def test_a_report_is_read_from_the_store(bucket: LoopbackBucket) -> None:
+    bucket.objects |= {
+        OWN: json.dumps(report("proven")).encode(),
+        "/configs/reports/db.json": json.dumps(report("refused", "", "it is another's")).encode(),
+    }
+    outputs = from_store()
+    assert (outputs.config_id, outputs.boot_id, outputs.os_version) == (WANTED.config_id, "b", "1")
+
+
+@pytest.mark.parametrize("first", [None, b"{}"], ids=["nothing", "what lies there first"])
+def test_a_refusal_after_nothing_in_the_store_is_a_new_one(bucket: LoopbackBucket, first: bytes | None) -> None:
+    if first is not None:
+        bucket.objects[OWN] = first
+    refused = json.dumps(report("refused", why="the object is damaged")).encode()
+    later = threading.Timer(0.3, bucket.objects.__setitem__, (OWN, refused))
+    later.start()
+    with pytest.raises(NotProvenError, match="the machine refused the object: the object is damaged"):
+        from_store()
+    later.join()
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_refusal_from_before_that_a_failing_store_hides_at_first_stays_one_from_before(
+    bucket: LoopbackBucket, status: int
+) -> None:
+    bucket.status, bucket.objects[OWN] = status, json.dumps(report("refused")).encode()
+    later = threading.Timer(0.3, setattr, (bucket, "status", 200))
+    later.start()
+    with pytest.raises(NotProvenError, match=r"did not take .* last seen: refused"):
+        from_store(timeout=1)
+    later.join()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps(report("proven", "b" * 128)).encode(),
+        json.dumps(report("proven", "")).encode(),
+        json.dumps({**report("proven"), "config_id": [WANTED.config_id]}).encode(),
+        b'{"state": "proven", "config_id": "%s", "why": "%s"}' % (WANTED.config_id.encode(), b"x" * 70_000),
+        b"<html>proven</html>",
+        b"\xff\xfeproven",
+        b"[" * 60_000,
+    ],
+    ids=["another id", "no id", "a list", "too long", "a page", "no UTF-8", "nested"],
+)
+def test_a_report_that_is_none_or_another_configs_proves_nothing(bucket: LoopbackBucket, content: bytes) -> None:
+    bucket.objects[OWN] = content
+    with pytest.raises(NotProvenError, match="the machine did not take config id aaaaaaaaaaaa"):
+        from_store(timeout=0.3)
+
+
+@pytest.mark.parametrize(
+    ("status", "objects", "why"),
+    [
+        (200, {}, r"no report \(the bucket configs has no reports/web.json\)"),
+        (403, {}, r"no report \(the bucket configs answers GET with 403 AccessDenied\)"),
+        (503, {}, r"no report \(the bucket configs answers GET with 503 SlowDown\)"),
+    ],
+)
+def test_why_the_store_tells_nothing_is_said_at_the_end(
+    bucket: LoopbackBucket, status: int, objects: dict[str, bytes], why: str
+) -> None:
+    bucket.status, bucket.objects = status, objects
+    with pytest.raises(NotProvenError, match=f"last seen: {why}"):
+        from_store(timeout=0.3)
+
+
+def test_a_store_that_is_away_and_credentials_that_are_not_there_are_told(
+    bucket: LoopbackBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    with pytest.raises(NotProvenError, match=r"last seen: no report \(the bucket configs does not answer: "):
+        from_store(timeout=0.3)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(NotProvenError, match=r"last seen: no report \(no AWS credentials in the environment"):
+        from_store(timeout=0.3)
+    assert not bucket.asked
+
+
+def test_what_has_no_bucket_is_not_waited_for() -> None:
+    with pytest.raises(NotProvenError, match="read from a bucket, and this machine's object is in none"):
+        from_store(place=None)
