@@ -53,7 +53,7 @@ case "$*" in
 \\"host_key\\": \\"stand-in\\", \\"downtime_seconds\\": 0.0, \\"failed_units\\": []}}" ;;
 "qemu start") cat >/dev/null; echo '{{"ssh_port": 22022}}' ;;
 "qemu delete") cat >/dev/null ;;
-*) exec {python} -I {programs} "$@" ;;
+*) exec {python} -IS {programs} "$@" ;;
 esac
 """
 

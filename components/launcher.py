@@ -32,6 +32,8 @@ echo "the code behind this Command is not known on this computer, where the stac
   "'pulumi preview' once, then this again; or name a program that runs it in \\$FLATCAR_COMMANDS" >&2
 exit 1
 """
+# Without the packages of the virtual environment (-S), which the programs don't know, Python starts a third sooner.
+_START = 'if [ -x "$python" ] && [ -f "$code" ]; then exec "$python" -IS "$code" $0; fi\n'
 
 
 def interpreter() -> list[str]:
@@ -48,7 +50,7 @@ def interpreter() -> list[str]:
 @functools.cache  # once in a run of the program
 def _note(name: str) -> None:
     code = Path(__file__).resolve().parents[1] / _CODE
-    text = f"python={shlex.quote(sys.executable)}\ncode={shlex.quote(str(code))}\n"
+    text = f"python={shlex.quote(sys.executable)}\ncode={shlex.quote(str(code))}\n{_START}"
     path = own_folder() / name
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:

@@ -12,7 +12,7 @@ import pulumi
 from pulumi_command import local
 
 from components import progress, rollout
-from components.commands.objects.content import forget
+from components.commands.objects.content_file import forget
 from components.commands.reprovision.request import PRIVATE, PRIVATE_VARIABLE, Request, salted_digest
 from components.launcher import interpreter
 from components.payload.declared import packed_manifest

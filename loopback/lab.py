@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cl.transpiler.fragments import merged
-from components.commands.objects.content import Content, path_of
+from components.commands.objects.content import Content
+from components.commands.objects.content_file import path_of
 from components.payload.fragments import IgnitionConfig
 from components.payload.lifecycle import lifecycle_fragment
 from components.payload.machine_config import STAMP

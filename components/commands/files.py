@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path
 
 
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
+def write_atomically(
+    path: Path, text: str, mode: int = 0o600, *, ready: Callable[[Path], object] | None = None
+) -> None:
     """Write a file so that readers see the old or the new text, whole, however many processes write it at a time.
 
-    `mode` is that of the new file, less the umask. Raises OSError, and leaves nothing of the new text then.
+    `mode` is that of the new file, less the umask. `ready` gets the whole new file before it takes the old one's place.
+    Raises OSError and what `ready` raises, and leaves nothing of the new text then.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -21,6 +22,8 @@ def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
+        if ready is not None:
+            ready(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -6,31 +6,37 @@ environment are used, as curl uses them. Standard library only.
 
 from __future__ import annotations
 
-import http.client
 import threading
-import urllib.error
-import urllib.request
+from collections.abc import Mapping
 
 
 class NoAnswerError(Exception):
     """There was no answer: the text says why."""
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """urllib would take a login along, to whatever host the answer names."""
+def get(url: str, *, seconds: float, most: int = 0, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+    """The status and the first `most` bytes of the answer, within `seconds` in all.
 
-    def redirect_request(self, *_: object) -> None:
-        """None makes an error of the answer, with its status."""
+    Raises `NoAnswerError`, and ValueError for what is no URL. Its scheme is the caller's to check.
+    """
+    # most Commands ask no server, and this is a third of all that one would import
+    import http.client
+    import urllib.error
+    import urllib.request
 
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        """urllib would take a login along, to whatever host the answer names."""
 
-def get(request: urllib.request.Request, *, seconds: float, most: int = 0) -> tuple[int, bytes]:
-    """The status and the first `most` bytes of the answer, within `seconds` in all. Raises `NoAnswerError`."""
+        def redirect_request(self, *_: object) -> None:
+            """None makes an error of the answer, with its status."""
+
+    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310
     answers: list[tuple[int, bytes]] = []
     reasons: list[str] = []
 
     def ask() -> None:
         try:
-            with urllib.request.build_opener(_NoRedirect).open(request, timeout=seconds) as answer:
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=seconds) as answer:
                 answers.append((answer.status, answer.read(most) if most else b""))
         except urllib.error.HTTPError as error:
             error.close()

@@ -14,11 +14,11 @@ import contextlib
 import json
 import os
 import sys
-import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.commands.objects.content import forget, read
+from components.commands.files import write_atomically
+from components.commands.objects.content_file import forget, read
 
 MOST_VERSIONS = 8
 """How many replaced contents of an object are kept."""
@@ -53,20 +53,12 @@ def write(path: Path, content: str, *, written: str) -> None:
     """Put `content` at `path`; raises OSError or ValueError, and nothing is changed then."""
     time_ns = (datetime.fromisoformat(written) - _EPOCH) // timedelta(microseconds=1) * 1000
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp: a name of its own, mode 0600 from the first byte on
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content.encode())
-            file.flush()
-            os.fsync(file.fileno())
+
+    def ready(temporary: Path) -> None:
         os.utime(temporary, ns=(time_ns, time_ns))
         _keep(path, content)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+
+    write_atomically(path, content, ready=ready)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -104,8 +96,9 @@ def delete(path: Path) -> None:
             break  # other objects are in there, or the folder is gone
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Run the command line; see the module's description."""
+    arguments = sys.argv[1:]
     if arguments not in (["write"], ["delete"]):
         print("usage: python -m components.commands.write_object write|delete < OBJECT.json", file=sys.stderr)
         return 2
@@ -138,4 +131,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

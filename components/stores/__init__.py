@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pulumi
 
 from components.commands.objects.bucket import CONTENT_TYPE
-from components.commands.objects.content import Content, path_of
+from components.commands.objects.content import Content
+from components.commands.objects.content_file import path_of
 from components.config.local_files import machines_dir
 from components.sdk import KeptOutput
 

@@ -1,38 +1,20 @@
 """An object's text, known by its hash: Pulumi's state has no more of it. Standard library only.
 
-The program writes it to a file beside the machines (`path_of`), mode 0600, for the run that needs it; that is removed
-once the text lies in a folder, or the machine is proven. Whoever needs it later reads it where it lies, in its store,
-and it counts only where it has the hash.
+The program writes it to a file for the run that needs it (`content_file`). Whoever needs it later reads it where it
+lies, in its store, and it counts only where it has the hash.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.commands.files import write_atomically
+from components.commands.objects.content_file import read, sha512_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-FOLDER = ".objects"
-"""Beside the machines: no machine's name begins with a dot."""
-
-
-def sha512_of(text: str) -> str:
-    """SHA-512 (hex) of a text's bytes."""
-    return hashlib.sha512(text.encode()).hexdigest()
-
-
-def path_of(machines: Path, machine: str, sha512: str) -> Path:
-    """Where the program writes the object of `machine` that has this hash, below the folder of all machines.
-
-    Another text lies elsewhere: a preview of one is not in the way of an update to another.
-    """
-    return machines / FOLDER / f"{machine}-{sha512[:16]}.ign"
+    from pathlib import Path
 
 
 @dataclass(slots=True)
@@ -71,19 +53,3 @@ class Content:
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, self.text)
-
-
-def read(path: Path, sha512: str) -> str | None:
-    """The text in a file, None where that has not this hash, or is not there."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    return data.decode() if hashlib.sha512(data).hexdigest() == sha512 else None
-
-
-def forget(path: Path) -> None:
-    """Remove what `Content.keep` wrote, and its folder with the last one; harmless when it is gone."""
-    path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # others are in there, or it is gone
-        path.parent.rmdir()

@@ -2,6 +2,13 @@
 
 import sys
 
-from components.commands.qemu.machine import main
+from components.commands.qemu import machine
 
-sys.exit(main(sys.argv[1:]))
+
+def main() -> int:
+    """Run the command line."""
+    return machine.main(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

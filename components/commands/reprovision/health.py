@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 
 from components.commands.reprovision.request import NotProvenError
@@ -121,8 +120,7 @@ def _http(check: HealthCheck, address: str) -> str:
     host = f"[{address}]" if ":" in address else address
     try:
         # the scheme was checked with the settings
-        request = urllib.request.Request(check.subject.replace("{address}", host))  # noqa: S310
-        status, _ = get(request, seconds=HTTP_SECONDS)
+        status, _ = get(check.subject.replace("{address}", host), seconds=HTTP_SECONDS)
     except (NoAnswerError, ValueError) as error:
         return shortened(printable(str(error)), LONGEST_REASON)
     return "" if str(status) == check.expected else f"status {status}, wanted {check.expected}"

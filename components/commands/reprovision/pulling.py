@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import time
-import urllib.request
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -125,11 +124,12 @@ def _fetch(address: str) -> dict[str, str]:
     """The report that lies there. A name and a password in the address are for Basic authentication."""
     parts = urlsplit(address)
     bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    request = urllib.request.Request(bare)  # noqa: S310 # its scheme is checked with the settings
+    headers = {}
     if parts.username is not None:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
-    status, text = get(request, seconds=20, most=LONGEST_REPORT)
+        headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    # its scheme is checked with the settings
+    status, text = get(bare, seconds=20, most=LONGEST_REPORT, headers=headers)
     if status != 200:
         raise NoAnswerError(f"status {status}")
     return read_report(text.decode("utf-8", "replace"))

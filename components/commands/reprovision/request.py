@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.commands.objects.bucket import BucketWriter
-from components.commands.objects.content import Content, path_of, sha512_of
+from components.commands.objects.content import Content
+from components.commands.objects.content_file import path_of, sha512_of
 from components.commands.objects.folder import FolderWriter, NoAccessError
 from components.commands.objects.packing import unpacked
 from components.commands.reprovision.followed import Followed
@@ -197,7 +197,12 @@ def _content(fields: dict[str, Any]) -> Content:
 def _place(fields: Mapping[str, str] | None) -> ObjectWriter | None:
     if fields is None:
         return None
-    return BucketWriter(**fields) if "bucket" in fields else FolderWriter(**fields)
+    if "bucket" not in fields:
+        return FolderWriter(**fields)
+    # the largest import of a Command, which one without a bucket does not need
+    from components.commands.objects.bucket import BucketWriter
+
+    return BucketWriter(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

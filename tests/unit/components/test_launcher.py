@@ -46,6 +46,21 @@ def test_other_programs_are_none(elsewhere: Path, words: tuple[str, ...]) -> Non
     assert done.stderr == "usage: python -m components.commands qemu|qemu.supervisor|reprovision|sign|write_object …\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "not_needed"),
+    [
+        (("write_object", "write"), {"dataclasses", "inspect", "runpy", "subprocess", "tempfile", "typing"}),
+        (("reprovision",), {"email", "http.client", "runpy", "ssl"}),
+    ],
+)
+def test_a_program_starts_without_what_it_does_not_need(words: tuple[str, ...], not_needed: set[str]) -> None:
+    command = [sys.executable, "-X", "importtime", "-IS", str(PROGRAMS), *words]
+    told = subprocess.run(command, input="{}", capture_output=True, text=True, check=False).stderr
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert {"json", "components.commands.objects.content_file"} <= imported
+    assert imported & not_needed == set()
+
+
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a Command's text in a folder, as Pulumi does, on a computer where the stack's program has run, or hasn't."""
@@ -69,6 +84,18 @@ Shell = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_a_commands_text_finds_its_program_where_the_stacks_program_has_run(elsewhere: Path, shell: Shell) -> None:
     assert shell("qemu status", elsewhere, has_run=True).stderr == NOT_USABLE
+
+
+def test_it_is_started_without_installed_packages(shell: Shell, tmp_path: Path) -> None:
+    packages = tmp_path / "packages.py"
+    packages.write_text("import sys; sys.exit(f'{sys.flags.no_site} {sys.flags.isolated}')\n")
+    shell("qemu status", tmp_path, has_run=True)
+    (noted,) = (tmp_path / "home/flatcar-reprovision").iterdir()
+    noted.write_text(noted.read_text().replace(str(PROGRAMS), str(packages)))
+    argv = [*launcher.interpreter(), "qemu status"]
+    environment = {**os.environ, "PULUMI_HOME": str(tmp_path / "home")}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == "1 1\n"
 
 
 def test_in_a_checkout_it_is_found_without_that(shell: Shell) -> None:

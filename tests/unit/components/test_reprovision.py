@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from components.commands.objects.content import Content, sha512_of
+from components.commands.objects.content import Content
+from components.commands.objects.content_file import sha512_of
 from components.commands.objects.packing import packed
 from components.commands.reprovision.request import HealthCheck, salted_digest
 from components.ignition_object import IgnitionObject

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from components.commands.objects.bucket import BucketWriter
-from components.commands.objects.content import Content, forget, path_of
+from components.commands.objects.content import Content
+from components.commands.objects.content_file import forget, path_of
 from components.commands.objects.folder import FolderWriter
 from components.commands.objects.packing import packed
 from components.commands.reprovision.log import LEFT_OUT
