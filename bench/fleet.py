@@ -34,6 +34,9 @@ from toolchain.places import PLUGINS, ROOT
 PROGRAM = "pulumi-language-python-exec"
 """A word in the command line of the Pulumi program's process."""
 
+PLUGIN = "resource-command-v"
+"""One in that of the plugin's."""
+
 SALT = "v1:Ip8bKmLPLYE=:v1:X53SINlPVXHqZpM3:XSO4wrR0aZHcqOOcfHj9F3q2XbkCbQ=="
 """Belongs to the empty passphrase."""
 
@@ -81,21 +84,22 @@ for one in json.loads(Path("resources.json").read_text()):
 class Fleet:
     """Stacks with the same resources: `ours` of this project, `bare` of a program of constants.
 
+    `created` is what the first `up` of `ours` took, without checkpoints.
     `tofu` has machines of the same template, for OpenTofu; None where that can't be had, or for too many.
     """
 
     count: int
+    created: Sample
     ours: Pulumi
     bare: Pulumi
     tofu: Tofu | None
 
     def run(self, stack: Pulumi, *arguments: str, **env: str) -> Sample:
-        """One run of `pulumi`, with the peak memory of its program; `env` is given to it as well."""
-        environment = {**stack.environment(), **env}
-        return process(stack.argv(*arguments), cwd=stack.directory, env=environment, watch=PROGRAM)
+        """One run of `pulumi`, with the peak memory of its processes; `env` is given to it as well."""
+        return _run(stack, *arguments, **env)
 
     def change(self, names: Collection[str]) -> None:
-        """Give these machines another rack, and none of the others; for the bare program, other texts and triggers."""
+        """Give these machines another rack, and none of the others; for the bare program, other texts and ids."""
         _settings(self.ours, self.count, names)
         if self.tofu is not None:
             self.tofu.change(variables_of(self.count, names))
@@ -106,15 +110,22 @@ class Fleet:
         resources = json.loads(kept.read_text())
         for resource in resources:
             name, inputs = resource["name"], resource["inputs"]
-            if name.removesuffix("-object") in names and name.endswith("-object"):
+            if name.endswith("-object"):
                 document = json.loads(inputs["stdin"])
-                path = Path(document["path"])
-                other = Content.of(path.read_text().replace("rack%20", "rack%2F"))
-                document |= {"file": str(file.parent / name), "sha512": other.sha512}
-                other.keep(Path(document["file"]))
-                inputs["stdin"] = json.dumps(document)
+                text = file.with_name(f"{name}.first")
+                if not text.exists():
+                    shutil.copy(document["path"], text)
+                content = Content.of(text.read_text())
+                if name.removesuffix("-object") in names:
+                    content = Content.of(content.text.replace("rack%20", "rack%2F"))
+                    document |= {"file": str(file.with_name(name)), "sha512": content.sha512}
+                    inputs["stdin"] = json.dumps(document)
+                content.keep(Path(document["file"]))
             elif name.removesuffix("-reprovision") in names and name.endswith("-reprovision"):
-                inputs["triggers"] = ["another", *inputs["triggers"][1:]]
+                document = json.loads(inputs["stdin"])
+                inputs["stdin"] = json.dumps(document | {"config_id": document["config_id"][::-1]})
+            elif name in names and not resource["custom"]:
+                inputs["configId"] = "another"
         file.write_text(json.dumps(resources))
 
 
@@ -126,18 +137,18 @@ def fleet(count: int, scratch: Path) -> Iterator[Fleet]:
     """
     if shutil.which("pulumi") is None:
         raise BenchError("pulumi is not on PATH: `make bench` sets it up")
-    with own_stack(count, scratch) as ours:
+    with own_stack(count, scratch) as (ours, created):
         home, env = ours.home, ours.env
         bare = _bare(ours, scratch, home, env)
         program = programs.peer("tofu") if count <= MOST_FOR_TOFU else None
         template = (scratch / "template.yaml").read_text()
         tofu = Tofu.make(program, scratch / "tofu", template, variables_of(count)) if program else None
-        yield Fleet(count=count, ours=ours, bare=bare, tofu=tofu)
+        yield Fleet(count=count, created=created, ours=ours, bare=bare, tofu=tofu)
 
 
 @contextmanager
-def own_stack(count: int, scratch: Path) -> Iterator[Pulumi]:
-    """This project's stack alone, with all its resources made."""
+def own_stack(count: int, scratch: Path) -> Iterator[tuple[Pulumi, Sample]]:
+    """This project's stack alone, with all its resources made, and what that took."""
     home = scratch / "home"
     home.mkdir()
     (home / "plugins").symlink_to(PLUGINS)
@@ -151,8 +162,7 @@ def own_stack(count: int, scratch: Path) -> Iterator[Pulumi]:
     ours = empty_stack(ROOT, "flatcar", scratch / "ours", home, env)
     _settings(ours, count)
     with _machines_on(scratch / "machines" / ours.stack, count):
-        make(ours)
-        yield ours
+        yield ours, make(ours)
 
 
 def _bare(ours: Pulumi, scratch: Path, home: Path, env: dict[str, str]) -> Pulumi:
@@ -209,10 +219,14 @@ def empty_stack(directory: Path, project: str, scratch: Path, home: Path, env: d
     return Pulumi(directory=directory, scratch=scratch, home=home, env=env, stack="bench", config_file=settings)
 
 
-def make(stack: Pulumi) -> None:
+def make(stack: Pulumi) -> Sample:
     """The first `up`. State is written once, at the end: a file backend writes all of it after each resource."""
-    env = {**stack.environment(), **SKIPPED}
-    process(stack.argv("up", "--yes", "--skip-preview"), cwd=stack.directory, env=env)
+    return _run(stack, "up", "--yes", "--skip-preview", **SKIPPED)
+
+
+def _run(stack: Pulumi, *arguments: str, **env: str) -> Sample:
+    environment = {**stack.environment(), **env}
+    return process(stack.argv(*arguments), cwd=stack.directory, env=environment, watch=PROGRAM, plugin=PLUGIN)
 
 
 def _settings(stack: Pulumi, count: int, changed: Collection[str] = ()) -> None:

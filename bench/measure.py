@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -22,8 +23,8 @@ class Sample:
     """One run: `wall` and `cpu` (user and system, of all its processes) in seconds, `peak` memory in MiB.
 
     `peak` is the largest single process's; 0 where it was not asked for. `program` is the same for the Pulumi program
-    alone (`watch`), `program_cpu` its part of `cpu`, and `engine` the part that the started process itself took,
-    without those below it.
+    alone (`watch`), `program_cpu` its part of `cpu`; `plugin` and `plugin_cpu` are those of another one. `engine` is
+    the part of `cpu` that the started process itself took, without those below it, and `engine_peak` its memory.
     """
 
     wall: float
@@ -32,6 +33,9 @@ class Sample:
     program: float = 0.0
     engine: float = 0.0
     program_cpu: float = 0.0
+    engine_peak: float = 0.0
+    plugin: float = 0.0
+    plugin_cpu: float = 0.0
 
 
 Side = Callable[[], Sample]
@@ -44,10 +48,12 @@ def process(
     env: Mapping[str, str] | None = None,
     stdin: str = "",
     watch: str = "",
+    plugin: str = "",
 ) -> Sample:
-    """Run a command to its end. `watch`: a word in the command line of the child whose peak memory becomes `program`.
+    """Run a command to its end.
 
-    Raises BenchError when it ends with another code than 0.
+    `watch` is a word in the command line of the child whose peak memory becomes `program`, `plugin` one in that of
+    another. Raises BenchError when it ends with another code than 0.
     """
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as given:
         given.write(stdin.encode())
@@ -56,52 +62,76 @@ def process(
         clean = {name: value for name, value in (env or os.environ).items() if name != "PYTHONDONTWRITEBYTECODE"}
         start = time.perf_counter()
         running = subprocess.Popen(argv, cwd=cwd, env=clean, stdin=given, stdout=printed, stderr=subprocess.STDOUT)
-        watcher = _Watcher(running.pid, watch) if watch else None
+        watcher = _Watcher(running.pid, [word for word in (watch, plugin) if word]) if watch else None
         _, status, used = os.wait4(running.pid, 0)
         wall = time.perf_counter() - start
         running.returncode = os.waitstatus_to_exitcode(status)
-        program, engine, program_cpu = watcher.stop() if watcher else (0.0, 0.0, 0.0)
+        engine, program, other, *_ = [*(watcher.stop() if watcher else []), *[_Seen()] * 3]
         if running.returncode:
             printed.seek(0)
             tail = printed.read().decode(errors="replace")[-4000:]
             raise BenchError(f"{' '.join(argv)}: exit code {running.returncode}\n{tail}")
     cpu = used.ru_utime + used.ru_stime
     peak = used.ru_maxrss / 1024
-    return Sample(wall=wall, cpu=cpu, peak=peak, program=program, engine=engine, program_cpu=program_cpu)
+    return Sample(
+        wall=wall,
+        cpu=cpu,
+        peak=peak,
+        program=program.peak,
+        engine=engine.cpu,
+        program_cpu=program.cpu,
+        engine_peak=engine.peak,
+        plugin=other.peak,
+        plugin_cpu=other.cpu,
+    )
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was last seen of a process: its time (s) and peak memory (MiB). The kernel keeps both while it runs."""
+
+    cpu: float = 0.0
+    peak: float = 0.0
 
 
 class _Watcher:
-    """Looks at a process's time, and a descendant's time and peak memory ten times a second; the kernel keeps them."""
+    """Looks ten times a second at a process, and at the first descendant with each of some words."""
 
-    def __init__(self, pid: int, word: str) -> None:
-        self._pid, self._word, self._peak, self._cpu, self._its_cpu = pid, word.encode(), 0.0, 0.0, 0.0
+    def __init__(self, pid: int, words: Sequence[str]) -> None:
+        self._pids = {"": pid}
+        self._seen = {word: _Seen() for word in ("", *words)}
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop(self) -> tuple[float, float, float]:
-        """The descendant's peak (MiB), the process's own time (s) and the descendant's, as last seen."""
+    def stop(self) -> list[_Seen]:
+        """The process, and the descendants in the words' order."""
         self._done.set()
         self._thread.join()
-        return self._peak, self._cpu, self._its_cpu
+        return list(self._seen.values())
 
     def _watch(self) -> None:
-        found = 0
         while not self._done.wait(0.1):
-            self._cpu = max(self._cpu, _time_of(self._pid))
-            found = found or next((pid for pid in descendants(self._pid) if self._word in _command_line(pid)), 0)
-            self._its_cpu = max(self._its_cpu, _time_of(found))
-            try:
-                status = Path(f"/proc/{found}/status").read_text() if found else ""
-            except OSError:
-                continue
-            for line in status.splitlines():
-                if line.startswith("VmHWM:"):
-                    self._peak = max(self._peak, int(line.split()[1]) / 1024)
+            if missing := [word for word in self._seen if word not in self._pids]:
+                lines = {pid: _command_line(pid) for pid in descendants(self._pids[""])}
+                found = [(word, pid) for word in missing for pid, line in lines.items() if word.encode() in line]
+                self._pids |= dict(reversed(found))
+            for word, pid in self._pids.items():
+                seen = self._seen[word]
+                seen.cpu, seen.peak = max(seen.cpu, _time_of(pid)), max(seen.peak, _peak_of(pid))
+
+
+def _peak_of(pid: int) -> float:
+    """MiB; 0 for a process that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0.0)
 
 
 def _time_of(pid: int) -> float:
-    """Seconds, user and system; 0 for a process that is gone, or for none."""
+    """Seconds, user and system; 0 for a process that is gone."""
     try:
         # the second field, the program's name in parentheses, may hold blanks
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -120,13 +150,10 @@ def _command_line(pid: int) -> bytes:
 def descendants(pid: int) -> list[int]:
     """All processes below one, as they are now."""
     found: list[int] = []
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            direct = [int(word) for word in children.read_text().split()]
-        except OSError:
-            continue
-        for child in direct:
-            found += [child, *descendants(child)]
+    with contextlib.suppress(OSError):  # it is gone
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            for word in Path(f"/proc/{pid}/task/{thread}/children").read_text().split():
+                found += [int(word), *descendants(int(word))]
     return found
 
 

@@ -49,7 +49,7 @@ else:
 def measure(rounds: int) -> Row:
     """A preview without a change: of machines one by one, and of a `Fleet`."""
     row = Row(title="many machines through the package")
-    with tempfile.TemporaryDirectory() as scratch, own_stack(COUNT, Path(scratch)) as ours:
+    with tempfile.TemporaryDirectory() as scratch, own_stack(COUNT, Path(scratch)) as (ours, _):
         stacks = {
             what: _stack(ours, Path(scratch), name, as_a_fleet=name == "fleet")
             for what, name in (("`Machine`", "one-by-one"), ("`Fleet`", "fleet"))
