@@ -16,6 +16,7 @@ import http.server
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 PARTS = Path(__file__).parent / "parts"
 WIPED = ("etc", "home", "opt", "root", "srv", "var")
 """The folders of ROOT's own; the others are other file systems, or this stand-in's: its programs are in /run/bin."""
+ACCOUNTS = {
+    "passwd": "root:x:0:0:root:/root:/bin/bash\ncore:x:500:500::/home/core:/bin/bash\n",
+    "shadow": "root:*:15887:0:::::\ncore:*:15887:0:::::\n",
+    "group": "root:x:0:root\nwheel:x:10:root,core\ndocker:x:233:core\ncore:x:500:\n",
+    "gshadow": "root:*::\nwheel:*::root,core\ndocker:*::core\ncore:*::\n",
+}
+"""The image's accounts, by their files below /etc."""
 
 
 @dataclass
@@ -58,6 +66,8 @@ class LoopbackMachine:
     os_version: str = "0.0.1"
     serves: str = ""
     """Where what `source` names is really had, if Ignition has a client of its own for that (s3://)."""
+    makes_users: bool = False
+    """Whether Ignition makes users and groups; else nobody but the image's is there."""
     is_plugged_in: bool = True
     login: Path | None = None
     went_down: list[float] = field(default_factory=list)
@@ -293,6 +303,8 @@ class LoopbackMachine:
         journal = self.path("/var/log/journal")
         journal.mkdir(parents=True, exist_ok=True)
         (journal / boot_id.replace("-", "")).write_text("".join(f"{message}\n" for message in self._messages))
+        if self.makes_users:
+            self._make_users(config.get("passwd", {}))
         for file in config.get("storage", {}).get("files", []):
             target = self.path(file["path"])
             if target.is_dir() or (target.exists() and not file.get("overwrite")):
@@ -317,6 +329,40 @@ class LoopbackMachine:
         self.path("/boot/flatcar/first_boot").unlink()
         self._log("ignition (stand-in): finished")
         return True
+
+    def _make_users(self, passwd: dict[str, Any]) -> None:
+        """As Ignition does (internal/exec/util/passwd.go), over the image's accounts; then the keys as Flatcar does."""
+        self.path("/etc").mkdir(exist_ok=True)
+        for name, text in ACCOUNTS.items():
+            if not self.path(f"/etc/{name}").exists():
+                self.path(f"/etc/{name}").write_text(text)
+        commands = ["set -eu", "umask 022"]
+        for group in passwd.get("groups", []):
+            id_ = ["--gid", str(group["gid"])] if "gid" in group else []
+            commands.append(shlex.join(["groupadd", *id_, group["name"]]))
+        for user in passwd.get("users", []):
+            name, keys = user["name"], "\n".join(user.get("sshAuthorizedKeys", []))
+            options = [
+                word
+                for field, option in (("uid", "uid"), ("gecos", "comment"), ("homeDir", "home-dir"), ("shell", "shell"))
+                if user.get(field)
+                for word in (f"--{option}", str(user[field]))
+            ]
+            if user.get("groups"):
+                options += ["--groups", ",".join(user["groups"])]
+            if f"\n{name}:" not in ACCOUNTS["passwd"]:
+                commands.append(shlex.join(["useradd", "--create-home", "--password", "*", *options, name]))
+            elif options:
+                commands.append(shlex.join(["usermod", *options, name]))
+            if user.get("passwordHash"):
+                commands.append(shlex.join(["usermod", "--password", user["passwordHash"], name]))
+            if keys:
+                folder = f"$(getent passwd {shlex.quote(name)} | cut -d: -f6)/.ssh"
+                commands.append(f'(umask 077 && mkdir -p "{folder}" && mkdir "{folder}/authorized_keys.d")')
+                commands.append(f'printf "%s\\n" {shlex.quote(keys)} >"{folder}/authorized_keys.d/ignition"')
+                commands.append(f"update-ssh-keys -u {shlex.quote(name)}")
+        done = self.inside("\n".join(commands))
+        assert done.returncode == 0, done.stderr
 
     def _write_units(self, units: list[dict[str, Any]]) -> None:
         folder = self.path("/etc/systemd/system")

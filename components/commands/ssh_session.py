@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import select
 import selectors
 import shlex
@@ -19,7 +20,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self, cast
 
@@ -259,6 +260,19 @@ def answers(target: SshTarget, *, timeout: float = Doorbell.PATIENCE) -> bool:
     """Whether an SSH server greets at the target's port within `timeout` seconds; see `Doorbell`."""
     with Doorbell(target) as door:
         return door.answered(timeout)
+
+
+def accepted_keys(target: SshTarget) -> set[str]:
+    """The fingerprints (`SHA256:…`) of the keys with which the machine lets this computer log in; none where the client
+    does not tell. It connects for that."""
+    ssh, *words = replace(target, connection=Connection()).run("true", root=False, silence_seconds=4)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        done = subprocess.run(
+            [ssh, "-v", *words], stdin=subprocess.DEVNULL, capture_output=True, env=for_child(), timeout=30, check=False
+        )
+        told = done.stderr.decode("utf-8", "replace")
+        return set(re.findall(r"^debug1: Server accepts key: .* (SHA256:\S+)", told, re.MULTILINE))
+    return set()
 
 
 def jump_host_trouble(target: SshTarget) -> str:

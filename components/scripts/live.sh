@@ -5,6 +5,9 @@
 #   OLD_ID CONFIG_ID     what runs, and what is wanted
 #   SECONDS_LEFT         when the machine rolls back, unless it is confirmed
 #   LIFECYCLE KEEP       as for stage.sh
+#   NEW_GROUPS GROUP_IDS   groups to make
+#   USERS USER_COMMANDS USER_PASSWORDS USER_KEYS NEW_HOMES   users to make or change: the words of useradd or usermod, one a
+#                        line, a password's hash, SSH keys; the home directory that is made; '' for nothing
 #   PATHS KINDS MODES OWNERS TARGETS CONTENTS SUMS   what to write: file, directory or link; contents in base64
 #   DELETES              paths of files and links that go
 #   DIRECTORIES          those that the wanted config declares
@@ -55,6 +58,31 @@ check_parents() {
   esac
 }
 
+# Whether something runs on with the groups that this user has had.
+runs_as() {
+  [ ! -e "/var/lib/systemd/linger/$1" ] || return 0
+  running_units | grep -v '^user' | xargs -r systemctl show --property=User --value -- | grep -qxF -e "$1" -e "$(id -u "$1")"
+}
+
+check_users() {
+  local i name
+  for i in "${!USERS[@]}"; do
+    name=${USERS[i]}
+    case ${USER_COMMANDS[i]} in
+    useradd*) ! id "$name" >/dev/null 2>&1 || needs_reset "there is a user $name already" ;;
+    *) id "$name" >/dev/null 2>&1 || needs_reset "there is no user $name" ;;
+    esac
+    case ${USER_COMMANDS[i]} in
+    usermod*) ! runs_as "$name" || needs_reset "something runs as $name, whose groups change" ;;
+    esac
+    if [ -n "${NEW_HOMES[i]}" ]; then
+      check_parents "${NEW_HOMES[i]}"
+      if [ -e "${NEW_HOMES[i]}" ] || [ -L "${NEW_HOMES[i]}" ]; then needs_reset "${NEW_HOMES[i]} is there already"; fi
+    fi
+    [ -z "${USER_KEYS[i]}" ] || command -v update-ssh-keys >/dev/null || needs_reset "update-ssh-keys is not there"
+  done
+}
+
 check() {
   local i path name
   [ "$(cat "$STAMP" 2>/dev/null)" = "$OLD_ID" ] || needs_reset "the machine runs another config by now"
@@ -82,6 +110,7 @@ check() {
     ! is_of_image "$path" || needs_reset "the image has a $path of its own"
     ! is_kept "$path" || needs_reset "$path is kept, and no config declares it any more"
   done
+  check_users
   for name in "${STOPS[@]}"; do
     [ ! -e "/usr/lib/systemd/system/$name" ] || needs_reset "the image has a $name of its own"
   done
@@ -94,6 +123,23 @@ as_ignition_notes_presets() {
     if [ "$verb" = enable ] || systemctl --root=/ is-enabled -- "$name" >/dev/null 2>&1; then lines+="$verb $name"$'\n'; fi
   done <"$1"
   printf %s "$lines" >"$1"
+}
+
+# As Ignition does it; the keys as Flatcar does after it (update-ssh-keys-after-ignition.service).
+change_users() {
+  local i name words
+  for i in "${!NEW_GROUPS[@]}"; do groupadd --gid "${GROUP_IDS[i]}" "${NEW_GROUPS[i]}"; done
+  for i in "${!USERS[@]}"; do
+    name=${USERS[i]}
+    mapfile -t words <<<"${USER_COMMANDS[i]}"
+    [ -z "${words[0]}" ] || "${words[@]}"
+    [ -z "${USER_PASSWORDS[i]}" ] || chpasswd --encrypted <<<"$name:${USER_PASSWORDS[i]}"
+    if [ -n "${USER_KEYS[i]}" ]; then
+      # shellcheck disable=SC2016 # for the user's shell
+      sudo -n -u "$name" bash -c 'umask 077 && mkdir -p "$1"' - "$(getent passwd "$name" | cut -d: -f6)/.ssh"
+      (umask 022 && quietly update-ssh-keys -u "$name" -A ignition <<<"${USER_KEYS[i]}")
+    fi
+  done
 }
 
 write() { # the number of a path
@@ -187,6 +233,7 @@ apply() {
   for name in "${STOPS[@]}" "${PRESETS[@]}"; do
     ! systemctl cat -- "$name" >/dev/null 2>&1 || quietly systemctl disable -- "$name"
   done
+  (umask 022 && change_users)
   for i in "${!PATHS[@]}"; do write "$i"; done
   for path in "${DELETES[@]}"; do delete "$path"; done
   [ ! -e "$IGNITION_PRESETS" ] || [ -s "$IGNITION_PRESETS" ] || delete "$IGNITION_PRESETS"

@@ -11,6 +11,7 @@ import copy
 import hashlib
 import json
 import random
+import re
 import shlex
 import shutil
 import stat
@@ -37,6 +38,11 @@ KEEP = ("/var/log", "/etc/kept.*", "/srv/kept", "/var/lib/base")
 FOLDERS = ("etc", "home", "opt", "root", "srv", "var")
 OF_A_BOOT = ("etc/.ignition-result.json", "var/log/journal")
 """What each boot with Ignition makes anew."""
+ACCOUNT_FILES = {
+    "etc/.pwd.lock",
+    *(f"etc/{name}{end}" for name in ("passwd", "shadow", "group", "gshadow", "subuid", "subgid") for end in ("", "-")),
+}
+"""They are compared by what they say (`Machine.accounts`)."""
 FILES = (
     "/srv/web/index.html", "/srv/web/img/a.png", "/srv/web/img/deep/b.png", "/etc/web/web.conf", "/etc/web.env",
     "/opt/app/app.conf", "/opt/app/lib/x/y", "/var/lib/app/seed/one", "/srv/alone",
@@ -54,18 +60,21 @@ APP = (
     "[Service]\nExecStart=/opt/app/run --{0}\nExecStartPre=/usr/bin/ls /opt/app /var/lib/app\n[Install]\nWantedBy={1}\n"
 )
 TIMER = "[Timer]\nOnCalendar=*:0{0}\n[Install]\nWantedBy=timers.target\n"
+USERS = ("core", "ann", "bob")
+GROUPS = ("web", "ops")
 UNITS = {"web.service": WEB, "app.service": APP, "app.timer": TIMER, "late.service": APP}
+THINGS = (*FILES, *LINKS, *DIRECTORIES, *USERS, *GROUPS, *UNITS)
 
 
 def some_config(dice: random.Random) -> dict[str, Any]:
     """A config by name of what is in it, for `changed`: half of all that there may be."""
-    return {name: _entry(dice, name) for name in (*FILES, *LINKS, *DIRECTORIES, *UNITS) if dice.random() < 0.6}
+    return {name: _entry(dice, name) for name in THINGS if dice.random() < 0.6}
 
 
 def changed(dice: random.Random, config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with one to five changes: things go, come, or are others."""
     other = dict(config)
-    for name in dice.sample((*FILES, *LINKS, *DIRECTORIES, *UNITS), dice.randint(1, 5)):
+    for name in dice.sample(THINGS, dice.randint(1, 5)):
         if name in other and dice.random() < 0.4:
             del other[name]
         else:
@@ -81,6 +90,13 @@ def _entry(dice: random.Random, name: str) -> dict[str, Any]:
         if dice.random() < 0.3:
             unit["dropins"] = [{"name": "10.conf", "contents": f"[Service]\nNice={dice.randint(1, 3)}\n"}]
         return unit
+    if name in USERS:
+        keys = [f"ssh-ed25519 AAAA{letter}AAA a {letter}" for letter in "abc" if dice.random() < 0.6]
+        groups = [group for group in ("docker", "wheel") if dice.random() < 0.5]
+        password = dice.choice([{}, {"passwordHash": f"$6${dice.choice('ab')}$x"}])
+        return {"name": name, "sshAuthorizedKeys": keys, "groups": groups, **password}
+    if name in GROUPS:
+        return {"name": name, "gid": 2000 + GROUPS.index(name)}
     if name in LINKS:
         return {"path": name, "target": dice.choice(["lib", "/srv/web/index.html", "nowhere"])}
     if name in DIRECTORIES:
@@ -98,6 +114,10 @@ def ignition(config: Mapping[str, Any]) -> tuple[str, IgnitionConfig]:
             "directories": [config[name] for name in DIRECTORIES if name in config],
         },
         "systemd": {"units": [config[name] for name in UNITS if name in config]},
+        "passwd": {
+            "users": [config[name] for name in USERS if name in config],
+            "groups": [config[name] for name in GROUPS if name in config],
+        },
     }
     config_id = hashlib.sha512(json.dumps(own).encode()).hexdigest()
     stamp: IgnitionConfig = {"storage": {"files": [text_file(STAMP, config_id + "\n")]}}
@@ -160,6 +180,7 @@ class Machine(ByScripts):
         folder.mkdir()
         self.object = folder / "object.ign"
         self.machine = LoopbackMachine(folder, "http://pointer", login=folder, serves=f"file://{self.object}")
+        self.machine.makes_users = True
         for name in ("etc/ssh", "etc/flatcar", "var/log"):  # a wipe takes what is empty
             (self.machine.root / name).rmdir()
         (self.machine.root / "var/lib").mkdir()
@@ -191,7 +212,7 @@ class Machine(ByScripts):
         for top in FOLDERS:
             for path in sorted(self.machine.path(f"/{top}").rglob("*")):
                 name, mode = str(path.relative_to(self.machine.root)), path.lstat().st_mode
-                if name.startswith(OF_A_BOOT):
+                if name.startswith(OF_A_BOOT) or name in ACCOUNT_FILES:
                     continue
                 if path.is_symlink():
                     found[name] = ("link", str(path.readlink()))
@@ -200,6 +221,18 @@ class Machine(ByScripts):
                 else:
                     found[name] = ("file", oct(stat.S_IMODE(mode)), path.read_bytes().decode("latin-1"))
         return found
+
+    def accounts(self) -> dict[str, list[list[object]]]:
+        """The lines of /etc/passwd and its like; members in any order, passwords without the day when they were set."""
+        return {
+            name: [
+                [sorted(field.split(",")) if name in ("group", "gshadow") else field for field in line.split(":")]
+                for line in re.sub(
+                    r"^([^:]*:[^:]*:)\d+", r"\1", self.machine.text(f"/etc/{name}"), flags=re.MULTILINE
+                ).splitlines()
+            ]
+            for name in ("passwd", "shadow", "group", "gshadow")
+        }
 
     def running(self) -> list[str]:
         """The units that run."""

@@ -76,6 +76,7 @@ class LiveLab(Lab):
 def lab(tmp_path: Path) -> Iterator[LiveLab]:
     """A machine that runs the page "one", confirmed."""
     with running_lab(tmp_path, LiveLab, rollback_after=ROLLBACK_AFTER) as lab:
+        lab.machine.makes_users = True
         lab.good = lab.page("one")
         code, _, progress = lab.up(lab.good)
         assert code == 0, progress
@@ -116,6 +117,55 @@ def test_a_change_that_needs_a_reset_gets_one(lab: LiveLab) -> None:
     assert code == 0, progress
     assert "not live: kernel arguments change" in progress
     lab.runs(better, boots=2)
+
+
+def users(*users: dict[str, Any]) -> dict[str, Any]:
+    return {"passwd": {"users": [*users]}}
+
+
+def test_users_keys_and_passwords_change_live(lab: LiveLab) -> None:
+    core = {"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 AAAAa one"], "groups": ["wheel"]}
+    code, _, progress = lab.up(lab.page("one", **users(core)))
+    assert code == 0, progress
+    assert "not live: there is a user core already" in progress
+    core |= {"sshAuthorizedKeys": ["ssh-ed25519 AAAAb two"], "passwordHash": "$6$core", "groups": ["wheel", "docker"]}
+    ann = {
+        "name": "ann",
+        "gecos": "Ann O'Nym",
+        "shell": "/bin/sh",
+        "groups": ["wheel"],
+        "sshAuthorizedKeys": ["ssh-rsa AA=="],
+    }
+    better = lab.page("one", passwd={"users": [core, ann], "groups": [{"name": "ops", "gid": 2000}]})
+    code, _, progress = lab.up(better)
+    assert code == 0, progress
+    assert "live: group ops, user core, user ann change" in progress
+    assert "$6$core" not in progress
+    lab.runs(better, boots=2)
+    accounts = {name: lab.machine.text(f"/etc/{name}") for name in ("passwd", "shadow", "group")}
+    assert "ann:x:1000:1000:Ann O'Nym:/home/ann:/bin/sh\n" in accounts["passwd"]
+    assert "\ncore:$6$core:" in accounts["shadow"]
+    assert "\nann:*:" in accounts["shadow"]
+    assert "wheel:x:10:root,core,ann\ndocker:x:233:core\n" in accounts["group"]
+    assert "ops:x:2000:\n" in accounts["group"]
+    assert lab.machine.text("/home/core/.ssh/authorized_keys").splitlines()[1:] == ["ssh-ed25519 AAAAb two"]
+    assert lab.machine.text("/home/ann/.ssh/authorized_keys").splitlines()[1:] == ["ssh-rsa AA=="]
+
+
+def test_the_key_of_the_deployer_does_not_go_live(lab: LiveLab) -> None:
+    own = lab.machine.key_file.with_suffix(".pub").read_text().strip()
+    user = {"name": lab.machine.user, "sshAuthorizedKeys": [own, "ssh-ed25519 AAAAa another", "ssh-rsa AA== third"]}
+    code, _, progress = lab.up(lab.page("one", **users(user)))
+    assert code == 0, progress
+    better = lab.page("one", **users({**user, "sshAuthorizedKeys": [own, "ssh-rsa AA== third"]}))
+    code, _, progress = lab.up(better)
+    assert code == 0, progress
+    lab.runs(better, boots=2)
+    without = lab.page("one", **users({**user, "sshAuthorizedKeys": ["ssh-rsa AA== third"]}))
+    code, _, progress = lab.up(without)
+    assert code == 0, progress
+    assert "not live: an SSH key goes that it is changed with" in progress
+    lab.runs(without, boots=3)
 
 
 DRIFT = {
@@ -234,6 +284,7 @@ def test_what_live_makes_is_what_a_reset_makes(tmp_path: Path) -> None:
         other.boot(config)
         other.confirm(config_id, config)
         assert machine.tree() == other.tree(), plan
+        assert machine.accounts() == other.accounts(), plan
         assert machine.running() == other.running(), plan
     assert applied > 15
 
@@ -249,18 +300,28 @@ DOUBTS = {
     "echo x >/etc/flatcar/config-id": "the machine runs another config by now",
     "rm /etc/systemd/system/flatcar-rollback.service": "nothing on this machine would roll it back",
     "touch /run/flatcar-going-back": "the machine is rolling back",
+    "echo 'ann:x:1000:1000::/home/ann:/bin/sh' >>/etc/passwd": "there is a user ann already",
+    "mkdir -p /home/ann": "/home/ann is there already",
+    "rm /run/bin/update-ssh-keys": "update-ssh-keys is not there",
+    "sed -i /^core:/d /etc/passwd": "there is no user core",
+    "mkdir -p /var/lib/systemd/linger/core": "something runs as core, whose groups change",
     "true": "it has drifted: nobody declared /etc/undeclared",
 }
 
 
 def page_machine(folder: Path, path: str, *, goes: bool = False) -> tuple[Machine, Live, list[Any]]:
-    """A machine with a service, and the plan of a change where a file below /srv comes, or goes."""
+    """A machine with a service, and the plan of a change where a file below /srv comes, with users, or goes."""
     file = {"path": path, "contents": {"source": "data:,x"}, "overwrite": True}
     unit = {"name": "web.service", "enabled": True, "contents": WEB.replace("/srv/web\n", "/srv/web /srv/kept\n")}
-    configs = [ignition({"/srv/web/img/a.png": {**file, "path": "/srv/web/img/a.png"}, "web.service": unit})]
+    core = {"name": "core", "sshAuthorizedKeys": ["ssh-rsa AA=="], "groups": ["wheel"]}
+    configs = [
+        ignition({"/srv/web/img/a.png": {**file, "path": "/srv/web/img/a.png"}, "web.service": unit, "core": core})
+    ]
     storage = configs[0][1]["storage"]
     configs.append(("b" * 128, {**configs[0][1], "storage": {**storage, "files": [*storage["files"], file]}}))
-    if goes:
+    if not goes:
+        configs[1][1]["passwd"] = {"users": [{**core, "groups": ["wheel", "docker"]}, {"name": "ann"}]}
+    else:
         configs.reverse()
     plan = plan_of(configs[0][1], configs[1][1])
     assert plan is not None

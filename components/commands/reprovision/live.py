@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 from components.commands.reprovision import rollback
 from components.commands.reprovision.drift import differences
 from components.commands.reprovision.live_plan import STAMP, Live, Reset, live_plan
-from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, Path, decoded
+from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, Path, decoded, fingerprint
 from components.commands.reprovision.os_made import is_os_made
 from components.commands.reprovision.seen import asked, read_seen
-from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, run_again_and_again, run_script
+from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, accepted_keys, run_again_and_again, run_script
 from components.commands.untrusted import printable, shortened
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ SESSION_SECONDS = 60
 MOST_SEEN = 4_194_304
 """Bytes that a machine may tell of itself."""
 MOST_TOLD = 3
+_FLAGS = {"noUserGroup": "no-user-group", "system": "system", "noLogInit": "no-log-init"}
+_OPTIONS = {"homeDir": "home-dir", "uid": "uid", "gecos": "comment", "primaryGroup": "gid", "shell": "shell"}
+"""A new user's fields, and useradd's options for them."""
 
 
 class NotLiveError(Exception):
@@ -129,7 +132,25 @@ def _planned(request: Request, runs: str, proven: Collection[str]) -> Change:
         raise NotLiveError(f"its config can't be read ({type(error).__name__})") from None
     if isinstance(plan, Reset):
         raise NotLiveError(plan.reason)
+    _check_login(request, running, wanted)
     return Change(plan, wanted, good, _check(request, running, "it has drifted"))
+
+
+def _check_login(request: Request, running: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raises `NotLiveError` where the change takes away the key that this program logs in with, or may do so."""
+    before, after = (
+        {
+            fingerprint(key)
+            for user in config.get("passwd", {}).get("users", [])
+            if user["name"] == request.target.user
+            for key in user.get("sshAuthorizedKeys", [])
+        }
+        for config in (running, wanted)
+    )
+    if before - after:
+        accepted = accepted_keys(request.target)
+        if not accepted or accepted & (before - after):
+            raise NotLiveError("an SSH key goes that it is changed with, for all that is known")
 
 
 def _check(request: Request, config: Mapping[str, Any], when: str) -> tuple[str, ...]:
@@ -168,7 +189,16 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
     nodes.sort(key=lambda node: (node.kind != "directory", node.path == PRESETS, node.path))
     links = [path for path in manifest.paths if path.kind == "link" and path.path.startswith(UNIT_FOLDER + "/")]
     data = [contents[node.path] if node.kind == "file" else b"" for node in nodes]
+    passwd = config.get("passwd", {})
+    users = [user for name in plan.users for user in passwd["users"] if user["name"] == name]
     return {
+        "NEW_GROUPS": plan.new_groups,
+        "GROUP_IDS": [str(group.gid) for group in manifest.groups if group.name in plan.new_groups],
+        "USERS": plan.users,
+        "USER_COMMANDS": ["\n".join(_user_command(user, plan)) for user in users],
+        "USER_PASSWORDS": [user.get("passwordHash") or "" for user in users],
+        "USER_KEYS": ["\n".join(user.get("sshAuthorizedKeys", [])) for user in users],
+        "NEW_HOMES": [_new_home(user) if user["name"] in plan.new_users else "" for user in users],
         "PATHS": [node.path for node in nodes],
         "KINDS": [node.kind for node in nodes],
         "MODES": [_mode(node) for node in nodes],
@@ -184,6 +214,25 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
         "PRESETS": plan.presets,
         "RESTARTS": plan.restarts,
     }
+
+
+def _user_command(user: Mapping[str, Any], plan: Live) -> list[str]:
+    """The words that make or change a user as Ignition does (internal/exec/util/passwd.go), but for a password; none
+    for one that only gets keys or a password."""
+    groups = ["--groups", ",".join(user["groups"])] if user.get("groups") else []
+    name = user["name"]
+    if name not in plan.new_users:
+        return ["usermod", *groups, name] if name in plan.regrouped else []
+    words = ["useradd", "--no-create-home" if user.get("noCreateHome") else "--create-home", "--password", "*", *groups]
+    words += [f"--{flag}" for field, flag in _FLAGS.items() if user.get(field)]
+    for field, option in _OPTIONS.items():
+        if (value := user.get(field)) not in (None, ""):
+            words += [f"--{option}", str(value)]
+    return [*words, name]
+
+
+def _new_home(user: Mapping[str, Any]) -> str:
+    return "" if user.get("noCreateHome") else user.get("homeDir") or f"/home/{user['name']}"
 
 
 def _mode(node: Path) -> str:

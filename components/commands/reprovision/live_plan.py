@@ -16,7 +16,7 @@ from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from components.commands.reprovision.manifest import Manifest, Path, Unit
+    from components.commands.reprovision.manifest import Manifest, Path, Unit, User
 
 STAMP = "/etc/flatcar/config-id"
 OWN_FILES = (STAMP, "/etc/flatcar/config-salt")
@@ -50,12 +50,17 @@ _READ_AT_BOOT = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
-    """A change that can be applied live: paths to write and to delete, and units.
+    """A change that can be applied live: users and groups, paths to write and to delete, and units.
 
-    `stops` go away; `presets` are enabled or disabled as their presets say; `restarts` are started anew where they run
-    or where something that runs wants them.
+    `users` are made or changed: `new_users` of them are made, `regrouped` get other groups. `stops` go away; `presets`
+    are enabled or disabled as their presets say; `restarts` are started anew where they run or where something that
+    runs wants them.
     """
 
+    new_groups: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+    new_users: tuple[str, ...] = ()
+    regrouped: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
@@ -64,7 +69,9 @@ class Live:
 
     def __str__(self) -> str:
         """Such as `/etc/web.conf changes, web.service restarts`."""
+        accounts = [*(f"group {name}" for name in self.new_groups), *(f"user {name}" for name in self.users)]
         told = [
+            (accounts, "changes", "change"),
             ([path for path in self.writes if path not in (*OWN_FILES, PRESETS)], "changes", "change"),
             ([path for path in self.deletes if path not in (*OWN_FILES, PRESETS)], "goes", "go"),
             (self.restarts, "restarts", "restart"),
@@ -100,8 +107,8 @@ def _plan(old: Manifest, new: Manifest) -> Live:
     for part in sorted(old.rest.keys() | new.rest.keys()):
         if old.rest.get(part) != new.rest.get(part):
             raise _NeedsResetError(f"{_PARTS.get(part, part)} change")
-    if old.users != new.users or old.groups != new.groups:
-        raise _NeedsResetError("users or groups change")
+    new_groups, users = _new_groups(old, new), _changed_users(old, new)
+    accounts = {user.name: user for user in old.users}
     before, after = ({path.path: path for path in manifest.paths} for manifest in (old, new))
     changed = [path for path in (before | after) if before.get(path) != after.get(path) and path != PRESETS]
     units = _changed_units(old, new, changed)
@@ -124,12 +131,51 @@ def _plan(old: Manifest, new: Manifest) -> Live:
     writes = [path for path in after if before.get(path) != after[path] and path != PRESETS]
     has_new_presets = bool(units) and has_presets
     return Live(
+        new_groups=new_groups,
+        users=tuple(user.name for user in users),
+        new_users=tuple(user.name for user in users if user.name not in accounts),
+        regrouped=tuple(user.name for user in users if user.groups != accounts.get(user.name, user).groups),
         writes=(*writes, *([PRESETS] if has_new_presets else [])),
         deletes=tuple(path for path in before if path not in after and not (path == PRESETS and has_new_presets)),
         stops=stops,
         presets=tuple(name for name in units if name not in stops and _is_installed(name, old, new)),
         restarts=tuple(name for name in restarts if name not in stops),
     )
+
+
+def _new_groups(old: Manifest, new: Manifest) -> tuple[str, ...]:
+    """The groups that come. They come last: the id of one without a declared one depends on those before it."""
+    if new.groups[: len(old.groups)] != old.groups:
+        raise _NeedsResetError("a group goes, or changes")
+    added = new.groups[len(old.groups) :]
+    for group in added:
+        if group.gid is None or not new.is_plain(group):
+            raise _NeedsResetError(f"group {group.name} is new, and not declared by its name and an id alone")
+    return tuple(group.name for group in added)
+
+
+def _changed_users(old: Manifest, new: Manifest) -> tuple[User, ...]:
+    """The users that come, which is last as with groups, or have other keys, another password, or other groups."""
+    if [user.name for user in new.users[: len(old.users)]] != [user.name for user in old.users]:
+        raise _NeedsResetError("a user goes, or they have another order, on which their ids depend")
+    pairs = [pair for pair in zip(old.users, new.users, strict=False) if pair[0].whole != pair[1].whole]
+    for before, after in pairs:
+        name = after.name
+        if before.rest != after.rest:
+            raise _NeedsResetError(f"of user {name} more changes than keys, password and groups")
+        for what, one, other in (
+            ("SSH keys", before.keys, after.keys),
+            ("password", before.password, after.password),
+            ("groups", before.groups, after.groups),
+        ):
+            if one and not other:
+                raise _NeedsResetError(f"user {name} has no {what} any more")
+    added = new.users[len(old.users) :]
+    for user in added:
+        if user.system and user.uid is None:
+            raise _NeedsResetError(f"user {user.name} is new, and one of the system without an id")
+        _check_mounts(user.home or f"/home/{user.name}", old, new)
+    return (*(after for _, after in pairs), *added)
 
 
 def _changed_units(old: Manifest, new: Manifest, changed: Sequence[str]) -> tuple[str, ...]:
@@ -160,8 +206,7 @@ def _is_installed(name: str, old: Manifest, new: Manifest) -> bool:
 
 def _check_path(node: Path, old: Manifest, new: Manifest) -> None:
     path = node.path
-    if any(f"{path}/".startswith(f"{mount.rstrip('/')}/") for mount in (*old.mounts, *new.mounts)):
-        raise _NeedsResetError(f"{path} lies on a file system of its own")
+    _check_mounts(path, old, new)
     if node.source is not None:
         raise _NeedsResetError(f"what {path} holds is fetched from elsewhere")
     if node.kind == "file" and node.digest is None:
@@ -177,6 +222,11 @@ def _check_path(node: Path, old: Manifest, new: Manifest) -> None:
         raise _NeedsResetError("its generation is another one")
     if path not in OWN_FILES and not is_unit and (_READ_AT_BOOT.fullmatch(path) or path.count("/") < 2):
         raise _NeedsResetError(f"{path} is the system's: what is in it counts from the next boot on")
+
+
+def _check_mounts(path: str, old: Manifest, new: Manifest) -> None:
+    if any(f"{path}/".startswith(f"{mount.rstrip('/')}/") for mount in (*old.mounts, *new.mounts)):
+        raise _NeedsResetError(f"{path} lies on a file system of its own")
 
 
 def _check_change(path: str, before: Path | None, after: Path | None) -> None:

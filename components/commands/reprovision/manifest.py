@@ -68,7 +68,8 @@ class Unit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """A user. None or empty: not declared. `password` is the digest of the password hash, `keys` are those of the SSH
-    keys without their comments, `whole` is that of all that is said of the user."""
+    keys without their comments, `whole` is that of all that is said of the user, `rest` that of what is no key,
+    password or group; an earlier version's manifest has no `rest`."""
 
     name: str
     uid: int | None = None
@@ -77,7 +78,9 @@ class User:
     groups: tuple[str, ...] = ()
     password: str | None = None
     keys: tuple[str, ...] = ()
+    system: bool = False
     whole: str
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +173,10 @@ class Manifest:
         """The digest of a path, as `Unit.names` has it."""
         return _digest(_sha512(path.encode()), self.salt)
 
+    def is_plain(self, group: Group) -> bool:
+        """Whether nothing is said of a group but its name and its id."""
+        return group.whole == _digest_of({"name": group.name, "gid": group.gid}, self.salt)
+
     def key_digest(self, line: str) -> str:
         """The digest of a line of authorized_keys: of its options, type and key, without its comment."""
         return _digest(_sha512(bare_key(line).encode()), self.salt)
@@ -179,6 +186,15 @@ def bare_key(line: str) -> str:
     """A line of authorized_keys without its comment."""
     match = _KEY.search(line)
     return line[: match.end()] if match else line
+
+
+def fingerprint(line: str) -> str:
+    """That of the key in a line of authorized_keys, as OpenSSH writes it (`SHA256:…`); "" without one."""
+    match = _KEY.search(line)
+    if match is None:
+        return ""
+    data = base64.b64decode(match[1].split()[1] + "==")
+    return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
 
 
 def decoded(resource: Mapping[str, Any]) -> bytes | None:
@@ -302,6 +318,9 @@ def _text_file(path: str, text: str, salt: str) -> Path:
 def _user(user: Mapping[str, Any], salt: str) -> User:
     password = user.get("passwordHash")
     keys = (bare_key(key.strip()) for key in user.get("sshAuthorizedKeys", []))
+    rest = {name: part for name, part in user.items() if name not in ("sshAuthorizedKeys", "groups")}
+    if password:
+        del rest["passwordHash"]
     return User(
         name=user["name"],
         uid=user.get("uid"),
@@ -310,7 +329,9 @@ def _user(user: Mapping[str, Any], salt: str) -> User:
         groups=tuple(user.get("groups", [])),
         password=_digest(_sha512(password.encode()), salt) if password else None,
         keys=tuple(_digest(_sha512(key.encode()), salt) for key in keys),
+        system=user.get("system") is True,
         whole=_digest_of(user, salt),
+        rest=_digest_of(rest, salt),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -40,7 +41,10 @@ def base() -> Config:
                 {"name": "off.service", "mask": True},
             ]
         },
-        "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["ssh-rsa AAAA"]}]},
+        "passwd": {
+            "users": [{"name": "core", "sshAuthorizedKeys": ["ssh-rsa AAAA"], "passwordHash": "$6$a", "groups": ["a"]}],
+            "groups": [{"name": "a", "gid": 2000}],
+        },
     }
 
 
@@ -64,6 +68,18 @@ def add_file(path: str, **more: Any) -> Callable[[Config], Any]:
 
 def unit(number: int, **changes: Any) -> Callable[[Config], Any]:
     return lambda config: units(config)[number].update(changes)
+
+
+def core(**changes: Any) -> Callable[[Config], Any]:
+    return lambda config: config["passwd"]["users"][0].update(changes)
+
+
+def add_user(name: str, **more: Any) -> Callable[[Config], Any]:
+    return lambda config: config["passwd"]["users"].append({"name": name, **more})
+
+
+def add_group(**group: Any) -> Callable[[Config], Any]:
+    return lambda config: config["passwd"]["groups"].append(group)
 
 
 def plan(change: Callable[[Config], Any], *, back: bool = False) -> Live | Reset:
@@ -131,6 +147,17 @@ def plan(change: Callable[[Config], Any], *, back: bool = False) -> Live | Reset
             ),
             f"{UNIT}/docker.service.d/a.conf changes, docker.service restarts",
         ),
+        (core(sshAuthorizedKeys=["ssh-rsa BBBB", "ssh-rsa AAAA"]), Live(users=("core",)), "user core changes"),
+        (core(sshAuthorizedKeys=["ssh-rsa AAAA another comment"]), Live(users=("core",)), "user core changes"),
+        (core(passwordHash="$6$b"), Live(users=("core",)), "user core changes"),
+        (core(groups=["a", "docker"]), Live(users=("core",), regrouped=("core",)), "user core changes"),
+        (
+            add_user("ann", homeDir="/srv/ann", shell="/bin/sh"),
+            Live(users=("ann",), new_users=("ann",)),
+            "user ann changes",
+        ),
+        (add_user("ann", system=True, uid=200), Live(users=("ann",), new_users=("ann",)), "user ann changes"),
+        (add_group(name="b", gid=2001), Live(new_groups=("b",)), "group b changes"),
     ],
 )
 def test_what_is_live(change: Callable[[Config], Any], expected: Live, words: str) -> None:
@@ -146,8 +173,25 @@ def test_what_is_live(change: Callable[[Config], Any], expected: Live, words: st
         (lambda config: config["storage"].update(disks=[{"device": "/dev/vdb"}]), "disks change"),
         (lambda config: config["storage"].update(filesystems=[{"device": "/dev/vdb"}]), "file systems change"),
         (lambda config: config["ignition"].update(version="3.4.0"), "settings of Ignition change"),
-        (lambda config: config["passwd"]["users"][0].update(sshAuthorizedKeys=[]), "users or groups change"),
-        (lambda config: config["passwd"].update(groups=[{"name": "web"}]), "users or groups change"),
+        (core(sshAuthorizedKeys=[]), "user core has no SSH keys any more"),
+        (core(passwordHash=""), "of user core more changes than keys, password and groups"),
+        (lambda config: config["passwd"]["users"][0].pop("passwordHash"), "user core has no password any more"),
+        (core(groups=[]), "user core has no groups any more"),
+        *(
+            (core(**{field: value}), "of user core more changes than keys, password and groups")
+            for field, value in (("uid", 501), ("homeDir", "/srv/core"), ("shell", "/bin/sh"), ("gecos", "C"))
+        ),
+        (lambda config: config["passwd"].update(users=[]), "a user goes, or they have another order"),
+        (
+            lambda config: config["passwd"]["users"].insert(0, {"name": "ann"}),
+            "a user goes, or they have another order",
+        ),
+        (add_user("ann", system=True), "user ann is new, and one of the system without an id"),
+        (add_user("ann", shouldExist=False), "users that must not exist change"),
+        (add_group(name="b"), "group b is new, and not declared by its name and an id alone"),
+        (add_group(name="b", gid=3, passwordHash="x"), "group b is new, and not declared by its name and an id alone"),
+        (lambda config: config["passwd"]["groups"][0].update(gid=2002), "a group goes, or changes"),
+        (lambda config: config["passwd"].update(groups=[]), "a group goes, or changes"),
         (rewrite(2), "no unit names /etc/motd, so what reads it is not known"),
         (add_file("/etc/sysctl.d/a.conf"), "/etc/sysctl.d/a.conf is the system's"),
         (add_file("/etc/ssh/sshd_config"), "/etc/ssh/sshd_config is the system's"),
@@ -192,6 +236,15 @@ def test_what_needs_a_reset(change: Callable[[Config], Any], reason: str) -> Non
     assert str(found).startswith(reason)
 
 
+def test_of_an_earlier_versions_manifest_users_are_compared_as_a_whole() -> None:
+    old = Manifest.of(base())
+    before = replace(old, users=tuple(replace(user, rest="") for user in old.users))
+    assert live_plan(before, old) == Live()
+    config = base()
+    core(passwordHash="$6$b")(config)
+    assert isinstance(live_plan(before, Manifest.of(config)), Reset)
+
+
 def test_what_lies_on_another_file_system_needs_a_reset() -> None:
     old, new = base(), base()
     for config in (old, new):
@@ -199,6 +252,10 @@ def test_what_lies_on_another_file_system_needs_a_reset() -> None:
     rewrite(0)(new)
     assert live_plan(Manifest.of(old), Manifest.of(new)) == Reset(
         reason="/srv/web/index.html lies on a file system of its own"
+    )
+    add_user("ann", homeDir="/srv/web/ann")(old)
+    assert live_plan(Manifest.of(new), Manifest.of(old)) == Reset(
+        reason="/srv/web/ann lies on a file system of its own"
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cl.transpiler.ignition.checks import CheckError, data_url, decode_data_url
-from components.commands.reprovision.manifest import PRESETS, Manifest, Path, decoded, named_paths
+from components.commands.reprovision.manifest import PRESETS, Manifest, Path, decoded, fingerprint, named_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,3 +225,11 @@ def test_paths_that_a_unit_names() -> None:
     )  # fmt: skip
     manifest = Manifest.of({"systemd": {"units": [{"name": "a.service", "contents": "ExecStart=/bin/x\n"}]}}, "salt")
     assert manifest.units[0].names == (manifest.path_digest("/bin/x"),)
+
+
+def test_a_keys_fingerprint() -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJl68qdVMZgjVm5pq82CQiAg8DHoOd4HIHbhdcCI+haD"
+    told = "SHA256:dRwFlzvMx3sBbz/KVZI/vHhy2mMeRgfiok3A+sfQvNo"  # ssh-keygen -l
+    assert fingerprint(f'command="/bin/date" {key} somebody@somewhere') == told
+    assert fingerprint(key) == told
+    assert fingerprint("# a comment") == ""
