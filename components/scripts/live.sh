@@ -13,7 +13,8 @@
 #   DIRECTORIES          those that the wanted config declares
 #   LINKS LINK_TARGETS   links of the wanted config between units, which disabling a unit may have taken away
 #   UNDECLARED           paths under /etc that no config declares: they have to be kept ones
-#   STOPS PRESETS RESTARTS   units that go away; that their presets are applied to; that start anew
+#   STOPS MASKS DISABLES   units that go away; that are masked; that are not enabled any more
+#   PRESETS RESTARTS     units that their presets are applied to; that start anew
 # Steps go to stderr. Exit: 0 done, and applied=CONFIG_ID on stdout; 3 not done: a reset is needed.
 # Until all is proven the machine has no stamp: nobody takes it for one that runs either config, and rollback.sh would roll back.
 set -euo pipefail
@@ -110,10 +111,18 @@ check() {
     ! is_of_image "$path" || needs_reset "the image has a $path of its own"
     ! is_kept "$path" || needs_reset "$path is kept, and no config declares it any more"
   done
-  check_users
   for name in "${STOPS[@]}"; do
     [ ! -e "/usr/lib/systemd/system/$name" ] || needs_reset "the image has a $name of its own"
   done
+  for name in "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}"; do
+    ! systemctl cat -- "$name" 2>/dev/null | grep -q '^Also=' || needs_reset "$name is enabled and disabled with others"
+  done
+  for name in "${MASKS[@]}"; do
+    for path in $(systemctl show --property=TriggeredBy --value -- "$name"); do
+      ! is_running "$path" || needs_reset "$path starts $name"
+    done
+  done
+  check_users
 }
 
 # Ignition notes that a unit is to be disabled where it would be enabled otherwise (internal/exec/util/unit.go, DisableUnit).
@@ -201,6 +210,10 @@ is_running() {
   esac
 }
 
+is_absent() { # or masked
+  [ "$(readlink "/etc/systemd/system/$1")" = /dev/null ] || ! systemctl cat -- "$1" >/dev/null 2>&1
+}
+
 is_wanted() { # by something that runs
   local other
   for other in $(systemctl show --property=WantedBy --property=RequiredBy --property=UpheldBy --value -- "$1"); do
@@ -215,7 +228,7 @@ running_units() {
 }
 
 apply() {
-  local i name path before running=() starting=() along=()
+  local i name path before stopping=("${STOPS[@]}") running=() starting=() along=()
   systemctl stop "$DEADLINE.timer" "$DEADLINE.service" 2>/dev/null || true
   systemd-run --quiet --unit="$DEADLINE" --collect --on-active="${SECONDS_LEFT}s" --timer-property=AccuracySec=1s \
     systemctl --no-block start flatcar-rollback.service
@@ -224,28 +237,33 @@ apply() {
   for name in "${RESTARTS[@]}"; do
     ! is_running "$name" || running+=("$name")
   done
-  if [ -n "${STOPS[*]-}${running[*]-}" ]; then
+  for name in "${MASKS[@]}" "${DISABLES[@]}"; do
+    ! is_running "$name" || stopping+=("$name")
+  done
+  if [ -n "${stopping[*]-}${running[*]-}" ]; then
     before=$(running_units)
-    systemctl stop -- "${STOPS[@]}" "${running[@]}"
+    systemctl stop -- "${stopping[@]}" "${running[@]}"
     # what needs one of them has stopped along with it
-    mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${STOPS[@]}" "${running[@]}"))
+    mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
   fi
-  for name in "${STOPS[@]}" "${PRESETS[@]}"; do
-    ! systemctl cat -- "$name" >/dev/null 2>&1 || quietly systemctl disable -- "$name"
+  for name in "${STOPS[@]}" "${MASKS[@]}" "${PRESETS[@]}"; do
+    is_absent "$name" || quietly systemctl disable -- "$name"
   done
   (umask 022 && change_users)
   for i in "${!PATHS[@]}"; do write "$i"; done
   for path in "${DELETES[@]}"; do delete "$path"; done
   [ ! -e "$IGNITION_PRESETS" ] || [ -s "$IGNITION_PRESETS" ] || delete "$IGNITION_PRESETS"
   systemctl daemon-reload
-  for name in "${PRESETS[@]}"; do quietly systemctl preset -- "$name"; done
+  for name in "${PRESETS[@]}"; do
+    is_absent "$name" || quietly systemctl preset -- "$name"
+  done
   for i in "${!LINKS[@]}"; do
     (umask 022 && mkdir -p "${LINKS[i]%/*}")
     ln -sfT -- "${LINK_TARGETS[i]}" "${LINKS[i]}"
   done
   systemctl daemon-reload
   starting=("${along[@]}")
-  for name in "${RESTARTS[@]}"; do
+  for name in "${RESTARTS[@]}" "${DISABLES[@]}"; do
     case " ${running[*]-} " in
     *" $name "*) starting+=("$name") ;;
     *) ! is_wanted "$name" || starting+=("$name") ;;

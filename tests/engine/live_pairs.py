@@ -86,7 +86,9 @@ def _entry(dice: random.Random, name: str) -> dict[str, Any]:
     mode = dice.choice([{}, {"mode": 0o600}, {"mode": 0o755}])
     if name in UNITS:
         text = UNITS[name].format(dice.randint(1, 3), dice.choice(["multi-user.target", "graphical.target"]))
-        unit = {"name": name, "contents": text, **dice.choice([{}, {"enabled": True}, {"enabled": True}])}
+        unit = {"name": name, "contents": text, **dice.choice([{}, *[{"enabled": True}] * 3, {"enabled": False}])}
+        if dice.random() < 0.2:
+            unit["mask"] = True
         if dice.random() < 0.3:
             unit["dropins"] = [{"name": "10.conf", "contents": f"[Service]\nNice={dice.randint(1, 3)}\n"}]
         return unit

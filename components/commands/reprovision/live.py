@@ -211,6 +211,8 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
         "LINKS": [path.path for path in links],
         "LINK_TARGETS": [path.target for path in links],
         "STOPS": plan.stops,
+        "MASKS": plan.masks,
+        "DISABLES": plan.disables,
         "PRESETS": plan.presets,
         "RESTARTS": plan.restarts,
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from components.commands.reprovision.manifest import Manifest, Path, Unit, User
 
@@ -52,9 +52,9 @@ _READ_AT_BOOT = re.compile(
 class Live:
     """A change that can be applied live: users and groups, paths to write and to delete, and units.
 
-    `users` are made or changed: `new_users` of them are made, `regrouped` get other groups. `stops` go away; `presets`
-    are enabled or disabled as their presets say; `restarts` are started anew where they run or where something that
-    runs wants them.
+    `users` are made or changed: `new_users` of them are made, `regrouped` get other groups. `stops` go away, `masks`
+    are masked; `presets` are enabled or disabled as their presets say; `restarts` are started anew where they run or
+    where something that runs wants them, `disables`, which are not enabled any more, only there.
     """
 
     new_groups: tuple[str, ...] = ()
@@ -64,6 +64,8 @@ class Live:
     writes: tuple[str, ...] = ()
     deletes: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    disables: tuple[str, ...] = ()
     presets: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
 
@@ -76,6 +78,8 @@ class Live:
             ([path for path in self.deletes if path not in (*OWN_FILES, PRESETS)], "goes", "go"),
             (self.restarts, "restarts", "restart"),
             (self.stops, "stops", "stop"),
+            (self.masks, "is masked", "are masked"),
+            (self.disables, "is not enabled any more", "are not enabled any more"),
         ]
         parts = [f"{_listed(names)} {one if len(names) == 1 else more}" for names, one, more in told if names]
         return ", ".join(parts) or "nothing but its config id changes"
@@ -115,12 +119,20 @@ def _plan(old: Manifest, new: Manifest) -> Live:
     for path in changed:
         for node in filter(None, (before.get(path), after.get(path))):
             _check_path(node, old, new)
-        _check_change(path, before.get(path), after.get(path))
+        is_unit = _unit_of(path, (*old.units, *new.units)) is not None
+        _check_change(path, before.get(path), after.get(path), is_unit=is_unit)
     contents = [path for path in changed if path not in OWN_FILES and not _unit_of(path, (*old.units, *new.units))]
-    stops = tuple(unit.name for unit in old.units if unit.name in units and unit.name not in _names(new))
+    was, will = ({unit.name: unit for unit in manifest.units} for manifest in (old, new))
+    stops = tuple(name for name in units if name not in will and not was[name].masked)
+    masked = [name for name in will if will[name].masked]
+    masks = tuple(name for name in units if name in masked and not (name in was and was[name].masked))
+    enabled = [name for name in units if _enabled(name, was) != _enabled(name, will)]
+    disables = tuple(name for name in enabled if name in will and name not in masked and not will[name].enabled)
+    # for a unit of the image a drop-in alone changes no links
+    installed = [name for name in units if name in enabled or f"{UNIT_FOLDER}/{name}" in before | after]
     readers = {path: _readers(path, new) for path in contents}
     for path, names in readers.items():
-        goes = path not in after and (before_it := _readers(path, old)) and set(before_it) <= set(stops)
+        goes = path not in after and (before_it := _readers(path, old)) and set(before_it) <= {*stops, *masks}
         if not names and not goes:
             raise _NeedsResetError(f"no unit names {path}, so what reads it is not known")
     restarts = dict.fromkeys([*units, *(name for names in readers.values() for name in names)])
@@ -138,8 +150,10 @@ def _plan(old: Manifest, new: Manifest) -> Live:
         writes=(*writes, *([PRESETS] if has_new_presets else [])),
         deletes=tuple(path for path in before if path not in after and not (path == PRESETS and has_new_presets)),
         stops=stops,
-        presets=tuple(name for name in units if name not in stops and _is_installed(name, old, new)),
-        restarts=tuple(name for name in restarts if name not in stops),
+        masks=masks,
+        disables=disables,
+        presets=tuple(name for name in installed if name not in (*stops, *masked)),
+        restarts=tuple(name for name in restarts if name not in (*stops, *masked, *disables)),
     )
 
 
@@ -185,23 +199,15 @@ def _changed_units(old: Manifest, new: Manifest, changed: Sequence[str]) -> tupl
     found = {name: None for name in before | after if before.get(name) != after.get(name)}
     found |= dict.fromkeys(unit for path in changed if (unit := _unit_of(path, (*old.units, *new.units))))
     for name in found:
-        one, other = before.get(name), after.get(name)
         if not _LIVE_UNIT.fullmatch(name):
             raise _NeedsResetError(f"{name} changes")
-        if (one and one.masked) or (other and other.masked):
-            raise _NeedsResetError(f"{name} is masked")
-        if one and one.enabled and not (other is None or other.enabled):
-            raise _NeedsResetError(f"{name} is not enabled any more")
-        if other is None and f"{UNIT_FOLDER}/{name}" not in with_text:
+        if name not in after and f"{UNIT_FOLDER}/{name}" not in with_text:
             raise _NeedsResetError(f"{name} goes back to what the image has")
     return tuple(found)
 
 
-def _is_installed(name: str, old: Manifest, new: Manifest) -> bool:
-    """Whether its links may be others: for a unit of the image a drop-in alone changes none."""
-    enabled = [unit.enabled for manifest in (old, new) for unit in manifest.units if unit.name == name]
-    texts = {path.path for manifest in (old, new) for path in manifest.paths}
-    return f"{UNIT_FOLDER}/{name}" in texts or len(set(enabled)) > 1
+def _enabled(name: str, units: Mapping[str, Unit]) -> bool | None:
+    return units[name].enabled if name in units else None
 
 
 def _check_path(node: Path, old: Manifest, new: Manifest) -> None:
@@ -229,10 +235,11 @@ def _check_mounts(path: str, old: Manifest, new: Manifest) -> None:
         raise _NeedsResetError(f"{path} lies on a file system of its own")
 
 
-def _check_change(path: str, before: Path | None, after: Path | None) -> None:
+def _check_change(path: str, before: Path | None, after: Path | None, *, is_unit: bool) -> None:
     if before is None:
         return
-    if after is not None and before.kind != after.kind:
+    masks = any(node is not None and node.kind == "link" and node.target == "/dev/null" for node in (before, after))
+    if after is not None and before.kind != after.kind and not (is_unit and masks):
         raise _NeedsResetError(f"{path} was a {before.kind}, and becomes a {after.kind}")
     if before.kind == "directory":
         raise _NeedsResetError(f"the directory {path} changes, or goes")
@@ -256,10 +263,6 @@ def _lineage(path: str) -> Iterator[str]:
     while path.count("/") > 1:
         yield path
         path = path.rpartition("/")[0]
-
-
-def _names(manifest: Manifest) -> set[str]:
-    return {unit.name for unit in manifest.units}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -147,6 +147,57 @@ def plan(change: Callable[[Config], Any], *, back: bool = False) -> Live | Reset
             ),
             f"{UNIT}/docker.service.d/a.conf changes, docker.service restarts",
         ),
+        *(
+            (
+                change,
+                Live(
+                    writes=(PRESETS,) * more,
+                    deletes=(PRESETS,) * (not more),
+                    disables=("web.service",),
+                    presets=("web.service",),
+                ),
+                "web.service is not enabled any more",
+            )
+            for change, more in ((unit(0, enabled=False), 1), (lambda config: units(config)[0].pop("enabled"), 0))
+        ),
+        (
+            unit(0, mask=True),
+            Live(writes=(f"{UNIT}/web.service", PRESETS), masks=("web.service",)),
+            f"{UNIT}/web.service changes, web.service is masked",
+        ),
+        (
+            lambda config: units(config).append({"name": "update-engine.service", "mask": True}),
+            Live(writes=(f"{UNIT}/update-engine.service", PRESETS), masks=("update-engine.service",)),
+            f"{UNIT}/update-engine.service changes, update-engine.service is masked",
+        ),
+        *(
+            (
+                change,
+                Live(
+                    writes=(PRESETS,),
+                    deletes=(f"{UNIT}/off.service",),
+                    presets=("off.service",),
+                    restarts=("off.service",),
+                ),
+                f"{UNIT}/off.service goes, off.service restarts",
+            )
+            for change in (lambda config: units(config).pop(4), unit(4, mask=False))
+        ),
+        (
+            unit(4, mask=False, contents="[Service]\n"),
+            Live(writes=(f"{UNIT}/off.service", PRESETS), presets=("off.service",), restarts=("off.service",)),
+            f"{UNIT}/off.service changes, off.service restarts",
+        ),
+        (
+            lambda config: units(config).append({"name": "containerd.service", "enabled": True}),
+            Live(writes=(PRESETS,), presets=("containerd.service",), restarts=("containerd.service",)),
+            "containerd.service restarts",
+        ),
+        (
+            lambda config: units(config).append({"name": "containerd.service", "enabled": False}),
+            Live(writes=(PRESETS,), presets=("containerd.service",), disables=("containerd.service",)),
+            "containerd.service is not enabled any more",
+        ),
         (core(sshAuthorizedKeys=["ssh-rsa BBBB", "ssh-rsa AAAA"]), Live(users=("core",)), "user core changes"),
         (core(sshAuthorizedKeys=["ssh-rsa AAAA another comment"]), Live(users=("core",)), "user core changes"),
         (core(passwordHash="$6$b"), Live(users=("core",)), "user core changes"),
@@ -212,10 +263,15 @@ def test_what_is_live(change: Callable[[Config], Any], expected: Live, words: st
             lambda config: config["storage"]["directories"][0].update(mode=0o700),
             "the directory /srv/web/img changes, or goes",
         ),
-        (unit(0, enabled=False), "web.service is not enabled any more"),
-        (unit(0, mask=True), "web.service is masked"),
-        (lambda config: units(config).pop(4), "off.service is masked"),
         (lambda config: units(config).pop(2), "docker.service goes back to what the image has"),
+        (
+            lambda config: units(config).append({"name": "systemd-resolved.service", "mask": True}),
+            "systemd-resolved.service changes",
+        ),
+        (
+            lambda config: config["storage"]["links"].append({"path": f"{UNIT}/x.service", "target": "/dev/null"}),
+            f"{UNIT}/x.service is the system's",
+        ),
         (unit(3, dropins=[]), "sshd.service changes"),
         (
             lambda config: units(config).append({"name": "a@b.service", "contents": "[Service]\n"}),
