@@ -163,6 +163,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             is_off=machine.is_off,
             is_there=bool(machine.oem),
             text=config.text,
+            live=args.live,
             summary=config.summary,
         )
         self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)

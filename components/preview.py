@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from components.commands.reprovision.live_plan import Live, Reset, live_plan
+from components.commands.reprovision.live_plan import Live, LiveSettings, Reset, live_plan
 from components.commands.reprovision.manifest import Manifest
 from components.payload.changes import changes
 from components.payload.edits import edits
@@ -38,7 +38,7 @@ class Plan:
 
     `kept` is how many paths a reset keeps, `wave` such as "1 of 3" ("": no rollout). `unsalted_id` is None where it is
     not known yet. `is_off`: it will be switched on. `is_there`: it runs already when it is declared for the first time.
-    `text` is the object's, for the lifecycle `live`.
+    `text` is the object's, for the lifecycle `live`, and `live` what the machine's settings say of that.
     """
 
     lifecycle: Lifecycle
@@ -49,6 +49,7 @@ class Plan:
     is_off: bool
     is_there: bool
     text: pulumi.Input[str] = ""
+    live: LiveSettings | None = None
     summary: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
 
 
@@ -201,7 +202,7 @@ async def _change(plan: Plan, seen: Seen) -> Live | Reset | None:
     if plan.lifecycle is not Lifecycle.LIVE or seen.manifest is None:
         return None
     text = await pulumi.Output.from_input(plan.text).future()
-    return live_plan(seen.manifest, Manifest.of(json.loads(text))) if isinstance(text, str) else None
+    return live_plan(seen.manifest, Manifest.of(json.loads(text)), plan.live) if isinstance(text, str) else None
 
 
 def in_words(plan: Plan, seen: Seen, change: Live | Reset | None = None) -> tuple[str, bool]:

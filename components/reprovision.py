@@ -167,6 +167,10 @@ def request_document(name: str, args: ReprovisionArgs) -> dict[str, Any]:
         known = pulumi.Output.all(args.config.unsalted_id, args.config.salt)
         unsalted = pulumi.Output.unsecret(known.apply(lambda both: salted_digest(*both)))
         values |= {"unsalted": unsalted, "salt": args.config.salt}
+    if settings.live is not None:
+        values["live"] = asdict(settings.live)
+    else:
+        del values["live"]
     if machine.power_on:
         values["power_on"] = machine.power_on
     order = [name for field in fields(Request) for name in _ON_STDIN.get(field.name, (field.name,))]

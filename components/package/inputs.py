@@ -226,6 +226,17 @@ class Pull(TypedDict, total=False):
     """The key of `signers` that signs; the first by default."""
 
 
+class Live(TypedDict, total=False):
+    """What goes for the lifecycle `live`."""
+
+    restart: dict[str, str]
+    """The units, parted by blanks, that restart when a file changes, by patterns for its path, such as `/etc/app/*`."""
+    reload: dict[str, str]
+    """The same for those that reload; one that can't restarts."""
+    drift: str
+    """What becomes of a machine that has drifted: `reset` (the default), or `refuse`: it is left alone."""
+
+
 class Common(TypedDict, total=False):
     """What can be set for any machine."""
 
@@ -256,6 +267,8 @@ class Common(TypedDict, total=False):
     """The same after the proof."""
     os_update: str
     """Where an update of the OS waits for the same reboot: `allow` (the default) or `refuse`."""
+    live: Live
+    """What goes for the lifecycle `live`."""
     take_over: bool
     """Whether a machine that belongs to another stack is changed, too."""
 

@@ -12,9 +12,8 @@
 #   DELETES              paths of files and links that go
 #   DIRECTORIES          those that the wanted config declares
 #   LINKS LINK_TARGETS   links of the wanted config between units, which disabling a unit may have taken away
-#   UNDECLARED           paths under /etc that no config declares: they have to be kept ones
 #   STOPS MASKS DISABLES   units that go away; that are masked; that are not enabled any more
-#   PRESETS RESTARTS     units that their presets are applied to; that start anew
+#   PRESETS RESTARTS RELOADS   units that their presets are applied to; that start anew; that reload, or start anew if they can't
 # Steps go to stderr. Exit: 0 done, and applied=CONFIG_ID on stdout; 3 not done: a reset is needed.
 # Until all is proven the machine has no stamp: nobody takes it for one that runs either config, and rollback.sh would roll back.
 set -euo pipefail
@@ -94,9 +93,6 @@ check() {
   systemctl cat flatcar-rollback.service >/dev/null 2>&1 || needs_reset "nothing on this machine would roll it back"
   [ "$(systemctl show --property=SubState --value -- flatcar-rollback.timer)" != waiting ] ||
     needs_reset "it has booted a short while ago, and its own timer would roll it back on the way"
-  for path in "${UNDECLARED[@]}"; do
-    is_kept "$path" || needs_reset "it has drifted: nobody declared $path"
-  done
   for i in "${!PATHS[@]}"; do
     path=${PATHS[i]}
     check_parents "$path"
@@ -228,12 +224,19 @@ running_units() {
 }
 
 apply() {
-  local i name path before stopping=("${STOPS[@]}") running=() starting=() along=()
+  local i name path before stopping=("${STOPS[@]}") running=() starting=() along=() reloading=()
   systemctl stop "$DEADLINE.timer" "$DEADLINE.service" 2>/dev/null || true
   systemd-run --quiet --unit="$DEADLINE" --collect --on-active="${SECONDS_LEFT}s" --timer-property=AccuracySec=1s \
     systemctl --no-block start flatcar-rollback.service
   rm -f "$STAMP"
   flush
+  for name in "${RELOADS[@]}"; do
+    if is_running "$name" && [ "$(systemctl show --property=CanReload --value -- "$name")" = yes ]; then
+      reloading+=("$name")
+    else
+      RESTARTS+=("$name")
+    fi
+  done
   for name in "${RESTARTS[@]}"; do
     ! is_running "$name" || running+=("$name")
   done
@@ -273,6 +276,10 @@ apply() {
     say "starting ${starting[*]}"
     systemctl start -- "${starting[@]}" || say "not all of them have started"
   fi
+  for name in "${reloading[@]}"; do
+    say "reloading $name"
+    systemctl reload -- "$name" || needs_reset "$name could not reload"
+  done
   flush
 }
 

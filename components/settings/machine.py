@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cl.transpiler.lint import Allowed, OneDevice, Rule
+from components.commands.reprovision.live_plan import DRIFTS, LiveSettings
 from components.config.section import Section
 from components.platforms import registry
 from components.settings.health import health_checks
@@ -84,6 +85,9 @@ class MachineSettings:
     """The same after the proof."""
     os_update: Literal["allow", "refuse"] = "allow"
     """What to do where an update of the OS waits for the reboot that a re-run needs."""
+    live: LiveSettings | None = None
+    """With the lifecycle `live`: `restart` and `reload` have units by files that no unit names, and `drift: refuse`
+    leaves a machine alone that has drifted (live.md)."""
     take_over: bool = False
     """Whether a machine that belongs to another stack, or to this one by another name, is changed, too."""
     pull: PullSettings | None = None
@@ -153,12 +157,24 @@ def common_settings(name: str, section: Section) -> dict[str, Any]:
         drain=section.text("drain"),
         restore=section.text("restore"),
         os_update="refuse" if section.choice("os_update", ("allow", "refuse"), "allow") == "refuse" else "allow",
+        live=live_settings(section.section("live")) if "live" in section.names() else None,
         take_over=section.flag("take_over", False),
         pull=pull_settings(section.section("pull"), name) if "pull" in section.names() else None,
         protect=section.flag("protect", False),
         retain_on_delete=section.flag("retain_on_delete", False),
     )
     health.finish()
+    return settings
+
+
+def live_settings(section: Section) -> LiveSettings:
+    """Read `live` of a machine."""
+    settings = LiveSettings(
+        restart=section.mapping_of_texts("restart"),
+        reload=section.mapping_of_texts("reload"),
+        drift=section.choice("drift", DRIFTS, "reset"),
+    )
+    section.finish()
     return settings
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cl.transpiler.lint import OF_DEVICES, OneDevice, Rule
+from components.commands.reprovision.live_plan import DRIFTS, may_restart
 from components.commands.reprovision.pulling import STORE
 from components.config.section import bounds_problem, choice_problem, meant
 from components.settings.health import health_problems
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from cl.transpiler.butane import Butane
+    from components.commands.reprovision.live_plan import LiveSettings
     from components.platforms import Descriptor
     from components.settings.machine import MachineSettings
     from components.settings.pull import PullSettings
@@ -72,6 +74,8 @@ def machine_problems(
     ):
         if problem is not None:
             yield setting, problem
+    if machine.live is not None:
+        yield from _live_problems(machine.live)
     if on_platform is None:
         yield from health_problems(machine.health)
     else:
@@ -146,6 +150,23 @@ def _rollback_problem(machine: MachineSettings) -> str | None:
     if seconds and seconds < health + 30:
         return f"has to be at least {health + 30}: the health checks may take so long"
     return bounds_problem(seconds, 30, max(DAY, 300 + health)) if seconds else None
+
+
+_NO_LIVE_UNITS = (
+    "has to be services, timers, sockets or path units, parted by blanks; no templates, and none that the machine "
+    "stands on, as sshd and systemd-* are"
+)
+
+
+def _live_problems(live: LiveSettings) -> Iterator[tuple[str, str]]:
+    if (problem := choice_problem(live.drift, DRIFTS)) is not None:
+        yield "live.drift", problem
+    for setting, units in (("restart", live.restart), ("reload", live.reload)):
+        for pattern, names in units.items():
+            if not pattern.startswith("/"):
+                yield f"live.{setting}", f"{pattern!r} is no absolute path, such as /etc/app/*"
+            if not may_restart(names):
+                yield f"live.{setting}", f"{names!r} {_NO_LIVE_UNITS}"
 
 
 _KEEPS_NOTHING = {

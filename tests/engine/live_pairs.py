@@ -29,7 +29,7 @@ from components.payload.rollback import rollback_fragment
 from loopback.machine import PARTS, LoopbackMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from components.payload.fragments import IgnitionConfig
@@ -152,12 +152,11 @@ class ByScripts(abc.ABC):
         self.do(values, "staging.sh", "keep.sh", "preview.sh", "live-stage.sh", "stage.sh")
 
     def change(
-        self, plan: Live, old_id: str, config_id: str, config: IgnitionConfig, undeclared: Sequence[str] = ()
+        self, plan: Live, old_id: str, config_id: str, config: IgnitionConfig
     ) -> subprocess.CompletedProcess[str]:
         """live.sh."""
         values = script_values(plan, config)
         values |= {"OLD_ID": old_id, "CONFIG_ID": config_id, "SECONDS_LEFT": "300", "LIFECYCLE": "reset"}
-        values["UNDECLARED"] = undeclared
         return self.run(values, "staging.sh", "keep.sh", "live.sh")
 
     def do(self, values: Mapping[str, Any], *scripts: str) -> str:

@@ -23,6 +23,7 @@ from components.commands.reprovision.drift import differences
 from components.commands.reprovision.live_plan import STAMP, Live, Reset, live_plan
 from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, Path, decoded, fingerprint
 from components.commands.reprovision.os_made import is_os_made
+from components.commands.reprovision.request import NotProvenError
 from components.commands.reprovision.seen import asked, read_seen
 from components.commands.ssh_session import CUT_SECONDS, MOST_BYTES, accepted_keys, run_again_and_again, run_script
 from components.commands.untrusted import printable, shortened
@@ -44,14 +45,27 @@ _OPTIONS = {"homeDir": "home-dir", "uid": "uid", "gecos": "comment", "primaryGro
 
 
 class NotLiveError(Exception):
-    """Why a change needs a reset."""
+    """Why a change needs a reset. `is_drift`: as the machine is not what its config says."""
+
+    def __init__(self, reason: str, *, is_drift: bool = False) -> None:
+        super().__init__(reason)
+        self.is_drift = is_drift
 
 
 def planned(request: Request, progress: Progress, runs: str, proven: Collection[str]) -> Change | None:
-    """What can be changed live on the machine, which runs the config id `runs`; None, and told why, for nothing."""
+    """What can be changed live on the machine, which runs the config id `runs`; None, and told why, for nothing.
+
+    Raises `NotProvenError` where it has drifted, and is to be left alone then.
+    """
     try:
         change = _planned(request, runs, proven)
     except NotLiveError as why:
+        if why.is_drift and request.live.drift == "refuse":
+            raise NotProvenError(
+                f"{why}, and live.drift is 'refuse'",
+                "nothing was staged; undo it on the machine, or set live.drift: reset for one 'pulumi up'",
+                rolls_back=False,
+            ) from None
         progress.say(f"not live: {why}")
         return None
     progress.say(f"live: {change.plan}")
@@ -61,10 +75,9 @@ def planned(request: Request, progress: Progress, runs: str, proven: Collection[
 class Change:
     """A change that can be live: `good` is what the machine can be rolled back to."""
 
-    def __init__(self, plan: Live, wanted: Mapping[str, Any], good: LastGood, undeclared: Sequence[str]) -> None:
+    def __init__(self, plan: Live, wanted: Mapping[str, Any], good: LastGood) -> None:
         self.plan, self.good = plan, good
         self._wanted = wanted
-        self._undeclared = undeclared
 
     def apply(self, request: Request, progress: Progress) -> bool:
         """Apply it to the machine, where the reset is staged, and give that its stamp; False, and told why, if not."""
@@ -86,7 +99,6 @@ class Change:
                 "SECONDS_LEFT": str(int(request.rollback_after)),
                 "LIFECYCLE": request.staged_lifecycle,
                 "KEEP": request.keep,
-                "UNDECLARED": self._undeclared,
                 **script_values(self.plan, self._wanted),
             },
             timeout=request.timeout,
@@ -94,9 +106,8 @@ class Change:
         )
         if finished.value("applied") != request.config_id:
             raise NotLiveError(_last_words(finished.stderr) or f"it could not be applied (exit code {finished.code})")
-        undeclared = _check(request, self._wanted, "after the change")
-        if not set(undeclared) <= set(self._undeclared):
-            raise NotLiveError("after the change there is " + ", ".join(set(undeclared) - set(self._undeclared)))
+        if told := _told(request, self._wanted):
+            raise NotLiveError(f"after the change: {told}")
         finished = run_again_and_again(
             request.target,
             ("staging.sh", "live-done.sh"),
@@ -127,13 +138,15 @@ def _planned(request: Request, runs: str, proven: Collection[str]) -> Change:
         raise NotLiveError(f"what the machine runs is not known here: {good.unknown}")
     try:
         running, wanted = json.loads(good.content), json.loads(request.text)
-        plan = live_plan(Manifest.of(running), Manifest.of(wanted))
+        plan = live_plan(Manifest.of(running), Manifest.of(wanted), request.live)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotLiveError(f"its config can't be read ({type(error).__name__})") from None
     if isinstance(plan, Reset):
         raise NotLiveError(plan.reason)
     _check_login(request, running, wanted)
-    return Change(plan, wanted, good, _check(request, running, "it has drifted"))
+    if told := _told(request, running):
+        raise NotLiveError(f"it has drifted: {told}", is_drift=True)
+    return Change(plan, wanted, good)
 
 
 def _check_login(request: Request, running: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -153,10 +166,10 @@ def _check_login(request: Request, running: Mapping[str, Any], wanted: Mapping[s
             raise NotLiveError("an SSH key goes that it is changed with, for all that is known")
 
 
-def _check(request: Request, config: Mapping[str, Any], when: str) -> tuple[str, ...]:
-    """Hold the machine against a config, but for the stamp. Raises `NotLiveError` for a difference.
+def _told(request: Request, config: Mapping[str, Any]) -> str:
+    """How the machine differs from a config, but for the stamp, and for kept paths under /etc that nobody declared.
 
-    The paths under /etc that nobody declared: the machine itself knows whether they are kept ones.
+    Raises `NotLiveError` where that can't be told.
     """
     manifest = Manifest.of(config)
     manifest = replace(manifest, paths=tuple(path for path in manifest.paths if path.path != STAMP))
@@ -168,16 +181,18 @@ def _check(request: Request, config: Mapping[str, Any], when: str) -> tuple[str,
     if seen is None:
         raise NotLiveError(f"the machine could not be looked at (exit code {finished.code})")
     found = [finding for finding in differences(manifest, seen, is_os_made) if finding.is_drift]
+    told = [f"{finding.subject} {finding.problem}" for finding in found if not finding.is_undeclared]
     undeclared = tuple(finding.subject for finding in found if finding.is_undeclared and finding.subject != STAMP)
-    told = [
-        shortened(printable(f"{finding.subject} {finding.problem}"), 200)
-        for finding in found
-        if not finding.is_undeclared
-    ]
-    if told:
-        more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
-        raise NotLiveError(f"{when}: {'; '.join(told[:MOST_TOLD])}{more}")
-    return undeclared
+    if undeclared:
+        values = {"KEEP": request.keep, "UNDECLARED": undeclared}
+        finished = run_script(
+            request.target, ("staging.sh", "keep.sh", "live-kept.sh"), values, timeout=SESSION_SECONDS
+        )
+        if finished.code != 0:
+            raise NotLiveError(f"the machine could not be looked at (exit code {finished.code})")
+        told += [f"nobody declared {path}" for path in finished.values("not_kept")]
+    more = f" and {len(told) - MOST_TOLD} more" if len(told) > MOST_TOLD else ""
+    return "; ".join(shortened(printable(text), 200) for text in told[:MOST_TOLD]) + more
 
 
 def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
@@ -215,6 +230,7 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
         "DISABLES": plan.disables,
         "PRESETS": plan.presets,
         "RESTARTS": plan.restarts,
+        "RELOADS": plan.reloads,
     }
 
 

@@ -8,7 +8,8 @@ reset. `scripts/live.sh` looks at what only the machine knows, and refuses where
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 STAMP = "/etc/flatcar/config-id"
 OWN_FILES = (STAMP, "/etc/flatcar/config-salt")
 """The stamp and the salt: they differ in any two configs, and nothing but this program reads them."""
+DRIFTS = ("reset", "refuse")
+"""What may become of a machine that has drifted."""
 _GENERATION = "/etc/flatcar/generation"
 _MOST_NAMED = 3
 _PARTS = {
@@ -34,18 +37,50 @@ _PARTS = {
     "passwd.groups": "groups that must not exist",
 }
 _LIVE_UNIT = re.compile(
-    r"(?!sshd|ssh-|systemd-|dbus|ignition|coreos-|flatcar-|oem-|getty)[^@]+\.(service|timer|socket|path)"
+    r"(?!sshd|ssh-|systemd-|dbus|ignition|coreos-|flatcar-|oem-|getty)[\w.:\\-]+\.(service|timer|socket|path)"
 )
 """Units that may restart: the user's, and what starts them. Not those that the machine or its SSH stands on."""
+_READ_BY_SERVICE = re.compile(r"/etc/(ssl|logrotate|chrony|ntp|docker|containerd|cni)[^/]*(/.*)?")
+"""The system's, but of services that may restart, where somebody says which (`LiveSettings`)."""
 _READ_AT_BOOT = re.compile(
     r"/(usr|boot|oem|proc|sys|dev|run|tmp|bin|sbin|lib\w*|root|home)(/.*)?"
     r"|/etc/(systemd|ssh|sysctl|modules-load|modprobe|udev|tmpfiles|sysusers|binfmt|extensions|confexts|sysupdate|flatcar"
-    r"|coreos|pam|security|selinux|audit|ld\.so|profile|environment|ssl|iscsi|nvme|lvm|mdadm|NetworkManager|sudoers"
-    r"|sssd|polkit-1|dbus-1|logrotate|chrony|ntp|docker|containerd|cni|kernel|initramfs)[^/]*(/.*)?"
+    r"|coreos|pam|security|selinux|audit|ld\.so|profile|environment|iscsi|nvme|lvm|mdadm|NetworkManager|sudoers"
+    r"|sssd|polkit-1|dbus-1|kernel|initramfs)[^/]*(/.*)?"
     r"|/etc/(fstab|crypttab|hostname|hosts|passwd-?|group-?|g?shadow-?|sub[ug]id-?|machine-id|localtime|adjtime"
     r"|resolv\.conf|nsswitch\.conf|locale\.conf|vconsole\.conf|os-release|shells|exports|timezone)"
 )
 """What more than one program reads, or one that no config names: its new content counts from the next boot on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveSettings:
+    """What a machine's settings say of the lifecycle `live`.
+
+    `restart` and `reload` have the units, parted by blanks, that do so when a file changes, by patterns for its path:
+    `*` stands for any characters, `/` too. `drift` is what becomes of a machine that has drifted.
+    """
+
+    restart: Mapping[str, str] = field(default_factory=dict)
+    reload: Mapping[str, str] = field(default_factory=dict)
+    drift: str = "reset"
+
+    def restarted(self, path: str) -> list[str]:
+        """The units that restart for a path."""
+        return _named(self.restart, path)
+
+    def reloaded(self, path: str) -> list[str]:
+        """The units that reload for a path."""
+        return _named(self.reload, path)
+
+
+def may_restart(names: str) -> bool:
+    """Whether these are units, parted by blanks, that may restart on a running machine."""
+    return bool(names.split()) and all(map(_LIVE_UNIT.fullmatch, names.split()))
+
+
+def _named(units: Mapping[str, str], path: str) -> list[str]:
+    return [name for pattern, names in units.items() if fnmatchcase(path, pattern) for name in names.split()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +89,8 @@ class Live:
 
     `users` are made or changed: `new_users` of them are made, `regrouped` get other groups. `stops` go away, `masks`
     are masked; `presets` are enabled or disabled as their presets say; `restarts` are started anew where they run or
-    where something that runs wants them, `disables`, which are not enabled any more, only there.
+    where something that runs wants them, `disables`, which are not enabled any more, only there; `reloads` reload, or
+    restart if they can't.
     """
 
     new_groups: tuple[str, ...] = ()
@@ -68,6 +104,7 @@ class Live:
     disables: tuple[str, ...] = ()
     presets: tuple[str, ...] = ()
     restarts: tuple[str, ...] = ()
+    reloads: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Such as `/etc/web.conf changes, web.service restarts`."""
@@ -77,6 +114,7 @@ class Live:
             ([path for path in self.writes if path not in (*OWN_FILES, PRESETS)], "changes", "change"),
             ([path for path in self.deletes if path not in (*OWN_FILES, PRESETS)], "goes", "go"),
             (self.restarts, "restarts", "restart"),
+            (self.reloads, "reloads", "reload"),
             (self.stops, "stops", "stop"),
             (self.masks, "is masked", "are masked"),
             (self.disables, "is not enabled any more", "are not enabled any more"),
@@ -99,15 +137,15 @@ class _NeedsResetError(Exception):
     """Why a change can't be live."""
 
 
-def live_plan(old: Manifest, new: Manifest) -> Live | Reset:
+def live_plan(old: Manifest, new: Manifest, settings: LiveSettings | None = None) -> Live | Reset:
     """How a machine that is as `old` says becomes as `new` says; both have to have the same salt."""
     try:
-        return _plan(old, new)
+        return _plan(old, new, settings or LiveSettings())
     except _NeedsResetError as reason:
         return Reset(reason=str(reason))
 
 
-def _plan(old: Manifest, new: Manifest) -> Live:
+def _plan(old: Manifest, new: Manifest, settings: LiveSettings) -> Live:
     for part in sorted(old.rest.keys() | new.rest.keys()):
         if old.rest.get(part) != new.rest.get(part):
             raise _NeedsResetError(f"{_PARTS.get(part, part)} change")
@@ -118,7 +156,7 @@ def _plan(old: Manifest, new: Manifest) -> Live:
     units = _changed_units(old, new, changed)
     for path in changed:
         for node in filter(None, (before.get(path), after.get(path))):
-            _check_path(node, old, new)
+            _check_path(node, old, new, settings)
         is_unit = _unit_of(path, (*old.units, *new.units)) is not None
         _check_change(path, before.get(path), after.get(path), is_unit=is_unit)
     contents = [path for path in changed if path not in OWN_FILES and not _unit_of(path, (*old.units, *new.units))]
@@ -130,13 +168,16 @@ def _plan(old: Manifest, new: Manifest) -> Live:
     disables = tuple(name for name in enabled if name in will and name not in masked and not will[name].enabled)
     # for a unit of the image a drop-in alone changes no links
     installed = [name for name in units if name in enabled or f"{UNIT_FOLDER}/{name}" in before | after]
-    readers = {path: _readers(path, new) for path in contents}
-    for path, names in readers.items():
+    restarts, reloads = dict.fromkeys(units), dict[str, None]()
+    for path in contents:
+        reloading = settings.reloaded(path)
+        names = [*(name for name in _readers(path, new) if name not in reloading), *settings.restarted(path)]
         goes = path not in after and (before_it := _readers(path, old)) and set(before_it) <= {*stops, *masks}
-        if not names and not goes:
+        if not names and not reloading and not goes:
             raise _NeedsResetError(f"no unit names {path}, so what reads it is not known")
-    restarts = dict.fromkeys([*units, *(name for names in readers.values() for name in names)])
-    for name in restarts:
+        restarts |= dict.fromkeys(names)
+        reloads |= dict.fromkeys(reloading)
+    for name in restarts | reloads:
         if not _LIVE_UNIT.fullmatch(name):
             raise _NeedsResetError(f"{name} would have to restart")
     has_presets = any(unit.enabled is not None for unit in new.units)
@@ -154,6 +195,7 @@ def _plan(old: Manifest, new: Manifest) -> Live:
         disables=disables,
         presets=tuple(name for name in installed if name not in (*stops, *masked)),
         restarts=tuple(name for name in restarts if name not in (*stops, *masked, *disables)),
+        reloads=tuple(name for name in reloads if name not in (*restarts, *masked)),
     )
 
 
@@ -210,7 +252,7 @@ def _enabled(name: str, units: Mapping[str, Unit]) -> bool | None:
     return units[name].enabled if name in units else None
 
 
-def _check_path(node: Path, old: Manifest, new: Manifest) -> None:
+def _check_path(node: Path, old: Manifest, new: Manifest, settings: LiveSettings) -> None:
     path = node.path
     _check_mounts(path, old, new)
     if node.source is not None:
@@ -226,7 +268,9 @@ def _check_path(node: Path, old: Manifest, new: Manifest) -> None:
     is_unit = _unit_of(path, (*old.units, *new.units)) is not None
     if path == _GENERATION:
         raise _NeedsResetError("its generation is another one")
-    if path not in OWN_FILES and not is_unit and (_READ_AT_BOOT.fullmatch(path) or path.count("/") < 2):
+    is_named = settings.restarted(path) or settings.reloaded(path)
+    is_systems = _READ_AT_BOOT.fullmatch(path) or (_READ_BY_SERVICE.fullmatch(path) and not is_named)
+    if path not in OWN_FILES and not is_unit and (is_systems or path.count("/") < 2):
         raise _NeedsResetError(f"{path} is the system's: what is in it counts from the next boot on")
 
 

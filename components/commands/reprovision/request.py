@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from components.commands.objects.content_file import path_of, sha512_of
 from components.commands.objects.folder import FolderWriter, NoAccessError
 from components.commands.objects.packing import unpacked
 from components.commands.reprovision.followed import Followed
+from components.commands.reprovision.live_plan import LiveSettings
 from components.commands.reprovision.log import Log
 from components.commands.reprovision.manifest import Manifest
 from components.commands.ssh_session import SshTarget
@@ -73,6 +74,7 @@ class Request:
     is to belong to (`ORGANIZATION/PROJECT/STACK/MACHINE`); `take_over`: even if it belongs to another one.
     `host_key` is the SSH host key where the stack's config knows it, as `TYPE BASE64`.
     `salt` is mixed into a config with secrets; `unsalted` is `salted_digest` of the id that it had without that.
+    `live` is what the machine's settings say of the lifecycle `live`.
     `power_on` names the machine's power-on where the platform counts them: after another one it has to be proven anew.
     """
 
@@ -107,6 +109,7 @@ class Request:
     unsalted: str = ""
     salt: str = ""
     power_on: str = ""
+    live: LiveSettings = field(default_factory=LiveSettings)
 
     @property
     def text(self) -> str:
@@ -172,6 +175,7 @@ class Request:
         if unsalted_id := fields.pop("unsalted_id", ""):
             fields["unsalted"] = salted_digest(unsalted_id, fields.get("salt", ""))
         fields["target"] = SshTarget(**fields["target"])
+        fields["live"] = LiveSettings(**fields.get("live", {}))
         fields["place"] = _place(fields["place"])
         fields["content"] = _content(fields)
         fields["keep"] = tuple(fields["keep"])

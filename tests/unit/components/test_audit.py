@@ -347,7 +347,7 @@ def exported(stdin: Any, **changes: Any) -> str:
 
 def request_json() -> str:
     """As earlier versions wrote it, with the content."""
-    request = {name: getattr(REQUEST, name) for name in Request.__slots__}
+    request = {name: getattr(REQUEST, name) for name in Request.__slots__ if name != "live"}
     target = {name: getattr(REQUEST.target, name) for name in SshTarget.__slots__ if name != "connection"}
     return json.dumps({**request, "content": packed(REQUEST.text), "target": target})
 

@@ -10,6 +10,7 @@ import pytest
 from components.commands.objects.content import Content
 from components.commands.objects.content_file import sha512_of
 from components.commands.objects.packing import packed
+from components.commands.reprovision.live_plan import LiveSettings
 from components.commands.reprovision.request import HealthCheck, salted_digest
 from components.ignition_object import IgnitionObject
 from components.payload.wanted_config import WantedConfig
@@ -146,3 +147,12 @@ def test_a_power_on_is_told_where_the_platform_counts_them(tmp_path: Path, monke
     monkeypatch.setenv("MACHINES_DIR", str(tmp_path))
     text = request(SshSettings(), {}, power_on="2 2026-01-01T00:00:00Z")
     assert text == DEFAULTS.replace("FOLDER", str(tmp_path))[:-1] + ', "power_on": "2 2026-01-01T00:00:00Z"}'
+
+
+def test_what_a_machines_settings_say_of_live_is_told_where_they_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MACHINES_DIR", str(tmp_path))
+    text = request(SshSettings(), {"live": LiveSettings(restart={"/etc/a/*": "a.service"}, drift="refuse")})
+    live = '{"restart": {"/etc/a/*": "a.service"}, "reload": {}, "drift": "refuse"}'
+    assert text == DEFAULTS.replace("FOLDER", str(tmp_path))[:-1] + f', "live": {live}}}'

@@ -11,6 +11,7 @@ import pulumi
 import pytest
 
 from cl.transpiler.lint import OneDevice, Rule
+from components.commands.reprovision.live_plan import LiveSettings
 from components.commands.reprovision.request import HealthCheck
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.settings.keep import DEFAULT_KEEP, kept_paths
@@ -300,6 +301,32 @@ REFUSED: list[tuple[dict[str, Any], dict[str, Any] | None, str]] = [
     ({"host_key": "SHA256:abc"}, None, "host_key: is not an SSH host key of one line"),
     ({"host_key": f"{KEY}\n{KEY}"}, None, "host_key: is not an SSH host key of one line"),
     ({"os_update": "refues"}, None, "os_update: has to be one of allow, refuse, not 'refues'; did you mean 'refuse'?"),
+    (
+        {"live": {"restart": {"etc/app": "a.service"}}},
+        {"live": LiveSettings(restart={"etc/app": "a.service"})},
+        "live.restart: 'etc/app' is no absolute path, such as /etc/app/*",
+    ),
+    *(
+        (
+            {"live": {"reload": {"/etc/app": units}}},
+            {"live": LiveSettings(reload={"/etc/app": units})},
+            f"live.reload: {units!r} has to be services, timers, sockets or path units",
+        )
+        for units in (
+            "sshd.service",
+            "a.service b",
+            "a.service sshd.socket",
+            "a@b.service",
+            "a.mount",
+            "a.service,b.service",
+            "",
+        )
+    ),
+    (
+        {"live": {"drift": "refues"}},
+        {"live": LiveSettings(drift="refues")},
+        "live.drift: has to be one of reset, refuse, not 'refues'; did you mean 'refuse'?",
+    ),
     ({"health": {"commands": [{}]}}, {"health": [check(subject="")]}, "health.commands[0].command: is missing"),
     (
         {"health": {"commands": [{"command": "true"}, {"command": "true", "seconds": 0}]}},

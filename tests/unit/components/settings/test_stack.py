@@ -14,6 +14,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from cl.transpiler.lint import OneDevice, Rule
+from components.commands.reprovision.live_plan import LiveSettings
 from components.platforms import registry
 from components.platforms.host.settings import HostSettings
 from components.platforms.qemu.settings import QemuSettings
@@ -67,6 +68,7 @@ def test_everything_given(root: Path) -> None:
         "lifecycle": "flag", "keep": ["/srv"], "allow": ["wipe:/dev/vdb", "kept"], "generation": 2, "timeout": 90,
         "health": {"degraded": "allow", "commands": [{"name": "up", "command": "true", "seconds": 5}]},
         "qemu": {"memory_mib": 2048, "cpus": 1, "disk_gib": 9}, "os_update": "refuse", "take_over": True,
+        "live": {"restart": {"/etc/b/*": "b.service"}, "reload": {"/etc/a": "a.service b.timer"}, "drift": "refuse"},
     }  # fmt: skip
     settings, problems = read(root, {"web": machine}, secrets={"token": "t"}, variables={"zone": "a"}, strict="false")
     assert problems == []
@@ -76,6 +78,9 @@ def test_everything_given(root: Path) -> None:
     assert (web.generation, web.timeout, web.allow_degraded) == (2, 90, True)
     assert web.on_platform == QemuSettings(memory_mib=2048, cpus=1, disk_gib=9)
     assert (web.os_update, web.take_over) == ("refuse", True)
+    assert web.live == LiveSettings(
+        restart={"/etc/b/*": "b.service"}, reload={"/etc/a": "a.service b.timer"}, drift="refuse"
+    )
     assert web.health[0].seconds == 5
     assert web.allow == (OneDevice(Rule.WIPE, "/dev/vdb"), Rule.KEPT)
     assert settings.strict is False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.commands.reprovision.live_plan import Live, Reset, live_plan
+from components.commands.reprovision.live_plan import Live, LiveSettings, Reset, live_plan
 from components.commands.reprovision.manifest import PRESETS, Manifest
 
 if TYPE_CHECKING:
@@ -322,6 +322,53 @@ def test_another_kind_at_the_same_path_needs_a_reset() -> None:
 
     assert plan(change) == Reset(reason="/srv/web/latest was a link, and becomes a file")
     assert plan(change, back=True) == Reset(reason="/srv/web/latest was a file, and becomes a link")
+
+
+RESTART = {"/etc/motd": "motd.service", "/etc/app/*": "app.service web.service", "/etc/docker/*": "docker.service"}
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "expected"),
+    [
+        (rewrite(2), {"restart": RESTART}, Live(writes=("/etc/motd",), restarts=("motd.service",))),
+        (
+            add_file("/etc/app/a/b"),
+            {"restart": RESTART},
+            Live(writes=("/etc/app/a/b",), restarts=("app.service", "web.service")),
+        ),
+        (
+            add_file("/etc/docker/daemon.json"),
+            {"restart": RESTART},
+            Live(writes=("/etc/docker/daemon.json",), restarts=("docker.service",)),
+        ),
+        (rewrite(2), {"reload": RESTART}, Live(writes=("/etc/motd",), reloads=("motd.service",))),
+        # a unit that names the file reloads, if that is said, and restarts for another one
+        (
+            rewrite(0),
+            {"reload": {"/srv/*": "web.service"}},
+            Live(writes=("/srv/web/index.html",), reloads=("web.service",)),
+        ),
+        (
+            lambda config: (rewrite(0)(config), rewrite(1)(config)),
+            {"reload": {"/srv/*": "web.service"}},
+            Live(writes=("/srv/web/index.html", "/etc/web.env"), restarts=("web.service",)),
+        ),
+        (rewrite(2), {"restart": {"/etc/mot": "a.service"}}, "no unit names /etc/motd"),
+        (rewrite(2), {"reload": {"/etc/motd": "sshd.service"}}, "sshd.service would have to restart"),
+        (add_file("/etc/docker/daemon.json"), {}, "/etc/docker/daemon.json is the system's"),
+        (add_file("/etc/sysctl.d/a.conf"), {"restart": {"*": "a.service"}}, "/etc/sysctl.d/a.conf is the system's"),
+    ],
+)
+def test_units_that_the_settings_name(
+    change: Callable[[Config], Any], settings: dict[str, Any], expected: Live | str
+) -> None:
+    new = base()
+    change(new)
+    found = live_plan(Manifest.of(base()), Manifest.of(new), LiveSettings(**settings))
+    if isinstance(expected, str):
+        assert str(found).startswith(expected)
+    else:
+        assert found == expected
 
 
 def test_the_same_config_changes_nothing() -> None:
