@@ -164,6 +164,7 @@ class FlatcarMachine(pulumi.ComponentResource):
             is_there=bool(machine.oem),
             text=config.text,
             live=args.live,
+            salt=config.salt,
             summary=config.summary,
         )
         self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from components.commands.objects.packing import unpacked
 from components.commands.reprovision.live_plan import Live, LiveSettings, Reset, live_plan
 from components.commands.reprovision.manifest import Manifest
 from components.payload.changes import changes
 from components.payload.edits import edits
+from components.payload.masking import MASK
 from components.payload.wanted_config import known_summary
 from components.rollout import listed
 from components.sdk import has_failed, has_hooks, is_program
@@ -25,7 +27,7 @@ from components.settings.lifecycle import Lifecycle
 from components.settings.part import part, takes_part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 MOST_GROUPS = 12
@@ -38,7 +40,8 @@ class Plan:
 
     `kept` is how many paths a reset keeps, `wave` such as "1 of 3" ("": no rollout). `unsalted_id` is None where it is
     not known yet. `is_off`: it will be switched on. `is_there`: it runs already when it is declared for the first time.
-    `text` is the object's, for the lifecycle `live`, and `live` what the machine's settings say of that.
+    `text` is the object's, for the lifecycle `live`, and `live` what the machine's settings say of that; `salt` is that
+    of a config with secrets, which may be in names, too.
     """
 
     lifecycle: Lifecycle
@@ -50,6 +53,7 @@ class Plan:
     is_there: bool
     text: pulumi.Input[str] = ""
     live: LiveSettings | None = None
+    salt: pulumi.Input[str] | None = None
     summary: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
 
 
@@ -57,8 +61,8 @@ class Plan:
 class Seen:
     """A machine as the hook was told of it: what changes (None: nothing) from `old`, and its Command's config ids.
 
-    `runs` is None for a machine without a proof, `wanted` where it is not known yet. `manifest` is that of the config
-    that runs, where it is known.
+    `runs` is None for a machine without a proof, `wanted` where it is not known yet. `request` is the one that was
+    proven last, if that is what runs.
     """
 
     is_new: bool = False
@@ -67,7 +71,7 @@ class Seen:
     is_tried: bool = False
     runs: str | None = None
     wanted: str | None = None
-    manifest: Manifest | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 def options() -> pulumi.ResourceOptions | None:
@@ -118,7 +122,9 @@ class _Preview:
         old, new = args.old_inputs, args.new_inputs or {}
         if args.type == "command:local:Command":
             seen.is_tried = True
-            seen.runs, seen.manifest = _proven(args.old_outputs or {})
+            seen.runs = _proven(args.old_outputs or {})
+            request = _request((old or {}).get("stdin"))
+            seen.request = request if request.get("config_id") == seen.runs else {}
             seen.wanted = _wanted(new.get("stdin"))
         elif old is None:
             seen.is_new = True
@@ -148,7 +154,7 @@ class _Told:
         told, away = [], 0
         for name, plan in self.plans.items():
             seen = self._seen.get(name, Seen())
-            line, goes = in_words(plan, seen, await _change(plan, seen))
+            line, goes = in_words(plan, seen, await _change(plan, seen), await _shown(plan, seen))
             told += [f"{name}: {line}"] if line else []
             away += goes
         if self._at is None and part() is None:
@@ -199,14 +205,32 @@ async def _in_state() -> list[str]:
 
 async def _change(plan: Plan, seen: Seen) -> Live | Reset | None:
     """How the change of a machine with the lifecycle `live` is applied; None where that is not known."""
-    if plan.lifecycle is not Lifecycle.LIVE or seen.manifest is None:
+    is_salted = plan.salt is not None
+    if plan.lifecycle is not Lifecycle.LIVE or is_salted != ("unsalted" in seen.request):
         return None
-    text = await pulumi.Output.from_input(plan.text).future()
-    return live_plan(seen.manifest, Manifest.of(json.loads(text)), plan.live) if isinstance(text, str) else None
+    text, salt = await pulumi.Output.all(plan.text, plan.salt or "").future() or (None, None)
+    if not isinstance(text, str) or not isinstance(salt, str):
+        return None
+    try:
+        before = Manifest.from_json({**json.loads(unpacked(seen.request["manifest"])), "salt": salt})
+    except (ValueError, LookupError, TypeError):
+        return None
+    return live_plan(before, Manifest.of(json.loads(text), salt), plan.live)
 
 
-def in_words(plan: Plan, seen: Seen, change: Live | Reset | None = None) -> tuple[str, bool]:
-    """What happens to a machine, "" for nothing, and whether it reboots. `change` is for the lifecycle `live`."""
+async def _shown(plan: Plan, seen: Seen) -> Collection[str] | None:
+    """The units whose names may be told of a config with secrets; None for one without."""
+    if plan.salt is None:
+        return None
+    summary = await known_summary(plan.summary).future() or {}
+    return {*(summary.get("units") or {}), *(seen.old.get("units") or {})}
+
+
+def in_words(
+    plan: Plan, seen: Seen, change: Live | Reset | None = None, shown: Collection[str] | None = None
+) -> tuple[str, bool]:
+    """What happens to a machine, "" for nothing, and whether it reboots. `change` is for the lifecycle `live`; of one
+    with secrets the units alone are told, those in `shown` by their names."""
     parts = ["is off, will be started"] if plan.is_off else []
     known = {seen.wanted, plan.unsalted_id} - {None}
     is_another = seen.is_tried and seen.runs is not None and seen.runs not in known
@@ -223,10 +247,13 @@ def in_words(plan: Plan, seen: Seen, change: Live | Reset | None = None) -> tupl
     elif is_another:
         goes = plan.lifecycle.is_in_place and not isinstance(change, Live)
         what = _WHAT[plan.lifecycle]
-        if isinstance(change, Live):
+        if isinstance(change, Live) and shown is not None:
+            what = f"live: {change.units_in_words(shown, MASK)}"
+        elif isinstance(change, Live):
             parts, what = parts[: plan.is_off], f"live: {change}"
         elif isinstance(change, Reset):
-            what = _WHAT[Lifecycle.RESET].replace("reset:", f"reset, since {change}:")
+            why = change if shown is None else "not all of it can be live"
+            what = _WHAT[Lifecycle.RESET].replace("reset:", f"reset, since {why}:")
         parts.append(what.replace("{kept}", "1 kept path" if plan.kept == 1 else f"{plan.kept} kept paths"))
         parts += [f"wave {plan.wave}"] if plan.lifecycle.is_in_place and plan.wave else []
     return "; ".join(parts), goes
@@ -247,12 +274,17 @@ def _wanted(request: object) -> str | None:
     return str(json.loads(request)["config_id"]) if isinstance(request, str) else None
 
 
-def _proven(outputs: Mapping[str, Any]) -> tuple[str | None, Manifest | None]:
-    """The config id in the outputs of a machine's last good run, and that config's manifest; None for what isn't."""
+def _request(text: object) -> dict[str, Any]:
+    """A request in a Command's inputs; an earlier version's may be none that can be read here."""
     try:
-        document = json.loads(str(outputs.get("stdout", "")).strip().splitlines()[-1])
-        config_id = str(document["config_id"])
-        manifest = document.get("record", {}).get("manifest")
-        return config_id, Manifest.from_json(manifest) if manifest else None
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None, None
+        return dict(json.loads(text)) if isinstance(text, str) else {}
+    except (ValueError, TypeError):
+        return {}
+
+
+def _proven(outputs: Mapping[str, Any]) -> str | None:
+    """The config id in the outputs of a machine's last good run."""
+    try:
+        return str(json.loads(str(outputs.get("stdout", "")).strip().splitlines()[-1])["config_id"])
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -87,7 +87,7 @@ machine = FlatcarMachine("web", FlatcarMachineArgs(
     lifecycle=Lifecycle(config.get("lifecycle") or "reset"), generation=config.get_int("generation") or 0,
     health=[HealthCheck(name="check", subject=check, seconds=1)] if check else [],
     timeout=config.get_int("timeout") or 60,
-    rollback_after=0,
+    rollback_after=config.get_int("rollback_after") or 0,
     pull=PullSettings(wait=config.require("pull"), jitter=0) if config.get("pull") else None,
 ))
 pulumi.export("configId", machine.config_id)

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from tests.engine.test_machine import Lab, lab  # noqa: F401 - a fixture
+from tests.engine.test_machine import CONFIG, Lab, lab  # noqa: F401 - a fixture
 
 BUTANE = """\
 variant: flatcar
@@ -101,3 +101,38 @@ def test_a_preview_says_in_words_what_happens(lab: Lab) -> None:  # noqa: F811
     assert told(lab)[-1] == "nothing reboots"
     lab.edit("    - path: /etc/motd", "    - pth: /etc/motd")
     assert "reboots" not in lab.stack.preview(code=None).output
+
+
+READER = """\
+systemd:
+  units:
+    - name: reader.service
+      enabled: true
+      contents: |
+        [Service]
+        ExecStart=/usr/bin/reader /etc/motd /etc/token
+        [Install]
+        WantedBy=multi-user.target
+"""
+
+
+def test_a_preview_says_what_is_live_also_of_a_config_with_secrets(lab: Lab) -> None:  # noqa: F811
+    lab.stack.set("lifecycle", "live")
+    lab.stack.set("rollback_after", "300")
+    lab.config.write_text(CONFIG + READER)
+    lab.stack.up()
+    assert told(lab) == ["nothing reboots"]
+    lab.edit("first line", "another line")
+    assert told(lab) == ["web: /etc/motd changes; live: reader.service restarts", "nothing reboots"]
+    lab.stack.set("token", "another-token", secret=True)
+    lab.edit("another line", "first line")
+    assert told(lab) == ["web: a masked value changes; live: reader.service restarts", "nothing reboots"]
+    lab.edit("path: /etc/motd", "path: /etc/sysctl.d/motd.conf")
+    why = "reset, since not all of it can be live: reboots, ROOT is wiped but for 2 kept paths"
+    line, reboots = told(lab)
+    assert line.endswith(why) and reboots == "1 of 1 machine reboots"
+    lab.config.write_text((CONFIG + READER).replace("${token}", "none"))
+    assert told(lab)[0].endswith("live if all of it can be, else reset: reboots, ROOT is wiped but for 2 kept paths")
+    lab.stack.up()
+    lab.edit("first line", "another line")
+    assert told(lab) == ["web: live: /etc/motd changes, reader.service restarts", "nothing reboots"]

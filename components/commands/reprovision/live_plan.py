@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from components.commands.reprovision.manifest import Manifest, Path, Unit, User
 
@@ -51,6 +51,10 @@ _READ_AT_BOOT = re.compile(
     r"|resolv\.conf|nsswitch\.conf|locale\.conf|vconsole\.conf|os-release|shells|exports|timezone)"
 )
 """What more than one program reads, or one that no config names: its new content counts from the next boot on."""
+
+
+_Words = tuple["Sequence[str]", str, str]
+"""Names, and what is said of one and of more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,18 +113,26 @@ class Live:
     def __str__(self) -> str:
         """Such as `/etc/web.conf changes, web.service restarts`."""
         accounts = [*(f"group {name}" for name in self.new_groups), *(f"user {name}" for name in self.users)]
-        told = [
+        paths = [
             (accounts, "changes", "change"),
             ([path for path in self.writes if path not in (*OWN_FILES, PRESETS)], "changes", "change"),
             ([path for path in self.deletes if path not in (*OWN_FILES, PRESETS)], "goes", "go"),
+        ]
+        return _told(*paths, *self._units()) or "nothing but its config id changes"
+
+    def units_in_words(self, shown: Collection[str], mask: str) -> str:
+        """The same of the units alone, with the names of those in `shown`, and `mask` for others."""
+        units = [([name if name in shown else mask for name in names], one, more) for names, one, more in self._units()]
+        return _told(*units) or "no unit restarts"
+
+    def _units(self) -> list[_Words]:
+        return [
             (self.restarts, "restarts", "restart"),
             (self.reloads, "reloads", "reload"),
             (self.stops, "stops", "stop"),
             (self.masks, "is masked", "are masked"),
             (self.disables, "is not enabled any more", "are not enabled any more"),
         ]
-        parts = [f"{_listed(names)} {one if len(names) == 1 else more}" for names, one, more in told if names]
-        return ", ".join(parts) or "nothing but its config id changes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +319,10 @@ def _lineage(path: str) -> Iterator[str]:
     while path.count("/") > 1:
         yield path
         path = path.rpartition("/")[0]
+
+
+def _told(*words: _Words) -> str:
+    return ", ".join(f"{_listed(names)} {one if len(names) == 1 else more}" for names, one, more in words if names)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.commands.environment import PREVIOUS_OUTPUT
 from components.commands.reprovision.request import Outputs
@@ -32,15 +32,13 @@ class Record:
 
     `wanted` holds what the run was asked for, by the names in `_asked`. `host_keys` are those pinned for that machine,
     as `TYPE BASE64`. `objects` are the SHA-512 (hex) of the objects that were proven to run, the last
-    one first. `manifest` is the proven config's, as JSON, so that a preview tells what can be live: for that lifecycle
-    alone, and not for a config with secrets, which names may hold as well.
+    one first.
     """
 
     outputs: Outputs
     wanted: Mapping[str, str] = field(default_factory=dict)
     host_keys: tuple[str, ...] = ()
     objects: tuple[str, ...] = ()
-    manifest: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def previous(cls, environment: Mapping[str, str]) -> Record | None:
@@ -56,7 +54,6 @@ class Record:
                 wanted=dict(record.get("wanted", {})),
                 host_keys=tuple(record.get("host_keys", ())),
                 objects=tuple(record.get("objects", ())),
-                manifest=dict(record.get("manifest", {})),
             )
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -72,7 +69,6 @@ class Record:
             wanted=_asked(request),
             host_keys=tuple(sorted(request.target.pinned())),
             objects=objects,
-            manifest=request.read_manifest().to_json() if request.lifecycle == "live" and not request.salt else {},
         )
 
     def answers(self, request: Request) -> bool:
@@ -89,9 +85,7 @@ class Record:
 
     def text(self) -> str:
         """The document for stdout."""
-        record: dict[str, Any] = {"wanted": self.wanted, "host_keys": self.host_keys, "objects": self.objects}
-        if self.manifest:
-            record["manifest"] = self.manifest
+        record = {"wanted": self.wanted, "host_keys": self.host_keys, "objects": self.objects}
         return json.dumps({**asdict(self.outputs), "record": record})
 
 

@@ -67,6 +67,33 @@ def test_what_happens_to_a_machine_that_changes_live(
     assert in_words(replace(machine, lifecycle=Lifecycle.LIVE), seen, change) == (line, reboots)
 
 
+SECRET = ("web.service", "hunter2.timer")
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "reboots"),
+    [
+        (LIVE, "/a changes; live: web.service restarts", False),
+        (
+            Live(writes=("/hunter2",), restarts=SECRET, reloads=("hunter2.service",), stops=("web.service",)),
+            "/a changes; live: web.service, [masked] restart, [masked] reloads, web.service stops",
+            False,
+        ),
+        (Live(writes=("/hunter2",)), "/a changes; live: no unit restarts", False),
+        (
+            Reset(reason="no unit names /hunter2"),
+            f"/a changes; reset, since not all of it can be live: {RESET[7:]}",
+            True,
+        ),
+    ],
+)
+def test_of_a_config_with_secrets_no_name_is_told_that_may_hold_one(
+    change: Live | Reset, line: str, reboots: bool
+) -> None:
+    machine = plan(lifecycle=Lifecycle.LIVE, salt="salt")
+    assert in_words(machine, tried(), change, {"web.service", "db.service"}) == (line, reboots)
+
+
 def test_edits_that_are_the_same_are_told_once_and_many_have_an_end() -> None:
     one, two = ["/etc/motd", "  - a", "  + b"], ["/etc/rack", "  + c"]
     assert in_groups({"web": one, "db": two, "web-2": one, "same": []}) == (
