@@ -29,7 +29,7 @@ from components.payload.rollback import rollback_fragment
 from loopback.machine import PARTS, LoopbackMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from components.payload.fragments import IgnitionConfig

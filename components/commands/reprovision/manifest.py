@@ -191,9 +191,12 @@ def bare_key(line: str) -> str:
 def fingerprint(line: str) -> str:
     """That of the key in a line of authorized_keys, as OpenSSH writes it (`SHA256:…`); "" without one."""
     match = _KEY.search(line)
-    if match is None:
+    try:
+        data = base64.b64decode(match[1].split()[1]) if match else b""
+    except ValueError:
+        data = b""
+    if not data:
         return ""
-    data = base64.b64decode(match[1].split()[1] + "==")
     return "SHA256:" + base64.b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
 
 

@@ -35,3 +35,37 @@ def test_presets_are_written_last() -> None:
     path = "/etc/systemd/system/a.service"
     values = script_values(Live(writes=(PRESETS, path)), {"systemd": {"units": [unit]}})
     assert values["PATHS"] == [path, PRESETS]
+
+
+GIVEN = (
+    "--groups docker --no-user-group --system --no-log-init "
+    "--home-dir /srv/ann --uid 1200 --comment Ann, of Arc --gid users --shell /bin/sh"
+)
+
+
+def test_users_are_made_and_changed_as_ignition_does_it() -> None:
+    core = {
+        "name": "core",
+        "groups": ["wheel", "docker"],
+        "passwordHash": "$6$core",
+        "sshAuthorizedKeys": ["a b", "c d"],
+    }
+    ann = {
+        "name": "ann", "uid": 1200, "gecos": "Ann, of Arc", "homeDir": "/srv/ann", "primaryGroup": "users",
+        "shell": "/bin/sh", "noUserGroup": True, "system": True, "noLogInit": True, "groups": ["docker"],
+    }  # fmt: skip
+    bob = {"name": "bob", "noCreateHome": True, "shell": ""}
+    plan = Live(users=("core", "ann", "bob"), new_users=("ann", "bob"), regrouped=("core",), new_groups=("ops",))
+    config = {"passwd": {"users": [core, ann, bob], "groups": [{"name": "web", "gid": 1}, {"name": "ops", "gid": 0}]}}
+    values = script_values(plan, config)
+    assert [" ".join(str(words).split("\n")) for words in values["USER_COMMANDS"]] == [
+        "usermod --groups wheel,docker core",
+        f"useradd --create-home --password * {GIVEN} ann",
+        "useradd --no-create-home --password * bob",
+    ]
+    assert values["USER_PASSWORDS"] == ["$6$core", "", ""]
+    assert values["USER_KEYS"] == ["a b\nc d", "", ""]
+    assert values["NEW_HOMES"] == ["", "/srv/ann", ""]
+    assert (values["NEW_GROUPS"], values["GROUP_IDS"]) == (("ops",), ["0"])
+    only_keys = script_values(Live(users=("core",)), config)
+    assert only_keys["USER_COMMANDS"] == [""]

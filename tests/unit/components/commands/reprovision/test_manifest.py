@@ -232,4 +232,4 @@ def test_a_keys_fingerprint() -> None:
     told = "SHA256:dRwFlzvMx3sBbz/KVZI/vHhy2mMeRgfiok3A+sfQvNo"  # ssh-keygen -l
     assert fingerprint(f'command="/bin/date" {key} somebody@somewhere') == told
     assert fingerprint(key) == told
-    assert fingerprint("# a comment") == ""
+    assert fingerprint("# a comment") == fingerprint("ssh-rsa AAAAa") == fingerprint("ssh-rsa =") == ""
