@@ -60,8 +60,10 @@ check_parents() {
 
 # Whether something runs on with the groups that this user has had.
 runs_as() {
-  [ ! -e "/var/lib/systemd/linger/$1" ] || return 0
-  running_units | grep -v '^user' | xargs -r systemctl show --property=User --value -- | grep -qxF -e "$1" -e "$(id -u "$1")"
+  local run_as
+  [ ! -e "/var/lib/systemd/linger/$1" ] || return 0 # else user@.service is that of who is logged in, such as the deployer
+  run_as=$(running_units | sed '/^user@/d' | xargs -r systemctl show --property=User --value --) || return 0
+  grep -qxF -e "$1" -e "$(id -u "$1")" <<<"$run_as"
 }
 
 check_users() {
@@ -111,7 +113,7 @@ check() {
     [ ! -e "/usr/lib/systemd/system/$name" ] || needs_reset "the image has a $name of its own"
   done
   for name in "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}"; do
-    ! systemctl cat -- "$name" 2>/dev/null | grep -q '^Also=' || needs_reset "$name is enabled and disabled with others"
+    ! systemctl cat -- "$name" 2>/dev/null | grep '^Also=' >/dev/null || needs_reset "$name is enabled and disabled with others"
   done
   for name in "${MASKS[@]}"; do
     for path in $(systemctl show --property=TriggeredBy --value -- "$name"); do

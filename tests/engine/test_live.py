@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from components.settings.lifecycle import Lifecycle
 from loopback.lab import SICK, Lab, running_lab
 from loopback.machine import wait_until
 from tests.engine.good_changes import new_seed
-from tests.engine.live_pairs import Machine, changed, ignition, plan_of, some_config
+from tests.engine.live_pairs import APP, TIMER, Machine, changed, ignition, plan_of, some_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -341,7 +342,7 @@ def test_what_live_makes_is_what_a_reset_makes(tmp_path: Path) -> None:
         machine.stage(config_id, config)
         done = machine.change(plan, old_id, config_id, config)
         if done.returncode:
-            assert "there already" in done.stderr, done.stderr
+            assert re.search("there already|user core already|app.timer starts app.service", done.stderr), done.stderr
             continue
         applied += 1
         machine.do({"CONFIG_ID": config_id}, "staging.sh", "live-done.sh")
@@ -370,6 +371,7 @@ DOUBTS = {
     "mkdir -p /home/ann": "/home/ann is there already",
     "rm /run/bin/update-ssh-keys": "update-ssh-keys is not there",
     "sed -i /^core:/d /etc/passwd": "there is no user core",
+    "echo User=core >>/etc/systemd/system/web.service": "something runs as core, whose groups change",
     "mkdir -p /var/lib/systemd/linger/core": "something runs as core, whose groups change",
 }
 
@@ -407,6 +409,30 @@ def test_in_doubt_nothing_is_changed(tmp_path: Path, command: str) -> None:
     assert done.returncode == 3
     assert DOUBTS[command] in done.stderr
     assert machine.tree() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (APP, "app.timer starts app.service"),
+        (APP + "Also=web.service\n", "app.service is enabled and disabled with others"),
+    ],
+)
+def test_in_doubt_no_unit_is_masked(tmp_path: Path, text: str, told: str) -> None:
+    unit = {"name": "app.service", "contents": text}
+    units = {"app.timer": {"name": "app.timer", "enabled": "Also" not in text, "contents": TIMER.format(1)}}
+    (old_id, old), (config_id, config) = (
+        ignition({**units, "app.service": {**unit, "mask": masked}}) for masked in (False, True)
+    )
+    plan = plan_of(old, config)
+    assert plan is not None and plan.masks == ("app.service",)
+    machine = Machine(tmp_path / "machine")
+    machine.boot(old)
+    machine.confirm(old_id, old)
+    machine.stage(config_id, config)
+    done = machine.change(plan, old_id, config_id, config)
+    assert done.returncode == 3
+    assert told in done.stderr
 
 
 def test_a_kept_file_that_goes_stays_in_a_reset(tmp_path: Path) -> None:
@@ -452,12 +478,14 @@ def test_a_cut_at_any_step_ends_in_the_wanted_config(tmp_path: Path) -> None:
             again = cut.copied(tmp_path / "again")
             cut.boot(config)
             assert cut.tree() == reset.tree(), f"power lost at step {at}"
+            assert cut.accounts() == reset.accounts(), f"power lost at step {at}"
             wanted_id, wanted = dice.choice([(config_id, config), (old_id, old)])
             again.stage(wanted_id, wanted)
             if (again.machine.path("/boot/flatcar/first_boot")).exists():
                 again.boot(wanted)
-            expected = reset.tree() if wanted_id == config_id else before.tree()
-            assert again.tree() == expected, f"the deployer died at step {at}"
+            expected = reset if wanted_id == config_id else before
+            assert again.tree() == expected.tree(), f"the deployer died at step {at}"
+            assert again.accounts() == expected.accounts(), f"the deployer died at step {at}"
             for made in ("cut", "again"):
                 shutil.rmtree(tmp_path / made)
             at += dice.randint(6, 18)
