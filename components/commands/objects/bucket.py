@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 from components.commands.objects.aws_signature import signed_headers
 from components.commands.objects.credentials import aws_credentials, spaces_credentials
-from components.commands.objects.folder import NoAccessError, Version
+from components.commands.objects.folder import LONGEST_REPORT, NoAccessError, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -40,8 +40,6 @@ TIMEOUT_S = 30.0
 NO_ANSWER = 0
 MOST_VERSIONS = 50
 """How many versions of an object are looked at."""
-LONGEST_REPORT = 65536
-"""Bytes of a machine's report that are read."""
 _VERSION = re.compile(r"<Version>(.*?)</Version>", re.DOTALL)
 
 

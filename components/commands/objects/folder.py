@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+LONGEST_REPORT = 65536
+"""Bytes of a machine's report that are read."""
+
+
 class NoAccessError(Exception):
     """This computer has no right to the object, as far as can be seen from here: the text says why."""
 

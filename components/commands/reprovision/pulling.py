@@ -13,8 +13,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from components.commands.objects.bucket import LONGEST_REPORT, BucketWriter
-from components.commands.objects.folder import NoAccessError
+from components.commands.objects.folder import LONGEST_REPORT, NoAccessError
 from components.commands.reprovision.proof import short
 from components.commands.reprovision.request import NotProvenError, Outputs
 from components.commands.reprovision.waiting import await_boot
@@ -96,6 +95,8 @@ def _asking(request: Request) -> Callable[[], dict[str, str]]:
     """What gives the report that lies there now."""
     if request.report != STORE:
         return lambda: _fetch(request.report)
+    from components.commands.objects.bucket import BucketWriter  # see `request`
+
     if not isinstance(place := request.place, BucketWriter):
         raise NotProvenError(
             "reports to the store are read from a bucket, and this machine's object is in none",
