@@ -177,7 +177,7 @@ class _Fleet:
         converged = sorted(self.done)[len(self.done) * 99 // 100 - 1] if self.done else 0.0
         return Outcome(
             mean=sum(self.asked[second] for second in steady) / len(steady),
-            peak=max(count for second, count in self.asked.items() if second >= 0),
+            peak=max((count for second, count in self.asked.items() if second >= 0), default=0),
             reports=self.reported.total(),
             report_peak=max(self.reported.values(), default=0),
             lock_mean=sum(self.locking.values()) / max(1, last),

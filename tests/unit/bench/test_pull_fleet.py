@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.pull_fleet import Assumed, Scenario, simulate
+from bench.pull_fleet import Assumed, Scenario, reports_after, simulate
 from components.settings.pull import PullSettings
 
 
@@ -26,3 +26,20 @@ def test_the_same_seed_gives_the_same_numbers_and_another_gives_others() -> None
     scenario = Scenario(name="any")
     assert simulate(scenario, machines=200) == simulate(scenario, machines=200)
     assert simulate(scenario, machines=200, seed=2) != simulate(scenario, machines=200)
+
+
+def test_a_change_is_reported_as_often_as_the_agent_says_something_new() -> None:
+    def reports(scenario: Scenario) -> int:
+        return simulate(scenario, machines=100).reports
+
+    assert reports(Scenario(name="waiting, staging, proven")) == 300
+    assert reports(Scenario(name="staging, proven", settings=PullSettings(jitter=0))) == 200
+    assert 300 < reports(Scenario(name="and waiting for the lock", slots=3)) <= 400
+    assert reports(Scenario(name="proven, after the boot", power_on=True)) == 100
+
+
+def test_what_was_reported_last_by_a_time() -> None:
+    scenario = Scenario(name="any")
+    assert set(reports_after(0, scenario, machines=50)) == {("", "")}
+    assert {"waiting", "staging", "proven"} == {state for state, _ in reports_after(300, scenario, machines=500)} - {""}
+    assert [state for state, _ in reports_after(86_400, scenario, machines=50)] == ["proven"] * 50
