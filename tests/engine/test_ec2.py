@@ -377,6 +377,26 @@ def test_an_instance_that_the_state_has_lost_is_adopted(lab: Ec2Lab) -> None:
     assert touched(lab.up()) == {}
 
 
+def test_of_a_state_that_is_lost_bucket_and_instance_are_imported(lab: Ec2Lab) -> None:
+    lab.two_plain_machines()
+    del lab.machines()["web-2"]
+    lab.up()
+    id_ = lab.instance("web-1")["InstanceId"]
+    lab.pulumi.run("stack", "rm", "--force", "--yes", "--preserve-config")
+    lab.pulumi.run("stack", "init", "test", "--cwd", str(lab.pulumi.scratch / "init"))
+    bucket = ("aws:s3/bucket:Bucket", "configs", BUCKET)
+    lab.pulumi.run("import", *bucket, "--protect=false", "--generate-code=false", "--yes", "--skip-preview")
+    lab.machines()["web-1"]["ec2"] = {"import": id_}
+    run = lab.up()
+    assert ("import", "Instance web-1") in steps_of(run) and "replace" not in str(steps_of(run)), run.output
+    assert lab.park.ever == [id_] and lab.park.machines[id_].boots == 1
+    del lab.machines()["web-1"]["ec2"]
+    assert touched(lab.up()) == {}
+    lab.edit_web("After the loss.")
+    assert touched(lab.up()) == in_place("web-1", stored="BucketObjectv2")
+    assert "After the loss." in lab.motd(id_) and lab.park.machines[id_].boots == 2
+
+
 def test_a_private_machine_is_reached_through_a_jump_host(lab: Ec2Lab, sshd: Sshd) -> None:
     lab.two_plain_machines()
     del lab.machines()["web-2"]
