@@ -4,6 +4,10 @@ In a bucket or a folder the state is one file, so that a change of all machines 
 number (pulumi/pulumi#22075). Without checkpoints it is written once, at the end. That is safe for a run which makes,
 replaces and deletes nothing, and updates nothing but what comes out the same when it is updated again: objects, and
 Commands, which find what they have done (tests/engine/killed_engine.py). A killed run is forgotten, and done again.
+
+What is decided by a preview has to hold for the run after it, whatever is edited meanwhile, here or in the state. So
+the preview saves its plan, and the engine keeps the run to it: a step that it doesn't have ends the run before it is
+taken (pulumi/pulumi, pkg/resource/deploy/plan.go).
 """
 
 from __future__ import annotations
@@ -11,9 +15,10 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from toolchain.places import ROOT, environment
+from toolchain.places import MACHINES, ROOT, environment
 from toolchain.steps import say
 
 SKIPPED = {"PULUMI_SKIP_CHECKPOINTS": "true"}
@@ -28,27 +33,61 @@ _UPDATED_AGAIN = frozenset(
     }
 )
 _OWN = "flatcar:index:"
-_FOR_UP_ALONE = frozenset({"--yes", "-y", "--skip-preview", "-f", "--continue-on-error"})
+_OF_A_PREVIEW = "::pulumi:providers:pulumi::"
+_WRITTEN = '"written":'
+"""Of an object that QEMU serves: the time of its write, which no plan foresees."""
+FOR_UP_ALONE = frozenset({"--yes", "-y", "--skip-preview", "-f", "--continue-on-error"})
 
 
-def variables(stack: str, arguments: Sequence[str]) -> dict[str, str]:
-    """What to give `pulumi up` with these arguments, beside its environment: `SKIPPED`, or nothing.
+def skipped(stack: str, arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """What to give `pulumi up` with these arguments, beside its environment and them: `SKIPPED` and a plan, or nothing.
 
-    Says so when checkpoints are skipped. Looks at a preview, where that can pay.
+    The plan is of the run alone, so `pulumi up` must not preview again. Says so when checkpoints are skipped. Looks at
+    a preview, where that can pay.
     """
+    plan = None if "--preview-only" in arguments else plan_of(stack)
+    if plan is None:
+        return {}, []
+    words = [word for word in arguments if word not in FOR_UP_ALONE]
+    asked = _asked(["preview", "--json", f"--save-plan={plan}", "--stack", stack, *words], environment(stack))
+    steps = (asked or {}).get("steps")
+    return (dict(SKIPPED), [f"--plan={plan}"]) if isinstance(steps, list) and decided(steps, plan) else ({}, [])
+
+
+def plan_of(stack: str) -> Path | None:
+    """Where a preview of the stack is to save its plan; None where skipping checkpoints can't pay, or was decided."""
     env = environment(stack)
     if "PULUMI_SKIP_CHECKPOINTS" in env or _journals(env) or _resources(stack, env) < LEAST:
-        return {}
-    words = [word for word in arguments if word not in _FOR_UP_ALONE]
-    steps = (_asked(["preview", "--json", "--stack", stack, *words], env) or {}).get("steps")
-    if not isinstance(steps, list) or not may_skip(steps):
-        return {}
+        return None
+    plan = MACHINES / stack.rpartition("/")[2] / "plan.json"
+    plan.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    plan.unlink(missing_ok=True)
+    return plan
+
+
+def decided(steps: Sequence[Mapping[str, Any]], plan: Path) -> bool:
+    """Whether a run skips checkpoints that is kept to this plan, of a preview with these steps. Says so if it does."""
+    if not may_skip(steps) or not _as_a_run_has_it(plan):
+        return False
     updates = sum(step["op"] == "update" for step in steps)
     say(
         f"this run makes, replaces and deletes nothing: its state is written once, at the end, not after each of its "
-        f"{updates} updates. If it is ended before, run it again: docs/speed.md"
+        f"{updates} updates. If it is ended before, or ends as its plan doesn't allow what was edited since, run it "
+        "again: docs/state.md"
     )
-    return dict(SKIPPED)
+    return True
+
+
+def _as_a_run_has_it(plan: Path) -> bool:
+    """Take out of a saved plan what a preview alone has: the provider by which it asks for the stack's outputs."""
+    try:
+        document = json.loads(plan.read_text(encoding="utf-8"))
+        steps = document["resourcePlans"]
+        document["resourcePlans"] = {urn: its for urn, its in steps.items() if _OF_A_PREVIEW not in urn}
+        plan.write_text(json.dumps(document), encoding="utf-8")
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
 
 
 def may_skip(steps: Sequence[Mapping[str, Any]]) -> bool:
@@ -57,6 +96,8 @@ def may_skip(steps: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _is_same_again(step: Mapping[str, Any]) -> bool:
+    if _WRITTEN in str((step.get("newState") or {}).get("inputs", {}).get("stdin")):
+        return bool(step["op"] == "same")
     kind = str(step["urn"]).split("::")[2].rpartition("$")[2]
     return step["op"] == "same" or (step["op"] == "update" and (kind in _UPDATED_AGAIN or kind.startswith(_OWN)))
 

@@ -216,10 +216,29 @@ def pulumi(verb: str, stack: str, arguments: Sequence[str], part: Sequence[str] 
     if verb in EDIT_VERBS or part:
         program = [sys.executable, "-m", "components.operate"]
     elif verb == "up":
-        env |= checkpoints.variables(stack, arguments)
+        more, plan = checkpoints.skipped(stack, arguments)
+        if plan:
+            _preview_and_ask(stack, [*arguments, *quiet], env)
+            env |= more
+            arguments = [*[word for word in arguments if word not in AGREED], "--yes", "--skip-preview", *plan]
     its = [*part, "--"] if part else []
     sys.stdout.flush()
     os.execvpe(program[0], [*program, verb, "--stack", stack, *its, *arguments, *quiet], env)  # noqa: S606
+
+
+def _preview_and_ask(stack: str, arguments: Sequence[str], env: dict[str, str]) -> None:
+    """What `pulumi up` does before it begins, for a run that is kept to a plan: its own preview isn't what a run does.
+
+    Exits where the answer is no, or the preview fails.
+    """
+    if {"--skip-preview", "-f"} & set(arguments):
+        return
+    words = [word for word in arguments if word not in checkpoints.FOR_UP_ALONE]
+    code = subprocess.run(["pulumi", "preview", "--stack", stack, *words], env=env, check=False).returncode
+    if code:
+        sys.exit(code)
+    if not AGREED & set(arguments) and input("Do you want to perform this update? (yes/no) ").strip() != "yes":
+        raise SetupError("nothing was changed: the answer was not yes")
 
 
 def operate(verb: str, stack: str, arguments: Sequence[str]) -> None:

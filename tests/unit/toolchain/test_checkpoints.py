@@ -28,6 +28,8 @@ def step(op: str, kind: str = COMMAND) -> dict[str, Any]:
         ([{"op": "update", "urn": "urn:pulumi:dev::flatcar::flatcar:index:Machine::web"}], True),
         ([{"op": "update", "urn": "urn:pulumi:dev::flatcar::pulumi:pulumi:Stack::flatcar-dev"}, step("same")], True),
         ([step("same")], False),  # there is nothing to skip
+        ([step("update") | {"newState": {"inputs": {"stdin": '{"path": "x", "written": "2026"}'}}}], False),  # no plan
+        ([step("update") | {"newState": {"inputs": {"stdin": '{"path": "x"}'}}}], True),
         ([step("update"), step("create")], False),
         ([step("update"), step("delete")], False),
         ([step("update"), step("replace")], False),
@@ -42,6 +44,9 @@ def test_a_run_that_comes_out_the_same_when_it_is_done_twice_needs_none(steps: l
     assert checkpoints.may_skip(steps) is safe
 
 
+PROVIDER = "urn:pulumi:dev::flatcar::pulumi:providers:pulumi::default"
+
+
 @pytest.fixture
 def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a stand-in for `pulumi` answers, by its first word; it notes what it was asked in `asked`."""
@@ -49,10 +54,17 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "whoami": {"url": "s3://states"},
         "stack": [{"name": "organization/flatcar/dev", "resourceCount": 400}, {"name": "other", "resourceCount": 9}],
         "preview": {"steps": [step("update"), step("update"), step("same")]},
+        "plan": {"config": {}, "resourcePlans": {"urn::flatcar::command:local:Command::web": 1, PROVIDER: 2}},
         "asked": tmp_path / "asked",
     }
     program = tmp_path / "pulumi"
-    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked\ncat {tmp_path}/$1.json\n')
+    program.write_text(
+        f"""#!/bin/sh
+        echo "$@" >>{tmp_path}/asked
+        cat {tmp_path}/$1.json
+        case "$3" in --save-plan=*) cp {tmp_path}/plan.json "${{3#*=}}" 2>/dev/null ;; esac
+        :"""
+    )
     program.chmod(0o755)
 
     def environment(_stack: str) -> dict[str, str]:
@@ -62,18 +74,26 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return {"PATH": f"{tmp_path}:/usr/bin:/bin", **answers.get("env", {})}
 
     monkeypatch.setattr(checkpoints, "environment", environment)
+    monkeypatch.setattr(checkpoints, "MACHINES", tmp_path / "machines")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     return answers
 
 
 def test_it_is_said_aloud_and_asked_of_a_preview_with_the_same_arguments(
-    pulumi: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    pulumi: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert checkpoints.variables("dev", ["--yes", "--target", "web"]) == {"PULUMI_SKIP_CHECKPOINTS": "true"}
+    plan = tmp_path / "machines/dev/plan.json"
+    assert checkpoints.skipped("me/flatcar/dev", ["--yes", "--target", "web"]) == (
+        {"PULUMI_SKIP_CHECKPOINTS": "true"},
+        [f"--plan={plan}"],
+    )
+    assert list(json.loads(plan.read_text())["resourcePlans"]) == ["urn::flatcar::command:local:Command::web"]
     said = capsys.readouterr()
     assert "not after each of its 2 updates" in said.out + said.err
     (preview,) = (line for line in pulumi["asked"].read_text().splitlines() if line.startswith("preview"))
-    assert preview == "preview --json --stack dev --target web --non-interactive --color=never"
+    assert preview == (
+        f"preview --json --save-plan={plan} --stack me/flatcar/dev --target web --non-interactive --color=never"
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,6 +105,7 @@ def test_it_is_said_aloud_and_asked_of_a_preview_with_the_same_arguments(
         {"stack": [{"name": "other", "resourceCount": 400}]},
         {"preview": {"steps": [step("update"), step("create")]}},
         {"preview": "error"},
+        {"plan": "no JSON"},
         {"env": {"PULUMI_SKIP_CHECKPOINTS": "false"}},  # who sets it has decided
     ],
 )
@@ -92,6 +113,6 @@ def test_otherwise_nothing_is_skipped_or_said(
     pulumi: dict[str, Any], changes: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     pulumi |= changes
-    assert checkpoints.variables("dev", []) == {}
+    assert checkpoints.skipped("dev", []) == ({}, [])
     said = capsys.readouterr()
     assert said.out + said.err == ""
