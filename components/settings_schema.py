@@ -38,6 +38,7 @@ _OF_A_STACK = {
     "machines": "The machines by name.",
     "machines.machine.config": "A file with a Butane config or a Container Linux Config.",
     "machines.machine.group": "The group in which the machine's turn comes (`rollout.groups`).",
+    "machines.machine.stack": "The stack that it belongs to, of those in `stacks`.",
     "machines.machine.snippets": "Files with configs that are merged over it, in order.",
     "platform": "Where the machines run.",
     "rollout": "In which order, and how many at a time, machines are brought to a new config.",
@@ -50,6 +51,7 @@ _OF_A_STACK = {
     "rollout.pause": "Seconds to wait between waves.",
     "secrets": "Values for `${name}` that are masked wherever they would be shown, and may be left unused.",
     "snippets": "Files with configs that are merged over each machine's own, in order.",
+    "stacks": "Stacks that share this file, in the order in which they are brought up; each machine names its own.",
     "strict": "Whether a warning about a config is an error; true by default.",
     "variables": "Values for `${name}` in the configs of all machines.",
 }

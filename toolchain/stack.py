@@ -198,20 +198,31 @@ def _ways(stack: str, settings: Path) -> str:
     )
 
 
+def run_environment(stack: str, arguments: Sequence[str] = ()) -> dict[str, str]:
+    """The environment for a run of a stack's program."""
+    env = environment(stack)
+    if GOES_ON.search(settings.read_text() if (settings := settings_file(stack, arguments)).is_file() else ""):
+        env.setdefault("PULUMI_CONTINUE_ON_ERROR", "true")
+    return env
+
+
+def begin() -> None:
+    """From here on something runs with what set-up has made, in the project's folder."""
+    if install.is_stand_in("command"):
+        say("STAND-IN: the command plugin is this project's own, not Pulumi's")
+    hold()
+    os.chdir(ROOT)
+    sys.stdout.flush()
+
+
 def pulumi(verb: str, stack: str, arguments: Sequence[str], part: Sequence[str] = ()) -> None:
     """Replace this process by `pulumi VERB` on a stack that is there, or by the operator's verb that ends in it.
 
     `part` says which machines alone it is about, as that verb takes it.
     """
-    if install.is_stand_in("command"):
-        say("STAND-IN: the command plugin is this project's own, not Pulumi's")
+    begin()
     quiet = [] if sys.stdout.isatty() else ["--suppress-progress"]  # no dots between the lines of a log
-    hold()
-    os.chdir(ROOT)
-    sys.stdout.flush()
-    env = environment(stack)
-    if GOES_ON.search(settings.read_text() if (settings := settings_file(stack, arguments)).is_file() else ""):
-        env.setdefault("PULUMI_CONTINUE_ON_ERROR", "true")
+    env = run_environment(stack, arguments)
     program = ["pulumi"]
     if verb in EDIT_VERBS or part:
         program = [sys.executable, "-m", "components.operate"]

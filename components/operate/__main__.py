@@ -7,12 +7,14 @@ the exit code of the program that they run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +42,11 @@ from components.operate.stack_file import (
     pinned,
     pins_of,
     raised,
+    stacks_of,
     write,
 )
-from components.operate.status import document, metrics, statuses, table
+from components.operate.status import Status, document, metrics, statuses, table
+from components.settings.part import matching
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,6 +60,8 @@ EPILOG = """What follows `--` is the command (exec), or goes to ssh, journalctl,
 audit, up, preview, reprovision, rollback). MACHINE may be a pattern, such as 'worker-*'."""
 
 
+NO_STACK = "no stack named"
+"""What Pulumi says of a stack that isn't there."""
 NAMED = ("up", "preview", "exec", "restart", "reprovision", "rollback")
 """Verbs that do nothing to machines that were not named."""
 
@@ -133,14 +139,7 @@ def _audit(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     options = options.parser.parse_args([*options.machines, *options.words], options)
     stack = _stack(options.stack)
-    found, declares = statuses(
-        export_state(stack),
-        names=options.machines,
-        settings=file_settings(Path(), stack),
-        notes=noted(stack),
-        machines_dir=machines_folder(stack.rpartition("/")[2]),
-        read=_read_reports,
-    )
+    found, declares = _statuses(stack, options.machines)
     now = time.time()
     try:
         if options.html:
@@ -162,6 +161,41 @@ def _read_reports(places: Mapping[str, BucketWriter]) -> dict[str, Reported]:
     for why, count in Counter(report.trouble for report in found.values() if report.trouble).items():
         _print(f"reports of {count} of {len(places)} machines can't be read: {why}", is_error=True)
     return found
+
+
+def _statuses(stack: str, names: Sequence[str]) -> tuple[list[Status], dict[str, dict[str, str]]]:
+    """The machines of a stack, or of all that share its file: those are groups of their own then."""
+    stacks = [stack]
+    with contextlib.suppress(EditError):  # what can't be read tells nothing of other stacks
+        stacks = stacks_of(Path(), stack)
+    found, declares = list[Status](), dict[str, dict[str, str]]()
+    for one in stacks:
+        try:
+            exported = export_state(one)
+        except NoRecordsError as error:
+            if stacks == [stack] or NO_STACK not in str(error):
+                raise
+            print(f"stack {one} is not made yet: `make up STACK={stack}`", file=sys.stderr)
+            continue
+        its, its_declares = statuses(
+            exported,
+            names=names if stacks == [stack] else (),
+            settings=file_settings(Path(), one),
+            notes=noted(one),
+            machines_dir=machines_folder(one.rpartition("/")[2]),
+            read=_read_reports,
+        )
+        if stacks != [stack]:
+            short = one.rpartition("/")[2]
+            its = [replace(status, group=f"{short}/{status.group}" if status.group else short) for status in its]
+        found += its
+        declares |= its_declares
+    if stacks != [stack] and names:
+        chosen, unknown = matching(names, [status.name for status in found])
+        if unknown:
+            raise NoRecordsError(f"the stacks {', '.join(stacks)} have no machine {', '.join(unknown)}")
+        found = [status for status in found if status.name in chosen]
+    return found, {status.name: declares[status.name] for status in found}
 
 
 def _ssh(options: argparse.Namespace) -> int:

@@ -37,17 +37,22 @@ class EditError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinesText:
-    """A file with machines: its `name` from the project's folder on, and the keys that lead to them."""
+    """A file with machines: its `name` from the project's folder on, and the keys that lead to them.
+
+    Where several stacks share it, `stack` is the one whose machines are asked for; "" for those of all.
+    """
 
     path: Path
     name: str
     way: tuple[str, ...]
     text: str
+    stack: str = ""
 
     @property
     def machines(self) -> dict[str, Any]:
         """The settings of the machines in it, by name."""
-        return _at(_loaded(self.text, self.name), self.way)
+        found = _at(_loaded(self.text, self.name), self.way)
+        return {name: own for name, own in found.items() if not self.stack or _names(own, self.stack)}
 
     def values(self, key: str) -> dict[str, Any]:
         """What each machine has under `GENERATION` or `PINNED`."""
@@ -138,6 +143,26 @@ class MachinesText:
         return text[:place] + new + text[place:]
 
 
+def stacks_of(root: Path, stack: str) -> list[str]:
+    """The stacks that share the file of this name, which is none of them itself; without such, the stack alone.
+
+    Raises `EditError` for a file that can't be read.
+    """
+    text = _read(root, stack_file(root, stack), IN_STACK)
+    start, _, name = stack.rpartition("/")
+    stacks = _stacks(_loaded(text.text, text.name).get("config") or {})
+    return [f"{start}/{one}" if start else one for one in stacks] if stacks and name not in stacks else [stack]
+
+
+def _names(settings: Any, stack: str) -> bool:
+    return isinstance(settings, dict) and settings.get("stack") == stack
+
+
+def _stacks(config: dict[str, Any]) -> list[str]:
+    stacks = config.get("flatcar:stacks")
+    return [str(stack) for stack in stacks] if isinstance(stacks, list) else []
+
+
 def machine_texts(root: Path, stack: str) -> list[MachinesText]:
     """The files with machines of a stack of the project in `root`. Raises `EditError` for one that can't be read."""
     name = stack_file(root, stack)
@@ -147,7 +172,8 @@ def machine_texts(root: Path, stack: str) -> list[MachinesText]:
     for key, value, form in (("machines", config.get("flatcar:machines") or {}, dict), ("machine_files", more, list)):
         if not isinstance(value, form):  # such as JSON in a text, by `pulumi config set`
             raise EditError(f"flatcar:{key} in {name} is in another form than YAML's own, and is left to you")
-    return [own, *(_read(root, str(file), ()) for file in more)]
+    its = short if (short := stack.rpartition("/")[2]) in _stacks(config) else ""
+    return [replace(text, stack=its) for text in (own, *(_read(root, str(file), ()) for file in more))]
 
 
 def file_settings(root: Path, stack: str) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class StackMachine(MachineSettings):
 
     name: str
     group: str
+    stack: str
+    """Of several stacks with one file of settings, the one that it belongs to."""
     on_platform: object
     """What is its own on its platform: what the platform's `read_own` made."""
 
@@ -129,6 +131,7 @@ def _machine(name: str, section: Section, stack: StackWide) -> StackMachine:
         snippets=(*stack.snippets, *map(Path, section.texts("snippets"))),
         variables=section.mapping_of_texts("variables"),
         group=section.text("group"),
+        stack=section.text("stack"),
         on_platform=platform.read_own(section.section(platform.machine_key), stack.shared, stack.store),
         **common_settings(name, section),
     )

@@ -27,6 +27,7 @@ from components.settings.part import Part, part
 from components.settings.problems import variable_problems
 from components.settings.rollout import Member, RolloutSettings, Step, plan, plan_of, rollout_settings
 from components.settings.ssh import PUBLIC_KEY, SshSettings
+from components.settings.stacks import of_stack
 from components.stores.registry import open_store, store_settings
 from components.stores.settings import StoreSettings
 
@@ -84,7 +85,7 @@ def stack_settings() -> Settings:
     """The settings of the current stack. Raises `pulumi.RunError` that names every wrong key."""
     values = runtime_config.CONFIG.get() or runtime_config.get_config_env()
     secret = {key for key in values if runtime_config.is_config_secret(key)}
-    settings, problems = read_settings(values, secret_keys=secret, root=Path())
+    settings, problems = read_settings(values, secret_keys=secret, root=Path(), stack=pulumi.get_stack())
     if settings is None:
         files = _decoded(values, []).get("machine_files")
         placed = with_places(
@@ -104,16 +105,20 @@ def read_settings(
     *,
     secret_keys: Collection[str],
     root: Path,
+    stack: str = "",
     reader: Callable[[str, Mapping[str, Any], list[str]], Section] = Section,
 ) -> tuple[Settings | None, list[str]]:
     """Settings from the engine's view of stack config (full keys, objects as JSON), and what is wrong with it.
 
     Keys of other namespaces are left alone, but for the region of the store's cloud. `root` is the project's
-    folder, `reader` what they are asked from. The settings are None when there are problems.
+    folder, `stack` the stack's own name, `reader` what they are asked from. The settings are None when there are
+    problems.
     """
     problems: list[str] = []
-    section = reader(PROJECT, with_files(_decoded(values, problems), root, problems), problems)
+    config = of_stack(with_files(_decoded(values, problems), root, problems), stack, problems)
+    section = reader(PROJECT, config, problems)
     section.texts("machine_files")
+    section.texts("stacks")
     problems += [
         f"{key}: holds a secret; secrets belong under {PROJECT}:secrets, which is masked everywhere"
         for key in sorted(secret_keys)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from components.operate.stack_file import EditError, machine_texts, members, pinned, raised, write
+from components.operate.stack_file import (
+    EditError,
+    file_settings,
+    machine_texts,
+    members,
+    pinned,
+    raised,
+    stacks_of,
+    write,
+)
 from toolchain.places import ROOT
 
 if TYPE_CHECKING:
@@ -229,3 +238,35 @@ def test_each_stack_of_this_project_gains_one_line_for_a_machine_of_its_own(stac
         changed = [line for line in texts[0].difference(edited[0]).splitlines() if line[0] in "+-"]
         shares = "<<" in texts[0].difference(edited[0])
         assert len(changed) == (5 if name == "web-1" else 4 if shares else 3), changed
+
+
+def test_of_stacks_that_share_a_file_each_has_its_own_machines(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.yaml").write_text("stackConfigDir: stacks\n")
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "more.yaml").write_text("db: {config: a, stack: us}\n")
+    file = tmp_path / "stacks/Pulumi.fleet.yaml"
+    file.write_text(
+        "config:\n  flatcar:stacks: [eu, us]\n  flatcar:machine_files: [more.yaml]\n  flatcar:machines:\n"
+        "    web-1: &web {config: a, stack: eu}\n    web-2: {<<: *web, stack: us}\n    odd: 1\n"
+    )
+    for stack in ("eu", "us"):
+        (tmp_path / f"stacks/Pulumi.{stack}.yaml").symlink_to(file.name)
+
+    def machines(stack: str) -> list[str]:
+        return [name for text in machine_texts(tmp_path, stack) for name in text.machines]
+
+    assert machines("fleet") == ["web-1", "web-2", "odd", "db"]
+    assert (machines("eu"), machines("me/flatcar/us")) == (["web-1"], ["web-2", "db"])
+    assert stacks_of(tmp_path, "fleet") == ["eu", "us"]
+    assert stacks_of(tmp_path, "me/flatcar/fleet") == ["me/flatcar/eu", "me/flatcar/us"]
+    assert stacks_of(tmp_path, "eu") == ["eu"]
+    assert file_settings(tmp_path, "eu")["machines"] == {"web-1": {"config": "a", "stack": "eu"}}
+    with pytest.raises(EditError, match="has no machine db"):
+        raised(machine_texts(tmp_path, "eu"), ["db"])
+    write(raised(machine_texts(tmp_path, "eu"), ["web-1"]))
+    assert (tmp_path / "stacks/Pulumi.eu.yaml").is_symlink(), "the one file is written"
+    assert file.read_text().splitlines()[-3:] == [
+        "    web-1: &web {generation: 1, config: a, stack: eu}",
+        "    web-2: {generation: 0, <<: *web, stack: us}",
+        "    odd: 1",
+    ]

@@ -34,12 +34,12 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(root: Path, machines: Any = None, **keys: Any) -> tuple[Settings | None, list[str]]:
+def read(root: Path, machines: Any = None, *, stack: str = "", **keys: Any) -> tuple[Settings | None, list[str]]:
     objects = {"machines": {"web": WEB} if machines is None else machines, "ssh": {"public_key": KEY}, **keys}
     values = {
         f"flatcar:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in objects.items()
     }
-    return read_settings(values, secret_keys=(), root=root)
+    return read_settings(values, secret_keys=(), root=root, stack=stack)
 
 
 def test_the_defaults(root: Path) -> None:
@@ -349,3 +349,46 @@ def test_the_documents_table_of_settings_is_that_of_the_fields() -> None:
             default = default.replace("Lifecycle.RESET", "reset").replace("'", "")
             rows.append(f"| `{ast.unparse(field.target)}` | {default} | {' '.join(str(text.value.value).split())} |")
     assert "\n".join(rows) in (root / "docs/configs.md").read_text(), "\n".join(["write this:", *rows])
+
+
+def test_each_of_several_stacks_has_its_own_machines_and_bucket(root: Path) -> None:
+    (root / "more.yaml").write_text("db: {config: cl/web.yaml, stack: us}\n")
+    keys = {
+        "stacks": ["eu", "us"],
+        "machine_files": ["more.yaml"],
+        "platform": "digitalocean",
+        "digitalocean": {"image": {"id": "1"}, "region": "fra1", "ssh_from": ["203.0.113.7/32"]},
+        "store": {"kind": "spaces", "bucket": "configs-{stack}", "region": "fra1"},
+    }
+    for stack, names in (("eu", ["web"]), ("us", ["db"])):
+        settings, problems = read(root, {"web": {**WEB, "stack": "eu"}}, stack=stack, **keys)
+        assert problems == []
+        assert settings is not None
+        assert [machine.name for machine in settings.machines] == names
+        assert settings.store.bucket == f"configs-{stack}"
+
+
+SEVERAL = {"stacks": ["eu", "us"]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "own", "problem"),
+    [
+        (SEVERAL, {}, "flatcar:machines.web.stack: is missing, and flatcar:stacks has several: eu, us"),
+        (SEVERAL, {"stack": "asia"}, "flatcar:machines.web.stack: asia is none of flatcar:stacks: eu, us"),
+        ({}, {"stack": "eu"}, "flatcar:machines.web.stack: names a stack, and flatcar:stacks has none"),
+        ({"stacks": ["us"]}, {"stack": "us"}, "flatcar:stacks: eu is none of them: us"),
+        ({"stacks": ["eu", "eu"]}, {"stack": "eu"}, "flatcar:stacks: has eu twice"),
+        ({"stacks": "eu"}, {"stack": "eu"}, "flatcar:stacks: has to be a list"),
+        (
+            SEVERAL | {"platform": "host", "store": {"kind": "spaces", "bucket": "configs", "region": "fra1"}},
+            {"stack": "eu"},
+            "flatcar:store.bucket: a bucket is one stack's own; write configs-{stack}, say",
+        ),
+    ],
+)
+def test_what_is_wrong_with_several_stacks_is_told(
+    root: Path, keys: dict[str, Any], own: dict[str, Any], problem: str
+) -> None:
+    _, problems = read(root, {"web": {**WEB, **own}}, stack="eu", **keys)
+    assert any(told.startswith(problem) for told in problems), problems
