@@ -212,13 +212,19 @@ is_absent() { # or masked
   [ "$(readlink "/etc/systemd/system/$1")" = /dev/null ] || ! systemctl cat -- "$1" >/dev/null 2>&1
 }
 
-is_wanted() { # by something that runs
-  local other
-  for other in $(systemctl show --property=WantedBy --property=RequiredBy --property=UpheldBy --value -- "$1"); do
-    if is_running "$other"; then return 0; fi
+# What a boot starts: what the default target pulls in, and what that does. Sorted.
+units_of_a_boot() {
+  local found=default.target next=default.target
+  while [ -n "$next" ]; do
+    # shellcheck disable=SC2086 # names
+    next=$(systemctl show --no-pager --property=Wants,Requires,BindsTo,Upholds --value -- $next | tr ' ' '\n' | sort -u)
+    next=$(comm -13 <(echo "$found") <(echo "$next") | grep . || true)
+    found=$(printf '%s\n' "$found" "$next" | sort -u)
   done
-  return 1
+  echo "$found"
 }
+
+is_one_of() { grep -qxF -e "$1" <<<"$2"; } # NAME, a line for each of them
 
 running_units() {
   systemctl list-units --plain --no-legend --no-pager --type=service,socket,timer,path,target \
@@ -226,12 +232,14 @@ running_units() {
 }
 
 apply() {
-  local i name path before stopping=("${STOPS[@]}") running=() starting=() along=() reloading=()
+  local i name path before booted boots stopping=("${STOPS[@]}") running=() starting=() along=() reloading=()
   systemctl stop "$DEADLINE.timer" "$DEADLINE.service" 2>/dev/null || true
   systemd-run --quiet --unit="$DEADLINE" --collect --on-active="${SECONDS_LEFT}s" --timer-property=AccuracySec=1s \
     systemctl --no-block start flatcar-rollback.service
   rm -f "$STAMP"
   flush
+  booted=$(units_of_a_boot)
+  before=$(running_units)
   for name in "${RELOADS[@]}"; do
     if is_running "$name" && [ "$(systemctl show --property=CanReload --value -- "$name")" = yes ]; then
       reloading+=("$name")
@@ -246,7 +254,6 @@ apply() {
     ! is_running "$name" || stopping+=("$name")
   done
   if [ -n "${stopping[*]-}${running[*]-}" ]; then
-    before=$(running_units)
     systemctl stop -- "${stopping[@]}" "${running[@]}"
     # what needs one of them has stopped along with it
     mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
@@ -267,12 +274,15 @@ apply() {
     ln -sfT -- "${LINK_TARGETS[i]}" "${LINKS[i]}"
   done
   systemctl daemon-reload
-  starting=("${along[@]}")
+  boots=$(units_of_a_boot)
+  for name in "${along[@]}" "${running[@]}"; do # one that something else had started than a boot is started again
+    if is_one_of "$name" "$boots" || ! is_one_of "$name" "$booted"; then starting+=("$name"); fi
+  done
   for name in "${RESTARTS[@]}" "${DISABLES[@]}"; do
-    case " ${running[*]-} " in
-    *" $name "*) starting+=("$name") ;;
-    *) ! is_wanted "$name" || starting+=("$name") ;;
-    esac
+    ! is_one_of "$name" "$boots" || starting+=("$name")
+  done
+  for name in $(comm -23 <(comm -12 <(echo "$before") <(echo "$booted")) <(echo "$boots")); do
+    ! is_running "$name" || needs_reset "$name runs, and would not after a boot"
   done
   if [ "${#starting[@]}" != 0 ]; then
     say "starting ${starting[*]}"
