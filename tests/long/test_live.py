@@ -1,0 +1,310 @@
+"""The law of the lifecycle `live`: what it makes of a machine is what a reset of the same config makes of it.
+
+On machines in containers (the stand-in's own initramfs scripts, Ignition and systemd), and in QEMU by the deployer's
+own program. `SEED` in the environment repeats a run; `LIVE_CHANGES` (500), `LIVE_EDITS` (2 of each published one) and
+`LIVE_QEMU_CHANGES` (25) are how many changes are made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.engine.good_changes import new_seed
+from tests.support.containers import NotUpError, image_usr, needs_containers
+from tests.support.live_configs import PATHS, WEB, changed, ignition, some_config, some_entry
+from tests.support.live_law import LOOK, LiveContainer, Tally, hold, looks, plan_of, unlike
+from tests.support.published import CORPUS, add_programs, edits, fits_a_container, published, whole
+from tests.vm.machines import VM, login_config, machine, needs_image
+from toolchain.places import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from components.payload.fragments import IgnitionConfig
+    from tests.support.live_law import Looks
+
+ROLLBACK_AFTER = 3000
+MOST_STANDSTILL = 300
+"""Changes in a row that need a reset, after which another config is taken."""
+
+
+@pytest.fixture(scope="module")
+def usr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image's /usr."""
+    needs_containers()
+    return image_usr(tmp_path_factory.mktemp("image"))
+
+
+def test_resets_of_one_config_are_the_same(tmp_path: Path, usr: Path) -> None:
+    """Else the law could not be told from chance."""
+    units = ("web.service", "once.service", "in.socket")
+    config = ignition({name: some_entry(random.Random(1), name) for name in (*PATHS[:4], *units)})
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        machine.reset(*config)
+        first = machine.looks()
+        assert machine.drift(config[1]) == []
+        machine.reset(*config)
+        assert machine.looks() == first
+        for command in (
+            "systemctl stop web.service",
+            "systemctl disable in.socket",
+            "chmod 700 /srv/web",
+            "rm /etc/mke2fs.conf",
+        ):
+            before = machine.looks()
+            machine.bash(command)
+            assert machine.looks() != before, command
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6W8SFCWCqzYL3bMqhZrLVqgZcnxX+HPoYzAYyZ2bEv"
+DECLARED: IgnitionConfig = {
+    "ignition": {"version": "3.3.0"},
+    "passwd": {
+        "users": [
+            {"name": "core", "sshAuthorizedKeys": [KEY]},
+            {
+                "name": "ann", "uid": 1500, "homeDir": "/home/ann", "shell": "/bin/bash", "groups": ["docker"],
+                "passwordHash": "$6$salt$hash", "sshAuthorizedKeys": [KEY],
+            },
+        ],
+        "groups": [{"name": "team", "gid": 1600}],
+    },
+    "storage": {
+        "files": [{"path": "/srv/page", "contents": {"source": "data:,page"}}],
+        "links": [{"path": "/srv/link", "target": "page"}],
+        "directories": [{"path": "/srv/folder", "mode": 0o755}],
+    },
+    "systemd": {
+        "units": [
+            {"name": "web.service", "enabled": True, "contents": WEB.format(1, "multi-user.target")},
+            {"name": "off.service", "enabled": False, "contents": WEB.format(2, "multi-user.target")},
+            {"name": "audit-rules.service", "mask": True},
+        ]
+    },
+}  # fmt: skip
+DRIFT = {
+    "echo x >/srv/page": "/srv/page has other content",
+    "chmod 600 /srv/page": "/srv/page has mode 0600, declared is 0644",
+    "chown core /srv/page": "/srv/page belongs to user core, declared is root",
+    "chgrp core /srv/page": "/srv/page belongs to group core, declared is root",
+    "rm /srv/page && mkdir /srv/page": "/srv/page is a directory, declared as a file",
+    "rmdir /srv/page": "/srv/page is missing",
+    "ln -sfn /tmp /srv/link": "/srv/link leads to /tmp, declared is page",
+    "chmod 700 /srv/folder": "/srv/folder has mode 0700, declared is 0755",
+    "rm /etc/mke2fs.conf": "/etc/mke2fs.conf was deleted; the image ships it",
+    "echo x >/etc/ld.so.conf": "/etc/ld.so.conf is a file that nobody declared",
+    "touch /etc/by-hand": "/etc/by-hand is a file that nobody declared",
+    "ln -s /tmp /etc/link-by-hand": "/etc/link-by-hand is a link to /tmp that nobody declared",
+    "echo >/etc/systemd/system/more.service": "/etc/systemd/system/more.service is a file that nobody declared",
+    "systemctl stop web.service": "web.service is stopped, declared as enabled",
+    "touch /etc/systemd/system/web.service": "web.service was changed on disk since systemd read it",
+    "systemctl disable web.service": "web.service is disabled, declared as enabled",
+    "systemctl enable off.service": "off.service is enabled, declared as disabled",
+    "ln -sf /dev/null /etc/systemd/system/off.service; systemctl daemon-reload": "off.service is masked by hand",
+    "systemctl unmask audit-rules.service": "audit-rules.service is not masked, declared as masked",
+    "systemd-run --wait --unit=bad false; true": "bad.service has failed",
+    "usermod --home /srv/ann ann": "ann has home directory /srv/ann, declared is /home/ann",
+    "usermod --home /home/ann --shell /bin/sh ann": "ann has shell /bin/sh, declared is /bin/bash",
+    "gpasswd --delete ann docker": "ann is not in group docker",
+    "usermod --password '$6$salt$other' ann": "ann has another password than the declared one",
+    "rm -r /home/ann/.ssh": "ann lacks 1 of 1 declared SSH keys",
+    "usermod --uid 1501 ann": "ann has id 1501, declared is 1500",
+    "userdel ann": "ann is missing",
+    "groupmod --gid 1601 team": "team has id 1601, declared is 1600",
+    "groupdel team": "team is missing",
+    "useradd --uid 2000 --shell /usr/sbin/nologin eve": "eve is an account that nobody declared",
+    "usermod --password '$6$salt$hash' core": "core has a password that nobody declared",
+    "echo 'ssh-rsa AAAA' >>/home/core/.ssh/authorized_keys": "core can log in with 1 SSH keys that nobody declared",
+}
+"""What may happen to a machine by hand, one after the other, and what is found before a live change."""
+
+
+def test_drift_of_each_kind_is_found_before_a_change(tmp_path: Path, usr: Path) -> None:
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        config = whole(DECLARED)
+        machine.reset(*config)
+        assert machine.drift(config[1]) == []
+        for command, finding in DRIFT.items():
+            assert finding not in machine.drift(config[1])
+            done = machine.bash(command)
+            assert done.returncode == 0, (command, done.stderr)
+            assert finding in machine.drift(config[1]), (command, machine.drift(config[1]))
+
+
+HELPER = "[Service]\nExecStart=/usr/bin/sleep 12345\n"
+WANTER = "[Unit]\n{0}\n[Service]\nExecStart=/usr/bin/sleep 54321\n[Install]\nWantedBy={1}\n"
+ENDED = "[Unit]\nWants=helper.service\n[Service]\nType=oneshot\nExecStart=/usr/bin/true\n[Install]\nWantedBy={0}\n"
+BOOTS = {
+    "no boot starts it any more": (
+        {"app.service": WANTER.format("", "multi-user.target")},
+        {"app.service": WANTER.format("", "graphical.target")},
+        "",
+    ),
+    "what it had pulled in": (
+        {"app.service": WANTER.format("Wants=helper.service", "multi-user.target"), "helper.service": HELPER},
+        {"app.service": WANTER.format("", "multi-user.target"), "helper.service": HELPER},
+        "helper.service runs, and would not after a boot",
+    ),
+    "what one that has ended pulls in": (
+        {"app.service": ENDED.format("multi-user.target")},
+        {"app.service": ENDED.format("multi-user.target"), "helper.service": HELPER},
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BOOTS)
+def test_what_a_boot_would_start_runs(tmp_path: Path, usr: Path, case: str) -> None:
+    *texts, refused = BOOTS[case]
+    old, new = (
+        whole(
+            {
+                "ignition": {"version": "3.3.0"},
+                "systemd": {
+                    "units": [{"name": name, "enabled": True, "contents": text} for name, text in units.items()]
+                },
+            }
+        )
+        for units in texts
+    )
+    tally = Tally()
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        machine.reset(*old)
+        plan = plan_of(old[1], new[1], tally)
+        assert plan is not None
+        hold(machine, plan, old, new, tally)
+    assert not tally.broken
+    assert list(tally.refused) == ([refused] if refused else [])
+
+
+def test_what_live_makes_is_what_a_reset_makes(tmp_path: Path, usr: Path) -> None:
+    dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_CHANGES", "500"))
+    tally, standstill = Tally(), MOST_STANDSTILL
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        while tally.live < count and len(tally.broken) < 10:
+            if standstill >= MOST_STANDSTILL:
+                config, standstill = some_config(dice), 0
+                machine.reset(*ignition(config))
+            other = changed(dice, config)
+            old, new = ignition(config), ignition(other)
+            plan = plan_of(old[1], new[1], tally) if old != new else None
+            if plan is None:
+                standstill += 1
+                continue
+            broken = len(tally.broken)
+            hold(machine, plan, old, new, tally)
+            config, standstill = other, 0
+            for told in tally.broken[broken:]:
+                print(told, flush=True)
+    print(tally)
+    assert not tally.broken, "\n".join(tally.broken)
+    assert tally.refused.total() < tally.live, "the machine's own doubts are exceptions"
+
+
+@pytest.mark.skipif(not CORPUS.is_file(), reason="no published configs beside the checkout")
+def test_the_law_holds_for_published_configs(tmp_path: Path, usr: Path) -> None:
+    """Edits of each, and the edits taken back."""
+    dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_EDITS", "2"))
+    configs = {name: config for name, config in published().items() if fits_a_container(config)}
+    add_programs(usr, configs.values())
+    tally, planned = Tally(), Tally()
+    for number, (name, config) in enumerate(configs.items()):
+        pairs = [(what, whole(config), whole(other)) for what, other in edits(config)]
+        live = [pair for pair in pairs if plan_of(pair[1][1], pair[2][1], planned)]
+        planned.live += len(live)
+        with closing(LiveContainer(tmp_path / str(number), usr)) as machine:
+            try:
+                for what, *pair in dice.sample(live, min(count, len(live))):
+                    broken = len(tally.broken)
+                    machine.reset(*pair[0])
+                    for old, new in (pair, pair[::-1]):
+                        if plan := plan_of(old[1], new[1], tally):
+                            hold(machine, plan, old, new, tally)
+                    for told in tally.broken[broken:]:
+                        print(name, what, told, flush=True)
+            except NotUpError:
+                tally.refused["it does not come up in a container"] += 1
+        shutil.rmtree(tmp_path / str(number))
+    print("all edits:", planned, "those that were made:", tally, sep="\n")
+    assert not tally.broken, "\n".join(tally.broken)
+    assert tally.live
+
+
+OWN_TIMER_IS_OVER = """\
+sudo bash -eu <<'END'
+folder=/run/systemd/system/flatcar-rollback.timer.d
+mkdir -p $folder
+printf '[Timer]\\nOnBootSec=\\nOnBootSec=1us\\n' >$folder/over.conf
+systemctl daemon-reload
+systemctl restart flatcar-rollback.timer
+rm -r $folder
+systemctl daemon-reload
+END
+"""
+
+
+class VirtualMachine:
+    """A machine in QEMU, changed by the program of the `Reprovision` resource."""
+
+    def __init__(self, vm: VM) -> None:
+        self._vm, self._record = vm, ""
+
+    def up(self, config_id: str, config: IgnitionConfig, lifecycle: str) -> str:
+        """Make it run a config; what was said on the way."""
+        text = json.dumps(config)
+        self._vm.put(text)
+        if lifecycle == "reset":
+            self._vm.ssh("sudo rm -f /etc/flatcar/config-id")  # else the same config would need none
+        request = self._vm.request(
+            config_id, text, keep=LiveContainer.keep, lifecycle=lifecycle, rollback_after=ROLLBACK_AFTER
+        )
+        done = subprocess.run(
+            [sys.executable, "-m", "components.commands.reprovision"],
+            input=request, capture_output=True, text=True, cwd=ROOT, check=False,
+            env={**os.environ, "PULUMI_COMMAND_STDOUT": self._record},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        self._record = done.stdout
+        self._vm.ssh(OWN_TIMER_IS_OVER)
+        return done.stderr
+
+    def looks(self) -> Looks:
+        """All that the law is about."""
+        return looks(self._vm.ssh(f"sudo bash <<'END'\n{LOOK}END\n"))
+
+
+@needs_image
+def test_the_law_holds_in_qemu(tmp_path: Path) -> None:
+    dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_QEMU_CHANGES", "25"))
+    tally, config = Tally(), some_config(dice)
+    with machine(tmp_path) as vm:
+        vm.wait_for_ssh()
+        login = login_config(vm.public_key)
+        virtual = VirtualMachine(vm)
+        virtual.up(*ignition(config, login), "reset")
+        while tally.live < count:
+            other = changed(dice, config)
+            old, new = ignition(config, login), ignition(other, login)
+            if old == new or not plan_of(old[1], new[1], tally):
+                continue
+            config, told = other, virtual.up(*new, "live")
+            if "changed live, no reboot" not in told:
+                tally.refused[told] += 1
+                continue
+            live = virtual.looks()
+            virtual.up(*new, "reset")
+            tally.live += 1
+            if broken := unlike(live, virtual.looks()):
+                tally.broken.append("\n  ".join([told, *broken]))
+                print(tally.broken[-1], flush=True)
+    print(tally)
+    assert not tally.broken, "\n".join(tally.broken)
