@@ -136,22 +136,22 @@ class LoopbackMachine:
     def _live(self) -> None:
         self._boot()
         while not self._stop.wait(0.05):
-            if not self.is_plugged_in:
-                self._power_off()
-                while not (self.is_plugged_in or self._stop.wait(0.05)):
-                    pass
-                self._boot()
             self._rollback_timer()
-            if self.path("/run/reboot-requested").exists():
-                self.path("/run/reboot-requested").unlink()
+            reboots = self.path("/run/reboot-requested").exists()
+            if reboots:
                 self._stop.wait(self.hangs_on_shutdown)
-                self._power_off()
-                if self.is_plugged_in:
-                    self.end_transient_units()
+            loses_power = not self.is_plugged_in
+            if not (reboots or loses_power):
+                continue
+            self.path("/run/reboot-requested").unlink(missing_ok=True)
+            self._power_off()
+            if not loses_power:
+                self.end_transient_units()
                 self.went_down.append(time.time())
                 self._stop.wait(self.seconds_down)
-                if self.is_plugged_in:
-                    self._boot()
+            while not (self.is_plugged_in or self._stop.wait(0.05)):
+                pass
+            self._boot()
         self._power_off()
 
     def _log(self, text: str) -> None:
