@@ -115,6 +115,9 @@ check() {
   for name in "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}"; do
     ! systemctl cat -- "$name" 2>/dev/null | grep '^Also=' >/dev/null || needs_reset "$name is enabled and disabled with others"
   done
+  for name in "${MASKS[@]}" "${DISABLES[@]}"; do
+    [ "$(systemctl show --property=Type --value -- "$name")" != oneshot ] || needs_reset "what $name has done stays"
+  done
   for name in "${MASKS[@]}"; do
     for path in $(systemctl show --property=TriggeredBy --value -- "$name"); do
       ! is_running "$path" || needs_reset "$path starts $name"

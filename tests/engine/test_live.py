@@ -416,11 +416,12 @@ def test_in_doubt_nothing_is_changed(tmp_path: Path, command: str) -> None:
     [
         (APP, "app.timer starts app.service"),
         (APP + "Also=web.service\n", "app.service is enabled and disabled with others"),
+        (APP.replace("[Service]", "[Service]\nType=oneshot"), "what app.service has done stays"),
     ],
 )
 def test_in_doubt_no_unit_is_masked(tmp_path: Path, text: str, told: str) -> None:
     unit = {"name": "app.service", "contents": text}
-    units = {"app.timer": {"name": "app.timer", "enabled": "Also" not in text, "contents": TIMER.format(1)}}
+    units = {"app.timer": {"name": "app.timer", "enabled": text == APP, "contents": TIMER.format(1)}}
     (old_id, old), (config_id, config) = (
         ignition({**units, "app.service": {**unit, "mask": masked}}) for masked in (False, True)
     )

@@ -129,8 +129,9 @@ def _units(manifest: Manifest, seen: Seen) -> Iterator[Finding]:
 
 
 def _unit_problems(unit: Unit, state: str, shown: Mapping[str, str]) -> Iterator[str]:
-    if unit.masked != state.startswith("masked"):
-        yield "is not masked, declared as masked" if unit.masked else "is masked by hand"
+    if unit.masked or state.startswith("masked"):
+        if unit.masked != state.startswith("masked"):
+            yield "is not masked, declared as masked" if unit.masked else "is masked by hand"
         return
     if unit.enabled and state not in _ENABLED:
         yield f"is {state or 'not there'}, declared as enabled"
@@ -138,7 +139,7 @@ def _unit_problems(unit: Unit, state: str, shown: Mapping[str, str]) -> Iterator
         yield "is enabled, declared as disabled"
     if shown.get("NeedDaemonReload") == "yes":
         yield "was changed on disk since systemd read it"
-    if unit.enabled and not unit.masked and _is_stopped(unit.name, shown):
+    if unit.enabled and _is_stopped(unit.name, shown):
         yield "is stopped, declared as enabled"
 
 

@@ -195,6 +195,14 @@ def test_enablement_masks_and_presets() -> None:
     assert findings({}, seen) == [("unit", "sshd.socket", "is disabled; the image enables it")]
 
 
+def test_a_unit_that_is_declared_as_masked_and_as_enabled_is_masked() -> None:
+    config = {"systemd": {"units": [{"name": "a.service", "mask": True, "enabled": True}]}}
+    seen = replace(SEEN, paths=(SeenPath(kind="link", target="/dev/null"), of_file()), units=({},))
+    assert findings(config, replace(seen, unit_files={"a.service": ("masked", "enabled")})) == []
+    told = [("unit", "a.service", "is not masked, declared as masked")]
+    assert findings(config, replace(seen, unit_files={"a.service": ("enabled", "enabled")})) == told
+
+
 def test_links_that_presets_make_are_declared_and_others_are_not() -> None:
     wants = "/etc/systemd/system/multi-user.target.wants"
     seen = replace(
