@@ -5,7 +5,7 @@
 #   OLD_ID CONFIG_ID     what runs, and what is wanted
 #   SECONDS_LEFT         when the machine rolls back, unless it is confirmed
 #   LIFECYCLE KEEP       as for stage.sh
-#   NEW_GROUPS GROUP_IDS   groups to make
+#   GROUP_COMMANDS   what makes groups, a word a line
 #   USERS USER_COMMANDS USER_PASSWORDS USER_KEYS NEW_HOMES   users to make or change: the words of useradd or usermod, one a
 #                        line, a password's hash, SSH keys; the home directory that is made; '' for nothing
 #   PATHS KINDS MODES OWNERS TARGETS CONTENTS SUMS   what to write: file, directory or link; contents in base64
@@ -138,7 +138,10 @@ as_ignition_notes_presets() {
 # As Ignition does it; the keys as Flatcar does after it (update-ssh-keys-after-ignition.service).
 change_users() {
   local i name words
-  for i in "${!NEW_GROUPS[@]}"; do groupadd --gid "${GROUP_IDS[i]}" "${NEW_GROUPS[i]}"; done
+  for i in "${!GROUP_COMMANDS[@]}"; do
+    mapfile -t words <<<"${GROUP_COMMANDS[i]}"
+    "${words[@]}"
+  done
   for i in "${!USERS[@]}"; do
     name=${USERS[i]}
     mapfile -t words <<<"${USER_COMMANDS[i]}"

@@ -206,9 +206,9 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
     data = [contents[node.path] if node.kind == "file" else b"" for node in nodes]
     passwd = config.get("passwd", {})
     users = [user for name in plan.users for user in passwd["users"] if user["name"] == name]
+    groups = [group for name in plan.new_groups for group in passwd["groups"] if group["name"] == name]
     return {
-        "NEW_GROUPS": plan.new_groups,
-        "GROUP_IDS": [str(group.gid) for group in manifest.groups if group.name in plan.new_groups],
+        "GROUP_COMMANDS": ["\n".join(_group_command(group)) for group in groups],
         "USERS": plan.users,
         "USER_COMMANDS": ["\n".join(_user_command(user, plan)) for user in users],
         "USER_PASSWORDS": [user.get("passwordHash") or "" for user in users],
@@ -232,6 +232,12 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
         "RESTARTS": plan.restarts,
         "RELOADS": plan.reloads,
     }
+
+
+def _group_command(group: Mapping[str, Any]) -> list[str]:
+    """The words that make a group as Ignition does: without a password nobody comes in by one."""
+    words = ["groupadd", "--gid", str(group["gid"]), "--password", group.get("passwordHash") or "*"]
+    return [*words, *(["--system"] if group.get("system") else []), group["name"]]
 
 
 def _user_command(user: Mapping[str, Any], plan: Live) -> list[str]:

@@ -66,6 +66,6 @@ def test_users_are_made_and_changed_as_ignition_does_it() -> None:
     assert values["USER_PASSWORDS"] == ["$6$core", "", ""]
     assert values["USER_KEYS"] == ["a b\nc d", "", ""]
     assert values["NEW_HOMES"] == ["", "/srv/ann", ""]
-    assert (values["NEW_GROUPS"], values["GROUP_IDS"]) == (("ops",), ["0"])
+    assert values["GROUP_COMMANDS"] == ["groupadd\n--gid\n0\n--password\n*\nops"]
     only_keys = script_values(Live(users=("core",)), config)
     assert only_keys["USER_COMMANDS"] == [""]
