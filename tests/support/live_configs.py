@@ -77,7 +77,10 @@ TIES = (
     "After=web.service once.service", "ConditionPathExists=/srv/web/index.html", "Conflicts=nothing.service",
 )  # fmt: skip
 TARGETS = ("multi-user.target", "multi-user.target", "graphical.target", "web.service", "timers.target")
-NAMES = (*PATHS, *UNITS)
+USERS = ("core", "ann", "bob")
+GROUPS = ("team", "crew")
+NAMES = (*PATHS, *UNITS, *USERS, *GROUPS)
+KEYS = [f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{letter * 43} {letter}@example" for letter in "AB"]
 CONTENTS = ("", "one\n", "two\n", "A=1\nB=2\n", "ü %0A {}\n")
 
 
@@ -101,12 +104,17 @@ def ignition(config: Mapping[str, dict[str, Any]], login: IgnitionConfig | None 
     """The config id and the Ignition config, with what this program adds to each, and what one can log in with."""
     storage: dict[str, list[dict[str, Any]]] = {"files": [], "links": [], "directories": []}
     units = []
+    passwd: dict[str, list[dict[str, Any]]] = {"users": [], "groups": []}
     for name, entry in copy.deepcopy(dict(config)).items():
         if name in UNITS:
             units += [*entry.pop("starts", []), entry]
+        elif name in USERS or name in GROUPS:
+            passwd["users" if name in USERS else "groups"].append(entry)
         else:
             storage[entry.pop("kind")].append(entry)
-    own: IgnitionConfig = {"ignition": {"version": "3.3.0"}, "storage": storage, "systemd": {"units": units}}
+    own: IgnitionConfig = {
+        "ignition": {"version": "3.3.0"}, "storage": storage, "systemd": {"units": units}, "passwd": passwd
+    }  # fmt: skip
     config_id = hashlib.sha512(json.dumps(own).encode()).hexdigest()
     stamp: IgnitionConfig = {"storage": {"files": [text_file(STAMP, config_id + "\n")]}}
     return config_id, merged(merged(own, login or {}), merged(rollback_fragment(3000), stamp))
@@ -120,7 +128,21 @@ def _possible(config: Named) -> Named:
 
 def some_entry(dice: random.Random, name: str) -> dict[str, Any]:
     """What a config may have of this name."""
+    if name in GROUPS:
+        return {"name": name, **dice.choice([{}, {"gid": 1600 + GROUPS.index(name)}])}
+    if name in USERS:
+        return _user(dice, name)
     return _unit(dice, name) if name in UNITS else _node(dice, name)
+
+
+def _user(dice: random.Random, name: str) -> dict[str, Any]:
+    user: dict[str, Any] = {"name": name, "sshAuthorizedKeys": KEYS[: dice.randint(0, 2)]}
+    user |= dice.choice([{}, {"passwordHash": "$6$salt$one"}, {"passwordHash": "$6$salt$two"}])
+    user |= dice.choice([{}, {"groups": ["docker"]}, {"groups": ["docker", "adm"]}])
+    if name != "core":
+        user |= dice.choice([{}, {"uid": 1700 + USERS.index(name)}])
+        user |= dice.choice([{}, {}, {"shell": "/bin/bash"}, {"homeDir": f"/srv/{name}"}, {"noCreateHome": True}])
+    return user
 
 
 def _node(dice: random.Random, path: str) -> dict[str, Any]:
@@ -137,6 +159,8 @@ def _node(dice: random.Random, path: str) -> dict[str, Any]:
 
 def _unit(dice: random.Random, name: str) -> dict[str, Any]:
     unit: dict[str, Any] = {"name": name, **dice.choice([{}, {"enabled": True}, {"enabled": True}, {"enabled": False}])}
+    if dice.random() < 0.15:
+        return unit | {"mask": True}
     if UNITS[name]:
         unit["contents"] = UNITS[name].format(dice.randint(1, 3), dice.choice(TARGETS), dice.choice(TIES))
         if not name.endswith(".service"):

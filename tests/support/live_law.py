@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 Looks = dict[str, tuple[str, ...]]
 OF_A_BOOT = re.compile(
-    r"/boot/flatcar/.*|/oem/(\.flatcar-history|grub\.cfg)|/var/(log|tmp|cache)/.*|/var/lib/(systemd|private)/.*"
+    r"/boot/flatcar/.*|.*/\.ssh/authorized_keys(\.d(/.*)?)?|/oem/(\.flatcar-history|grub\.cfg)|/var/(log|tmp|cache)/.*|/var/lib/(systemd|private)/.*"
     r"|/etc/(\.ignition-result\.json|\.updated|\.pwd\.lock|(passwd|group|shadow|gshadow|subuid|subgid)-?)"
 )
-"""What each boot makes anew, or a reset leaves alone; lines of accounts are looked at by themselves."""
+"""What each boot makes anew, or a reset leaves alone; accounts are looked at line by line, SSH keys by the audit, as
+the stand-in does not have what puts them together after a boot."""
 OF_THIS_RUN = re.compile(r"(run-|session-|user|init\.scope|flatcar-(live-deadline|reset-links|rollback)|sshd@).*")
 """Units of a boot, of a session, or of the change itself."""
 OF_A_START = ("INVOCATION_ID=", "JOURNAL_STREAM=", "SYSTEMD_EXEC_PID=", "LISTEN_PID=")
@@ -109,6 +110,8 @@ def looks(told: str) -> Looks:
         is_left_out = OF_A_BOOT if kind in ("path", "own") else OF_THIS_RUN
         if is_left_out.fullmatch(name) or (kind == "environment" and _is_of_a_start(name, what)):
             continue
+        if kind == "account":  # who came first into a group is of no meaning
+            what = ":".join(",".join(sorted(part.split(","))) for part in what.split(":"))
         found[f"{kind} {name}"] = tuple(sorted((*found.get(f"{kind} {name}", ()), what)))
     return found
 
