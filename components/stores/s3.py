@@ -7,8 +7,13 @@ A machine on EC2 reads its own object, and nothing else, with its role (`platfor
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import os
 import shlex
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -31,6 +36,7 @@ from components.stores.settings import StoreSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.commands.objects.content import Content
     from components.stores import Text
 
 PRIVATE_FOLDER = "machines"
@@ -74,10 +80,11 @@ class S3Objects:
             f"{name}-object",
             bucket=self._bucket,
             key=key,
-            source=content.apply(lambda held: pulumi.FileAsset(keep(name, held))),
+            source=content.apply(lambda held: asset(name, held)),
             **body(content),
             opts=pulumi.ResourceOptions.merge(pulumi.ResourceOptions(depends_on=list(self._guards)), opts),
         )
+        pulumi.Output.all(content, stored.urn).apply(lambda both: forget_copy(both[0]))
         profile = pulumi.Config("aws").get("profile") or ""
         place = pulumi.Output.all(key, self._region).apply(
             lambda known: {"kind": "s3", "bucket": bucket, "key": known[0], "region": known[1], "profile": profile}
@@ -161,6 +168,34 @@ class S3(S3Objects):
             opts=pulumi.ResourceOptions.merge(inside, pulumi.ResourceOptions(depends_on=[guards[1]])),
         )
         super().__init__(settings, self.bucket.bucket, self.bucket.region, guards)
+
+
+def asset(name: str, content: Content) -> pulumi.FileAsset:
+    """The object of the machine `name` as an input; `forget_copy` is to follow, once it is written or previewed."""
+    _copies[_copy(content)] += 1
+    return pulumi.FileAsset(keep(name, content))
+
+
+def forget_copy(content: Content) -> None:
+    """Remove the copy that Pulumi's Terraform bridge leaves of an asset, once no object with this text needs it.
+
+    It lies in the clear in the temporary folder, mode 0600. The plugin runs beside this program, and makes it where it
+    finds none (`translateToFile` in pulumi-terraform-bridge 3.135, `pkg/tfbridge/info/assets.go`).
+    """
+    copy = _copy(content)
+    _copies[copy] -= 1
+    if not _copies[copy]:
+        with contextlib.suppress(OSError):  # it is not there, or another user's
+            copy.unlink()
+
+
+_copies: Counter[Path] = Counter()
+"""How many objects are on their way with each: machines may have the same text."""
+
+
+def _copy(content: Content) -> Path:
+    folder = os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 - as Go's os.TempDir
+    return Path(folder, f"pulumi-asset-{hashlib.sha256(content.text.encode()).hexdigest()}")
 
 
 def _make_key(name: str, config_id: str | None) -> str:

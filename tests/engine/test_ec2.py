@@ -52,9 +52,14 @@ VERSION = "4459.2.1"
 
 
 class Ec2Lab(CloudLab):
-    """The stack `production`; `aws` is the account."""
+    """The stack `production`; `aws` is the account, `temporary` the folder that $TMPDIR names."""
 
     aws: Aws
+    temporary: Path
+
+    def copies(self) -> list[str]:
+        """What plugins have left of objects in the temporary folder."""
+        return [path.name for path in self.temporary.glob("pulumi-*asset*")]
 
     def instance(self, name: str) -> dict[str, Any]:
         """The one running instance of a name."""
@@ -117,6 +122,8 @@ class Ec2Lab(CloudLab):
 
 @pytest.fixture
 def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     with ExitStack() as closes, running_moto() as endpoint:
         park = closes.enter_context(closing(MachinePark(tmp_path / "park", endpoint, free_port)))
         aws = Aws(endpoint)
@@ -126,6 +133,7 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_REGION": REGION,
             "MACHINES_DIR": str(tmp_path / "machines"),
+            "TMPDIR": str(temporary),
         }
         project = copy_project(tmp_path)
         stack = pulumi(project, env=env)
@@ -134,7 +142,7 @@ def lab(tmp_path: Path, pulumi: Project, free_port: int) -> Iterator[Ec2Lab]:
         skipped = ("skipCredentialsValidation", "skipRequestingAccountId", "s3UsePathStyle")
         config |= {f"aws:{name}": True for name in skipped}
         lab = Ec2Lab(project=project, pulumi=stack, config=config, park=park)
-        lab.aws = aws
+        lab.aws, lab.temporary = aws, temporary
         aws.publish_ami(VERSION)
         with loopback_addresses(park), switched_on(aws, park):
             yield lab
@@ -149,8 +157,9 @@ def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -
     (lab.project / "cl/machine-two.yaml").write_text((lab.project / "cl/machine-web.yaml").read_text())
     lab.machines()["web-2"]["config"] = "cl/machine-two.yaml"
     lab.preview()
-    assert lab.aws.left() == {}, "a preview changes nothing"
+    assert lab.aws.left() == {} and lab.copies() == [], "a preview changes nothing"
     lab.up()
+    assert lab.copies() == []
     what_guards_the_configs(lab)
     ids = {name: lab.instance(name)["InstanceId"] for name in ("web-1", "web-2")}
     pointer = lab.aws.user_data(ids["web-1"])
@@ -160,8 +169,8 @@ def test_a_change_reaches_the_changed_machines_alone_and_in_place(lab: Ec2Lab) -
 
     lab.edit_web("A new line.")
     wanted = in_place("web-1", stored="BucketObjectv2")
-    assert touched(lab.preview()) == wanted
-    assert touched(lab.up()) == wanted
+    assert touched(lab.preview()) == wanted and lab.copies() == []
+    assert touched(lab.up()) == wanted and lab.copies() == []
     assert "A new line." in lab.motd(ids["web-1"])
     assert [lab.park.machines[id_].boots for id_ in ids.values()] == [2, 1], "web-2 was not touched"
     assert lab.aws.user_data(ids["web-1"]) == pointer

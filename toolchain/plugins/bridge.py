@@ -15,11 +15,13 @@ import inspect
 import ipaddress
 import os
 import secrets
+import tempfile
 import typing
 import urllib.parse
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeGuard
 
 import grpc
 import pulumi
@@ -154,6 +156,9 @@ class BridgeProvider(Provider):
             named[kind.automatic_name] = name
             named[DEFAULTS] = [kind.automatic_name]
             answer.inputs.CopyFrom(named)
+        for value in decode(request.news).values():
+            if _is_asset(value):
+                asset_file(value)
         return answer
 
     def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
@@ -178,6 +183,20 @@ class BridgeProvider(Provider):
         kind = self._type(urn, context)
         assert isinstance(kind, Bridged)  # noqa: S101  # `types` holds nothing else
         return kind
+
+
+def asset_file(asset: Properties) -> Path:
+    """Where an asset lies for the provider: in a copy in the temporary folder, which stays there.
+
+    As `translateToFile` does it (pulumi-terraform-bridge 3.135, `pkg/tfbridge/info/assets.go`).
+    """
+    copy = Path(os.environ.get("TMPDIR") or "/tmp", f"pulumi-asset-{asset['hash']}")  # noqa: S108 - Go's os.TempDir
+    if "path" in asset and not copy.is_file():
+        content = Path(str(asset["path"])).expanduser().read_bytes()
+        with tempfile.NamedTemporaryFile(prefix="pulumi-temp-asset", dir=copy.parent, delete=False) as made:
+            made.write(content)
+        Path(made.name).replace(copy)
+    return copy
 
 
 def on_this_computer(variable: str, default: str = "") -> str:
@@ -205,7 +224,11 @@ def listed(value: object) -> list[Any]:
 
 def _known(value: Value) -> Value:
     """What tells a value from another: of an asset the hash, as the engine leaves out where an old one lay."""
-    return value.get("hash") if isinstance(value, dict) and value.get(SIGNATURE) == ASSET else value
+    return value["hash"] if _is_asset(value) else value
+
+
+def _is_asset(value: Value) -> TypeGuard[Properties]:
+    return isinstance(value, dict) and value.get(SIGNATURE) == ASSET
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from toolchain.plugins.base import Properties, ProviderError, Value
+from toolchain.plugins.bridge import asset_file
 
 CHANGES_CONTENT = frozenset({"content", "contentBase64", "contentType", "etag", "metadata", "source"})
 
@@ -34,11 +35,11 @@ def put_object(client: Any, inputs: Properties, *, acl: str | None = None) -> Pr
 
 def _read(source: Value) -> bytes:
     """What lies at a path, or in an asset that is a file. Raises ProviderError."""
-    path = source.get("path") if isinstance(source, dict) else source
     try:
-        return Path(str(path)).expanduser().read_bytes()
+        path = asset_file(source) if isinstance(source, dict) else Path(str(source)).expanduser()
+        return path.read_bytes()
     except OSError as error:
-        raise ProviderError(f"opening object source ({path}): {error.strerror}") from error
+        raise ProviderError(f"opening object source ({error.filename}): {error.strerror}") from error
 
 
 def head_object(client: Any, state: Properties) -> Properties | None:

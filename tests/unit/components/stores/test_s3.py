@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pulumi
 import pytest
 
 from components.commands.objects.bucket import report_key
+from components.commands.objects.content import Content
 from components.payload.machine_config import pointer
 from components.platforms.aws.machine import role_policy
-from components.stores.s3 import _make_key, bucket_policy
+from components.stores.s3 import _make_key, asset, bucket_policy, forget_copy
 from tests.engine.iam_policy import Request, is_allowed
 
 
@@ -95,3 +98,19 @@ def test_a_key_is_the_machines_own_and_one_for_a_config_is_new_each_time() -> No
     assert made(None) == "machines/web.ign"
     first, again = made("c" * 128), made("c" * 128)
     assert re.fullmatch(r"machines/web/c{12}-[0-9a-f]{40}\.ign", first) and first != again
+
+
+def test_the_copy_that_the_bridge_makes_stays_until_the_last_object_with_its_text_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("MACHINES_DIR", str(tmp_path / "machines"))
+    content, another = Content.of("a config"), Content.of("another")
+    copies = []
+    for machine, text in (("web-1", content), ("web-2", content), ("db", another)):
+        file = Path(str(asset(machine, text).path))
+        copies.append(tmp_path / f"pulumi-asset-{hashlib.sha256(file.read_bytes()).hexdigest()}")
+        copies[-1].touch()
+    for text, left in ((content, {copies[0], copies[2]}), (another, {copies[0]}), (content, set())):
+        forget_copy(text)
+        assert set(tmp_path.glob("pulumi-asset-*")) == left
