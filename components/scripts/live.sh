@@ -285,7 +285,7 @@ apply() {
     if is_one_of "$name" "$boots" || ! is_one_of "$name" "$booted"; then starting+=("$name"); fi
   done
   for name in "${RESTARTS[@]}" "${DISABLES[@]}"; do
-    ! is_one_of "$name" "$boots" || starting+=("$name")
+    if is_one_of "$name" "$boots" && [[ " ${starting[*]-} " != *" $name "* ]]; then starting+=("$name"); fi
   done
   for name in $(comm -23 <(comm -12 <(echo "$before") <(echo "$booted")) <(echo "$boots")); do
     ! is_running "$name" || needs_reset "$name runs, and would not after a boot"
