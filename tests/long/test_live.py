@@ -1,8 +1,8 @@
 """The law of the lifecycle `live`: what it makes of a machine is what a reset of the same config makes of it.
 
 On machines in containers (the stand-in's own initramfs scripts, Ignition and systemd), and in QEMU by the deployer's
-own program. `SEED` in the environment repeats a run; `LIVE_CHANGES` (500), `LIVE_EDITS` (2 of each published one) and
-`LIVE_QEMU_CHANGES` (25) are how many changes are made.
+own program. `SEED` in the environment repeats a run; how many changes are made: `LIVE_CHANGES` (500), `LIVE_CUTS` (20),
+`LIVE_EDITS` (2 of each published config), `LIVE_QEMU_CHANGES` (25).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import closing
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -208,6 +209,33 @@ def test_what_live_makes_is_what_a_reset_makes(tmp_path: Path, usr: Path) -> Non
     print(tally)
     assert not tally.broken, "\n".join(tally.broken)
     assert tally.refused.total() < tally.live, "the machine's own doubts are exceptions"
+
+
+def test_a_cut_at_a_random_moment_ends_in_the_wanted_config(tmp_path: Path, usr: Path) -> None:
+    """The plug is pulled while the change is applied: the next boot makes the reset that was staged before."""
+    dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_CUTS", "20"))
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        cuts = 0
+        while cuts < count:
+            config = some_config(dice)
+            old, new = ignition(config), ignition(changed(dice, config))
+            plan = plan_of(old[1], new[1], Tally()) if old != new else None
+            if plan is None:
+                continue
+            machine.reset(*old)
+            machine.bash("mkdir -p /srv/kept; echo kept >/srv/kept/data")
+            machine.stage(*new)
+            plug = Timer(dice.uniform(0.05, 1.0), machine.close)
+            plug.start()
+            machine.change(plan, old[0], *new)
+            plug.join()
+            machine.boot(new[1])
+            machine.confirm(*new)
+            cut = machine.looks()
+            assert machine.bash("cat /srv/kept/data").stdout == "kept\n"
+            machine.reset(*new)
+            assert unlike(cut, machine.looks()) == [], plan
+            cuts += 1
 
 
 @pytest.mark.skipif(not CORPUS.is_file(), reason="no published configs beside the checkout")

@@ -141,7 +141,8 @@ def _user(dice: random.Random, name: str) -> dict[str, Any]:
     user |= dice.choice([{}, {"groups": ["docker"]}, {"groups": ["docker", "adm"]}])
     if name != "core":
         user |= dice.choice([{}, {"uid": 1700 + USERS.index(name)}])
-        user |= dice.choice([{}, {}, {"shell": "/bin/bash"}, {"homeDir": f"/srv/{name}"}, {"noCreateHome": True}])
+        no_home = {"noCreateHome": True, "sshAuthorizedKeys": []}  # else Ignition fails
+        user |= dice.choice([{}, {}, {"shell": "/bin/bash"}, {"homeDir": f"/srv/{name}"}, no_home])
     return user
 
 
