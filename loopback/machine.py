@@ -350,7 +350,7 @@ class LoopbackMachine:
             ]
             if user.get("groups"):
                 options += ["--groups", ",".join(user["groups"])]
-            if f"\n{name}:" not in ACCOUNTS["passwd"]:
+            if f"\n{name}:" not in "\n" + ACCOUNTS["passwd"]:
                 commands.append(shlex.join(["useradd", "--create-home", "--password", "*", *options, name]))
             elif options:
                 commands.append(shlex.join(["usermod", *options, name]))

@@ -144,7 +144,7 @@ def test_users_keys_and_passwords_change_live(lab: LiveLab) -> None:
     assert "$6$core" not in progress
     lab.runs(better, boots=2)
     accounts = {name: lab.machine.text(f"/etc/{name}") for name in ("passwd", "shadow", "group")}
-    assert "ann:x:1000:1000:Ann O'Nym:/home/ann:/bin/sh\n" in accounts["passwd"]
+    assert "ann:x:1000:100:Ann O'Nym:/home/ann:/bin/sh\n" in accounts["passwd"]
     assert "\ncore:$6$core:" in accounts["shadow"]
     assert "\nann:*:" in accounts["shadow"]
     assert "wheel:x:10:root,core,ann\ndocker:x:233:core\n" in accounts["group"]
