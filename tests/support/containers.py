@@ -124,7 +124,8 @@ class Container:
         while time.monotonic() < end and self._process.poll() is None:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
             self._systemd = children[0] if children else ""
-            if self._systemd and self.bash("systemctl is-system-running --wait").stdout in ("running\n", "degraded\n"):
+            wait = f"timeout {BOOT_SECONDS} systemctl is-system-running --wait"
+            if self._systemd and self.bash(wait).stdout in ("running\n", "degraded\n"):
                 return
             time.sleep(0.05)
         raise NotUpError(f"the machine did not come up:\n{log.read_text(errors='replace')[-2000:]}")

@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 CORPUS = ROOT.parent / "shared" / "corpus" / "public-flatcar.jsonl"
 PROGRAM = """\
 #!/usr/bin/bash
-if [ -n "${NOTIFY_SOCKET-}" ]; then systemd-notify --ready; fi
-case " $* " in
-*" rm "* | *" kill "* | *" stop "* | *" pull "* | *" create "* | *" inspect "* | *" load "*) exit 0 ;;
+unit=$(sed 's|.*/||' /proc/self/cgroup)
+case $(systemctl show --property=Type,SubState --value "$unit" | tr '\\n' ' ') in
+oneshot*) exit 0 ;;
+*running* | *' start '*) ;;
+*) exit 0 ;;
 esac
+if [ -n "${NOTIFY_SOCKET-}" ]; then systemd-notify --ready; fi
 exec sleep infinity
 """
+SERVICE = "[Service]\nExecStart=/usr/bin/sleep infinity\n"
+NEEDED = re.compile(r"^(?:Requires|BindsTo)=(.*)", re.MULTILINE)
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6W8SFCWCqzYL3bMqhZrLVqgZcnxX+HPoYzAYyZ2bEv"
 
 
@@ -59,10 +64,13 @@ def fits_a_container(config: IgnitionConfig) -> bool:
 
 
 def add_programs(usr: Path, configs: Iterable[IgnitionConfig]) -> None:
-    """Put what their units start, and the stand-in does not have, into its /usr: programs that run, and do nothing."""
+    """Put what their units start or need, and the stand-in does not have, into its /usr: it runs, and does nothing."""
     for config in configs:
         for unit in config.get("systemd", {}).get("units", []):
             for text in (unit.get("contents") or "", *(part.get("contents") or "" for part in unit.get("dropins", []))):
+                for name in re.findall(r"\b[\w-]+\.service\b", " ".join(NEEDED.findall(text))):
+                    if not (usr / "lib/systemd/system" / name).exists():
+                        (usr / "lib/systemd/system" / name).write_text(SERVICE)
                 for name in re.findall(r"^Exec\w+=[-@:+!]*(?:/usr)?/(s?bin/[\w.-]+)", text, re.MULTILINE):
                     program = usr / name
                     if not program.exists():
