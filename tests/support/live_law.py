@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 Looks = dict[str, tuple[str, ...]]
 OF_A_BOOT = re.compile(
-    r"/boot/flatcar/.*|.*/\.ssh/authorized_keys(\.d(/.*)?)?|/oem/(\.flatcar-history|grub\.cfg)|/var/(log|tmp|cache)/.*|/var/lib/(systemd|private)/.*"
+    r"/boot/flatcar/.*|/oem/(\.flatcar-history|grub\.cfg)|.*/\.ssh/authorized_keys(\.d(/.*)?)?"
+    r"|/var/(log|tmp|cache|vm)/.*|/var/lib/(systemd|private)/.*"
     r"|/etc/(\.ignition-result\.json|\.updated|\.pwd\.lock|(passwd|group|shadow|gshadow|subuid|subgid)-?)"
 )
 """What each boot makes anew, or a reset leaves alone; accounts are looked at line by line, SSH keys by the audit, as
