@@ -66,10 +66,14 @@ class LoopbackBucket:
             def log_message(self, *_: object) -> None:
                 pass
 
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            request_queue_size = 128  # of many who ask at once nobody is turned away
+
+        server = Server(("127.0.0.1", 0), Handler)
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
+            # a handshake is its own thread's: else all wait for the slowest
+            server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         with serving_thread(server) as port:
             yield f"http{'s' if certificate else ''}://127.0.0.1:{port}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 32
 """How many are read at a time."""
+PAUSES_S = (1.0,)
+"""One in thousands that is not answered is asked for again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def read_reports(places: Mapping[str, BucketWriter]) -> dict[str, Reported]:
         if isinstance(credentials, str):
             return Reported(trouble=credentials)
         try:
-            return _reported(*place.read_report(credentials))
+            return _reported(*place.read_report(credentials, PAUSES_S))
         except FileNotFoundError:
             return Reported()
         except (NoAccessError, OSError) as error:

@@ -86,12 +86,13 @@ class BucketWriter:
         """Where the machine puts its reports."""
         return replace(self, key=report_key(machine))
 
-    def read_report(self, credentials: Credentials) -> tuple[bytes, float]:
+    def read_report(self, credentials: Credentials, pauses: Sequence[float] = ()) -> tuple[bytes, float]:
         """The beginning of what lies here, and when it was put here (Unix time, by the store's clock).
 
-        Raises FileNotFoundError where there is nothing, else as `get`; a store that doesn't answer is asked once.
+        Raises FileNotFoundError where there is nothing, else as `get`; a store that doesn't answer is asked again
+        after each of the `pauses`.
         """
-        answer = self._asked("GET", credentials, allowed=(200, 404), pauses=(), most=LONGEST_REPORT)
+        answer = self._asked("GET", credentials, allowed=(200, 404), pauses=pauses, most=LONGEST_REPORT)
         if answer.status != 200:
             raise FileNotFoundError(f"the bucket {self.bucket} has no {self.key}")
         try:
