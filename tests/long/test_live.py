@@ -21,7 +21,7 @@ import pytest
 
 from tests.engine.good_changes import new_seed
 from tests.support.containers import NotUpError, image_usr, needs_containers
-from tests.support.live_configs import PATHS, WEB, changed, ignition, some_config, some_entry
+from tests.support.live_configs import WEB, changed, ignition, some_config
 from tests.support.live_law import LOOK, LiveContainer, Tally, hold, looks, plan_of, unlike
 from tests.support.published import CORPUS, add_programs, edits, fits_a_container, published, whole
 from tests.vm.machines import VM, login_config, machine, needs_image
@@ -47,8 +47,7 @@ def usr(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_resets_of_one_config_are_the_same(tmp_path: Path, usr: Path) -> None:
     """Else the law could not be told from chance."""
-    units = ("web.service", "once.service", "in.socket")
-    config = ignition({name: some_entry(random.Random(1), name) for name in (*PATHS[:4], *units)})
+    config = whole(DECLARED)
     with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
         machine.reset(*config)
         first = machine.looks()
@@ -57,8 +56,8 @@ def test_resets_of_one_config_are_the_same(tmp_path: Path, usr: Path) -> None:
         assert machine.looks() == first
         for command in (
             "systemctl stop web.service",
-            "systemctl disable in.socket",
-            "chmod 700 /srv/web",
+            "systemctl disable web.service",
+            "chmod 700 /srv/folder",
             "rm /etc/mke2fs.conf",
         ):
             before = machine.looks()

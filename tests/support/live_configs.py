@@ -86,7 +86,7 @@ CONTENTS = ("", "one\n", "two\n", "A=1\nB=2\n", "ü %0A {}\n")
 
 def some_config(dice: random.Random) -> Named:
     """A config by name of what is in it, for `changed`: half of all that there may be."""
-    return _possible({name: some_entry(dice, name) for name in NAMES if dice.random() < 0.5})
+    return _possible({name: _entry(dice, name) for name in NAMES if dice.random() < 0.5})
 
 
 def changed(dice: random.Random, config: Mapping[str, dict[str, Any]]) -> Named:
@@ -96,7 +96,7 @@ def changed(dice: random.Random, config: Mapping[str, dict[str, Any]]) -> Named:
         if name in other and dice.random() < 0.4:
             del other[name]
         else:
-            other[name] = some_entry(dice, name)
+            other[name] = _entry(dice, name)
     return _possible(other)
 
 
@@ -126,8 +126,7 @@ def _possible(config: Named) -> Named:
     return {name: entry for name, entry in config.items() if not name.startswith(no_folders)}
 
 
-def some_entry(dice: random.Random, name: str) -> dict[str, Any]:
-    """What a config may have of this name."""
+def _entry(dice: random.Random, name: str) -> dict[str, Any]:
     if name in GROUPS:
         return {"name": name, **dice.choice([{}, {"gid": 1600 + GROUPS.index(name)}])}
     if name in USERS:
