@@ -339,7 +339,7 @@ class LoopbackMachine:
         commands = ["set -eu", "umask 022"]
         for group in passwd.get("groups", []):
             id_ = ["--gid", str(group["gid"])] if "gid" in group else []
-            commands.append(shlex.join(["groupadd", *id_, group["name"]]))
+            commands.append(shlex.join(["groupadd", *id_, "--password", "*", group["name"]]))
         for user in passwd.get("users", []):
             name, keys = user["name"], "\n".join(user.get("sshAuthorizedKeys", []))
             options = [
