@@ -292,7 +292,7 @@ apply() {
   done
   if [ "${#starting[@]}" != 0 ]; then
     say "starting ${starting[*]}"
-    systemctl start -- "${starting[@]}" || say "not all of them have started"
+    systemctl start -- "${starting[@]}" || needs_reset "not all of them have started"
   fi
   for name in "${reloading[@]}"; do
     say "reloading $name"

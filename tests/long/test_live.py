@@ -154,6 +154,11 @@ BOOTS = {
         {"app.service": WANTER.format("", "multi-user.target"), "helper.service": HELPER},
         "helper.service runs, and would not after a boot",
     ),
+    "one that needs what is not there starts at boot alone": (
+        {"app.service": WANTER.format("Requires=missing.service", "multi-user.target")},
+        {"app.service": WANTER.format("Requires=missing.service\n#", "multi-user.target")},
+        "not all of them have started",
+    ),
     "what one that has ended pulls in": (
         {"app.service": ENDED.format("multi-user.target")},
         {"app.service": ENDED.format("multi-user.target"), "helper.service": HELPER},

@@ -20,7 +20,7 @@ PROGRAM = """\
 #!/bin/sh
 case "$*" in
     version) echo v3.259.0; exit ;;
-    *waits*) trap 'echo cancelling; exit 255' INT; touch '{folder}/began'; while :; do sleep 0.05; done ;;
+    *waits*) trap 'echo cancelling; exit 255' TERM; touch '{folder}/began'; while :; do sleep 0.05; done ;;
     *fails*) echo why >&2; exit 3 ;;
 esac
 echo "$PULUMI_AUTOMATION_API $GIVEN $*"
@@ -52,13 +52,13 @@ def test_an_interrupt_reaches_it_and_is_remembered(program: Path) -> None:
     def interrupt() -> None:
         while not (program.parent / "began").exists():
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # SIGINT is ignored in a shell's background
 
     threading.Thread(target=interrupt).start()
     with pytest.raises(automation.CommandError):
         pulumi.run(["waits"], str(program.parent), {}, said.append)
     assert said == ["cancelling"] and pulumi.interrupted
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_what_is_for_one_stack_is_refused() -> None:
