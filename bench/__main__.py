@@ -33,6 +33,7 @@ ROWS = {
     "7": "rollout",
     "8": "page",
     "9": "package",
+    "10": "live",
 }
 """Row and module: each module has `measure(rounds) -> Row`."""
 
@@ -90,14 +91,14 @@ def _set_up(row: str) -> None:
     """What a row needs beside Python; quick when it is there. Raises SetupError."""
     if row == "8":
         packages.install(packages.BROWSER)
-    if row not in "34579":
+    if row not in ("3", "4", "5", "7", "9", "10"):
         return
     with alone():
         pulumi_cli.ensure()
         install.ensure("command")
-        if row == "7":
+        if row in ("7", "10"):
             packages.install(packages.SSH_CLIENT + packages.SSH_SERVER)
-        if row == "5":
+        if row in ("5", "10"):
             packages.install(needs.of("").packages)
             if not (TOOLCHAIN / "image" / "image.json").is_file():
                 chosen.ensure_stand_in()

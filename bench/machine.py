@@ -26,6 +26,28 @@ version: 1.0.0
 passwd: {users: [{name: core, ssh_authorized_keys: ["${ssh_public_key}"]}]}
 storage: {files: [{path: /etc/round, overwrite: true, contents: {inline: "ROUND"}}]}
 """
+PAGE = (
+    CONFIG.replace("/etc/round", "/srv/web/page")
+    + "systemd:\n  units:\n"
+    + "".join(
+        f"""\
+    - name: {name}.service
+      enabled: true
+      contents: |
+        [Service]
+        ExecStartPre=-/usr/bin/ls /srv/{name}
+        ExecStart=/usr/bin/sleep infinity
+        [Install]
+        WantedBy=multi-user.target
+"""
+        for name in ("web", "other")
+    )
+)
+OWN_TIMER_IS_OVER = """\
+sudo bash -euc 'folder=/run/systemd/system/flatcar-rollback.timer.d; mkdir -p $folder
+printf "[Timer]\\nOnBootSec=\\nOnBootSec=1us\\n" >$folder/over.conf
+systemctl daemon-reload; systemctl restart flatcar-rollback.timer; rm -r $folder; systemctl daemon-reload'"""
+"""A machine is changed live when it has been up for longer than it waits before it rolls back."""
 LIFECYCLES = ("flag", "reset", "reformat")
 NAMES = ("web", "web-new")
 """A machine in QEMU is its disk: the one that replaces another has another name."""
@@ -88,6 +110,9 @@ def _bar(name: str, walls: Mapping[str, float]) -> Bar:
 
 
 class _Machine:
+    text = CONFIG
+    settings: Mapping[str, object] = {}
+
     def __init__(self, scratch: Path) -> None:
         home = scratch / "home"
         home.mkdir()
@@ -121,8 +146,8 @@ class _Machine:
 
     def _up(self, lifecycle: str) -> None:
         self._round += 1
-        self._config.write_text(CONFIG.replace("ROUND", str(self._round)))
-        machine = {"config": str(self._config), "lifecycle": lifecycle, "timeout": DEADLINE_S}
+        self._config.write_text(self.text.replace("ROUND", str(self._round)))
+        machine = {"config": str(self._config), "lifecycle": lifecycle, "timeout": DEADLINE_S, **self.settings}
         settings = {"encryptionsalt": SALT, "config": {"flatcar:machines": {self._name: machine}}}
         (self._stack.config_file or self._config).write_text(json.dumps(settings))
         self._stack.up()
@@ -155,6 +180,43 @@ class _Machine:
         except NotProvenError as error:
             raise BenchError(f"the machine did not come back from a plain restart: {error}") from None
         return time.monotonic() - start
+
+
+class PageMachine(_Machine):
+    """One with a page and its service, and another service beside."""
+
+    text = PAGE
+
+    def changes(self, rounds: int) -> dict[str, list[Sample]]:
+        """The page changed live, then with a reset: seconds of each `up`, and the downtime of the page's service."""
+        samples: dict[str, list[Sample]] = {}
+
+        def add(name: str, wall: float) -> None:
+            samples.setdefault(name, []).append(Sample(wall=wall, cpu=0.0))
+
+        try:
+            self._up("live")
+            for generation in range(1, rounds + 1):
+                _asked(self._login(), OWN_TIMER_IS_OVER)
+                other = self._shown("InvocationID", "other.service")
+                add("live, wall", _timed(lambda: self._up("live")))
+                if float(self._outputs()["downtimeSeconds"]) or self._shown("InvocationID", "other.service") != other:
+                    raise BenchError("the page did not change live, or not by itself")
+                stopped, started = (
+                    int(self._shown(f"{what}TimestampMonotonic", "web.service"))
+                    for what in ("InactiveEnter", "ActiveEnter")
+                )
+                add("live, downtime", (started - stopped) / 1e6)
+                self.settings = {"generation": generation}
+                add("reset, wall", _timed(lambda: self._up("live")))
+                add("reset, downtime", float(self._outputs()["downtimeSeconds"]))
+        finally:
+            if self._stack.is_populated():
+                self._stack.destroy()
+        return samples
+
+    def _shown(self, property_: str, unit: str) -> str:
+        return _asked(self._login(), f"systemctl show --value --property={property_} {unit}")
 
 
 def _asked(login: list[str], command: str) -> str:

@@ -32,6 +32,7 @@ from components.commands.reprovision.request import HealthCheck
 from components.sdk import settled
 from components.flatcar_machine import FlatcarMachine, FlatcarMachineArgs
 from components.platforms import PlatformMachine
+from components.settings.lifecycle import Lifecycle
 from components.settings.rollout import Member, RolloutSettings, plan
 from components.settings.ssh import SshSettings
 from components.stores.local_folder import LocalFolder
@@ -72,6 +73,7 @@ for step in plan(RolloutSettings(**fleet["rollout"]), members):
         health=[HealthCheck(name="not sick", subject="! test -e /etc/sick", seconds=1)],
         generation=fleet["generation"].get(step.name, 0), allow=[Rule("reboot")], rollback_after=300,
         timeout=fleet.get("timeout", 300),
+        lifecycle=Lifecycle(fleet.get("lifecycle", "reset")),
         after=[made[name] for name in step.after], pause=step.pause,
         wave=f"{step.wave + 1} of {step.waves}", max_failures=step.max_failures,
         skips_unreachable=step.skips_unreachable,

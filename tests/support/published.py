@@ -67,6 +67,9 @@ def add_programs(usr: Path, configs: Iterable[IgnitionConfig]) -> None:
     """Put what their units start or need, and the stand-in does not have, into its /usr: it runs, and does nothing."""
     for config in configs:
         for unit in config.get("systemd", {}).get("units", []):
+            system = usr / "lib/systemd/system" / unit["name"]
+            if not unit.get("contents") and unit["name"].endswith(".service") and not system.exists():
+                system.write_text(f"{SERVICE}[Install]\nWantedBy=multi-user.target\n")
             for text in (unit.get("contents") or "", *(part.get("contents") or "" for part in unit.get("dropins", []))):
                 for name in re.findall(r"\b[\w-]+\.service\b", " ".join(NEEDED.findall(text))):
                     if not (usr / "lib/systemd/system" / name).exists():
