@@ -93,6 +93,8 @@ def checkout(folder: Path, **env: str) -> Checkout:
     for folder in map(install.folder_of, ("command", *needs.plugins().values())):
         if install.is_stand_in(folder.name.split("-")[1]):
             shutil.copytree(folder, plugins / folder.name)
-        elif folder.exists():
-            (plugins / folder.name).symlink_to(folder.resolve())
+        elif folder.exists():  # the engine takes no link for a plugin's folder
+            (plugins / folder.name).mkdir()
+            for file in folder.resolve().iterdir():
+                (plugins / folder.name / file.name).symlink_to(file)
     return Checkout(folder=clone, home=home, env=env)

@@ -6,6 +6,7 @@ the same units running.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import re
@@ -53,7 +54,7 @@ class LiveLab(Lab):
             "systemd": {"units": [unit]},
             **more,
         }
-        config_id = self.publish(json.dumps([text, web, more]))
+        config_id = hashlib.sha512(json.dumps([text, web, more]).encode()).hexdigest()
         stamp: IgnitionConfig = {"storage": {"files": [text_file(STAMP, config_id + "\n")]}}
         self.contents[config_id] = json.dumps(merged(config, merged(rollback_fragment(ROLLBACK_AFTER), stamp)))
         self.write(self.contents[config_id])
