@@ -17,6 +17,7 @@ from bench.table import Bar, Line, Row, at_most, seconds
 from components.audit.records import read_records
 from components.commands.reprovision.request import NotProvenError, Progress
 from components.commands.reprovision.waiting import await_boot
+from loopback.live import OWN_TIMER_IS_OVER
 from loopback.pulumi import Pulumi
 from toolchain.places import PLUGINS, ROOT
 
@@ -43,11 +44,6 @@ PAGE = (
         for name in ("web", "other")
     )
 )
-OWN_TIMER_IS_OVER = """\
-sudo bash -euc 'folder=/run/systemd/system/flatcar-rollback.timer.d; mkdir -p $folder
-printf "[Timer]\\nOnBootSec=\\nOnBootSec=1us\\n" >$folder/over.conf
-systemctl daemon-reload; systemctl restart flatcar-rollback.timer; rm -r $folder; systemctl daemon-reload'"""
-"""A machine is changed live when it has been up for longer than it waits before it rolls back."""
 LIFECYCLES = ("flag", "reset", "reformat")
 NAMES = ("web", "web-new")
 """A machine in QEMU is its disk: the one that replaces another has another name."""

@@ -33,7 +33,7 @@ from loopback.serving import serving_thread
 from loopback.sshd import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PARTS = Path(__file__).parent / "parts"
 WIPED = ("etc", "home", "opt", "root", "srv", "var")
@@ -436,6 +436,25 @@ class LoopbackMachine:
                     os.kill(int(pid), signal.SIGKILL)
             pids.unlink(missing_ok=True)
         self.path("/run/rollback-timer").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running_hosts(folder: Path, names: Iterable[str], *, seconds_down: float) -> Iterator[dict[str, LoopbackMachine]]:
+    """Machines without user data, each with a config of its own that says nothing; they share one login."""
+    key = folder / "login"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    hosts = {}
+    with contextlib.ExitStack() as on:
+        for name in names:
+            (folder / name).mkdir()
+            hosts[name] = LoopbackMachine(
+                folder / name, "http://127.0.0.1:9/none", login=key, seconds_down=seconds_down
+            )
+            hosts[name].path("/oem/config.ign").write_text('{"storage": {}}')
+            on.enter_context(hosts[name])
+        for host in hosts.values():
+            wait_until(host.path("/etc/ssh/ssh_host_ed25519_key").exists)
+        yield hosts
 
 
 def _children(pid: int) -> list[int]:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stages a re-run of Ignition on this machine and has it reboot a second later. Runs as root (sudo bash -s).
+# Stages a re-run of Ignition on this machine and has it reboot a second later, unless REBOOTS is no. Runs as root (sudo bash -s).
 # Put in front of this text, quoted, by components/commands/reprovision/run.py, or by the machine's own pull.sh (and BY=pull):
 #   CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED (yes or no), OEM_CONFIG (see staging.sh; SOURCE is ''
 #   where that is the config itself), the array KEEP (egrep expressions over whole paths), OS_UPDATE (refuse, or allow), OWNER
@@ -203,10 +203,12 @@ main() {
   preview
   call_off_reboot
   stage
-  # Not inside this session: it has to end with an exit code first.
-  systemd-run --quiet --unit="$REBOOT" --collect --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot
-  # One that waits for the lock, or whose time comes before the reboot, would stage the last good config over this one.
-  systemctl stop flatcar-rollback.timer flatcar-rollback.service 2>/dev/null || true
+  if [ "${REBOOTS-}" != no ]; then
+    # Not inside this session: it has to end with an exit code first.
+    systemd-run --quiet --unit="$REBOOT" --collect --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot
+    # One that waits for the lock, or whose time comes before the reboot, would stage the last good config over this one.
+    systemctl stop flatcar-rollback.timer flatcar-rollback.service 2>/dev/null || true
+  fi
   echo "staged=yes"
   say "rebooting"
 }

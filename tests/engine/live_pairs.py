@@ -29,7 +29,7 @@ from components.payload.rollback import rollback_fragment
 from loopback.machine import PARTS, LoopbackMachine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from components.payload.fragments import IgnitionConfig
@@ -73,12 +73,19 @@ def some_config(dice: random.Random) -> dict[str, Any]:
 
 def changed(dice: random.Random, config: Mapping[str, Any]) -> dict[str, Any]:
     """The config with one to five changes: things go, come, or are others."""
+    return changed_by(dice, config, THINGS, _entry)
+
+
+def changed_by(
+    dice: random.Random, config: Mapping[str, Any], names: Sequence[str], entry: Callable[[random.Random, str], Any]
+) -> dict[str, Any]:
+    """The same of another kind of configs: there may be these `names`, each of which is an `entry`."""
     other = dict(config)
-    for name in dice.sample(THINGS, dice.randint(1, 5)):
+    for name in dice.sample(names, dice.randint(1, 5)):
         if name in other and dice.random() < 0.4:
             del other[name]
         else:
-            other[name] = _entry(dice, name)
+            other[name] = entry(dice, name)
     return other
 
 

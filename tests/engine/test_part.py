@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loopback.machine import LoopbackMachine, wait_until
+from loopback.machine import LoopbackMachine, running_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,17 +107,7 @@ class Rack:
 
 @pytest.fixture
 def rack(tmp_path: Path, pulumi: Project) -> Iterator[Rack]:
-    key = tmp_path / "login"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    hosts = {}
-    with contextlib.ExitStack() as on:
-        for name in NAMES:
-            (tmp_path / name).mkdir()
-            hosts[name] = LoopbackMachine(tmp_path / name, "http://127.0.0.1:9/none", login=key, seconds_down=0.3)
-            hosts[name].path("/oem/config.ign").write_text('{"storage": {}}')
-            on.enter_context(hosts[name])
-        for host in hosts.values():
-            wait_until(host.path("/etc/ssh/ssh_host_ed25519_key").exists)
+    with running_hosts(tmp_path, NAMES, seconds_down=0.3) as hosts:
         stack = pulumi((PROJECT / "__main__.py").read_text(), env={"MACHINES_DIR": str(tmp_path / "machines")})
         for package in ("cl", "components"):
             (stack.directory / package).symlink_to(PROJECT / package)

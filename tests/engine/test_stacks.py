@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import signal
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from loopback.machine import LoopbackMachine, wait_until
+from loopback.machine import LoopbackMachine, running_hosts, wait_until
 from tests.engine.checkouts import Checkout, checkout
 
 if TYPE_CHECKING:
@@ -85,17 +83,7 @@ class Hosts:
 
 @pytest.fixture
 def hosts(tmp_path: Path) -> Iterator[Hosts]:
-    key = tmp_path / "login"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    machines = {}
-    with contextlib.ExitStack() as on:
-        for name in STACKS:
-            (tmp_path / name).mkdir()
-            machines[name] = LoopbackMachine(tmp_path / name, "http://127.0.0.1:9/none", login=key, seconds_down=1)
-            machines[name].path("/oem/config.ign").write_text('{"storage": {}}')
-            on.enter_context(machines[name])
-        for machine in machines.values():
-            wait_until(machine.path("/etc/ssh/ssh_host_ed25519_key").exists)
+    with running_hosts(tmp_path, STACKS, seconds_down=1) as machines:
         (tmp_path / "state").mkdir()
         hosts = Hosts(checkout(tmp_path / "here", PULUMI_BACKEND_URL=(tmp_path / "state").as_uri()), machines)
         hosts.declare("one")

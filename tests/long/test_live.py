@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loopback.live import OWN_TIMER_IS_OVER
 from tests.engine.good_changes import new_seed
 from tests.support.containers import NotUpError, image_usr, needs_containers
 from tests.support.live_configs import WEB, changed, ignition, some_config
 from tests.support.live_law import LOOK, LiveContainer, Tally, hold, looks, plan_of, unlike
-from tests.support.published import CORPUS, add_programs, edits, fits_a_container, published, whole
+from tests.support.published import CORPUS, KEY, add_programs, edits, fits_a_container, published, whole
 from tests.vm.machines import VM, login_config, machine, needs_image
 from toolchain.places import ROOT
 
@@ -65,7 +66,6 @@ def test_resets_of_one_config_are_the_same(tmp_path: Path, usr: Path) -> None:
             assert machine.looks() != before, command
 
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6W8SFCWCqzYL3bMqhZrLVqgZcnxX+HPoYzAYyZ2bEv"
 DECLARED: IgnitionConfig = {
     "ignition": {"version": "3.3.0"},
     "passwd": {
@@ -269,19 +269,6 @@ def test_the_law_holds_for_published_configs(tmp_path: Path, usr: Path) -> None:
     print("all edits:", planned, "those that were made:", tally, sep="\n")
     assert not tally.broken, "\n".join(tally.broken)
     assert tally.live
-
-
-OWN_TIMER_IS_OVER = """\
-sudo bash -eu <<'END'
-folder=/run/systemd/system/flatcar-rollback.timer.d
-mkdir -p $folder
-printf '[Timer]\\nOnBootSec=\\nOnBootSec=1us\\n' >$folder/over.conf
-systemctl daemon-reload
-systemctl restart flatcar-rollback.timer
-rm -r $folder
-systemctl daemon-reload
-END
-"""
 
 
 class VirtualMachine:

@@ -17,6 +17,7 @@ from cl.transpiler.fragments import merged
 from components.payload.fragments import text_file
 from components.payload.machine_config import STAMP
 from components.payload.rollback import rollback_fragment
+from tests.engine.live_pairs import changed_by
 
 if TYPE_CHECKING:
     import random
@@ -91,13 +92,7 @@ def some_config(dice: random.Random) -> Named:
 
 def changed(dice: random.Random, config: Mapping[str, dict[str, Any]]) -> Named:
     """The config with one to five changes: things go, come, or are others."""
-    other = dict(config)
-    for name in dice.sample(NAMES, dice.randint(1, 5)):
-        if name in other and dice.random() < 0.4:
-            del other[name]
-        else:
-            other[name] = _entry(dice, name)
-    return _possible(other)
+    return _possible(changed_by(dice, config, NAMES, _entry))
 
 
 def ignition(config: Mapping[str, dict[str, Any]], login: IgnitionConfig | None = None) -> tuple[str, IgnitionConfig]:

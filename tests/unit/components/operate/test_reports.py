@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +13,7 @@ from components.operate.reports import Reported, place_of_reports, read_reports
 from loopback.bucket import REGION, LoopbackBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 PLACE = {"kind": "s3", "bucket": "configs", "key": "machines/web.ign", "region": REGION, "profile": ""}
 KEY = "/configs/reports/web.json"
@@ -24,19 +22,6 @@ GOOD: dict[str, Any] = {
     "machine": "web", "state": "proven", "config_id": WANTED, "running": WANTED, "why": "", "boot_id": "b",
     "os_version": "4593.2.1",
 }  # fmt: skip
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackBucket]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA1")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
-    made = LoopbackBucket()
-    with made.running() as address:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
-        yield made
 
 
 def place(machine: str = "web", report: str = "store") -> BucketWriter | None:

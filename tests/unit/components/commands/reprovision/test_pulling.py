@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.server
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +19,6 @@ from loopback.bucket import REGION, LoopbackBucket
 from tests.unit.components.test_audit import REQUEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 WANTED = replace(REQUEST, pull="report", timeout=30)
@@ -162,18 +160,6 @@ def test_a_redirect_is_followed_nowhere(login: str) -> None:
     with pytest.raises(NotProvenError, match=r"last seen: no report \(status 302\)"):
         served(answer, login=login, timeout=0.3)
     assert {path for path, _ in asked} == {"/web"}
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBucket]:
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA1")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cret")
-    made = LoopbackBucket()
-    with made.running() as address:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
-        yield made
 
 
 def from_store(timeout: float = 30, **changes: Any) -> Outputs:
