@@ -3,6 +3,7 @@
 # stops this script half way, or is in doubt here, ends in it. Runs as root, after staging.sh and keep.sh.
 # Put in front of this text, quoted, by components/commands/reprovision/live.py:
 #   OLD_ID CONFIG_ID     what runs, and what is wanted
+#   GOOD_ID              the last good config: one of the two. Where it is the wanted one, the other was not proven
 #   SECONDS_LEFT         when the machine rolls back, unless it is confirmed
 #   LIFECYCLE KEEP       as for stage.sh
 #   GROUP_COMMANDS   what makes groups, a word a line
@@ -21,6 +22,7 @@ set -euo pipefail
 STAMP=/etc/flatcar/config-id
 IGNITION_PRESETS=/etc/systemd/system-preset/20-ignition.preset
 DEADLINE=flatcar-live-deadline # the unit that rolls back a machine that nobody confirms
+RAN=/run/flatcar-live-ran # what ran before the last change
 
 needs_reset() {
   say "$1"
@@ -85,13 +87,33 @@ check_users() {
   done
 }
 
+# That to the last good config is the one to the config that was not proven, but for the config (stage_last_good).
+is_staged() {
+  local folder
+  if [ ! -e "$FLAG" ] || [ ! -s "$RESET" ]; then return 1; fi
+  folder=$ROLLBACK/$(last_good 2)
+  if [ "$CONFIG_ID" = "$GOOD_ID" ]; then
+    [ -s "$folder/config.ign" ] && [ "$(cat "$folder/lifecycle")" = reset ] && cmp -s "$folder/keep" "$ROLLBACK/staged.keep"
+  else
+    grep -q "^$CONFIG_ID " "$ROLLBACK/staged.object"
+  fi
+}
+
+# As rollback.sh has it.
+stage_last_good() {
+  note push "$CONFIG_ID" going-back
+  echo "$OLD_ID" >"$ROLLBACK/went-back"
+  install -m 600 "$ROLLBACK/$(last_good 2)/config.ign" "$OWN_CONFIG.new"
+  sync "$OWN_CONFIG.new"
+  mv -f "$OWN_CONFIG.new" "$OWN_CONFIG"
+  sync --file-system /oem
+}
+
 check() {
   local i path name
   [ "$(cat "$STAMP" 2>/dev/null)" = "$OLD_ID" ] || needs_reset "the machine runs another config by now"
-  [ "$(last_good 1)" = "$OLD_ID" ] || needs_reset "the machine could not roll back to what it runs"
-  if [ ! -e "$FLAG" ] || [ ! -s "$RESET" ] || ! grep -q "^$CONFIG_ID " "$ROLLBACK/staged.object"; then
-    needs_reset "the reset to the wanted config is not staged"
-  fi
+  [ "$(last_good 1)" = "$GOOD_ID" ] || needs_reset "the machine could not roll back to what it runs"
+  is_staged || needs_reset "the reset to the wanted config is not staged"
   systemctl cat flatcar-rollback.service >/dev/null 2>&1 || needs_reset "nothing on this machine would roll it back"
   [ "$(systemctl show --property=SubState --value -- flatcar-rollback.timer)" != waiting ] ||
     needs_reset "it has booted a short while ago, and its own timer would roll it back on the way"
@@ -246,6 +268,11 @@ apply() {
   flush
   booted=$(units_of_a_boot)
   before=$(running_units)
+  if [ "$CONFIG_ID" = "$GOOD_ID" ]; then # what ended with what has failed starts again
+    before=$(cat "$RAN" - 2>/dev/null <<<"$before" | sort -u)
+  else
+    echo "$before" >"$RAN"
+  fi
   for name in "${RELOADS[@]}"; do
     if is_running "$name" && [ "$(systemctl show --property=CanReload --value -- "$name")" = yes ]; then
       reloading+=("$name")
@@ -259,11 +286,9 @@ apply() {
   for name in "${MASKS[@]}" "${DISABLES[@]}"; do
     ! is_running "$name" || stopping+=("$name")
   done
-  if [ -n "${stopping[*]-}${running[*]-}" ]; then
-    systemctl stop -- "${stopping[@]}" "${running[@]}"
-    # what needs one of them has stopped along with it
-    mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
-  fi
+  if [ -n "${stopping[*]-}${running[*]-}" ]; then systemctl stop -- "${stopping[@]}" "${running[@]}"; fi
+  # what needs one of them has stopped along with it
+  mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
   for name in "${STOPS[@]}" "${MASKS[@]}" "${PRESETS[@]}"; do
     is_absent "$name" || quietly systemctl disable -- "$name"
   done
@@ -280,6 +305,8 @@ apply() {
     ln -sfT -- "${LINK_TARGETS[i]}" "${LINKS[i]}"
   done
   systemctl daemon-reload
+  # else one that has failed before could not start, or would still be told after it has gone
+  systemctl reset-failed -- "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}" "${RESTARTS[@]}" 2>/dev/null || true
   boots=$(units_of_a_boot)
   for name in "${along[@]}" "${running[@]}"; do # one that something else had started than a boot is started again
     if is_one_of "$name" "$boots" || ! is_one_of "$name" "$booted"; then starting+=("$name"); fi
@@ -292,7 +319,9 @@ apply() {
   done
   if [ "${#starting[@]}" != 0 ]; then
     say "starting ${starting[*]}"
-    systemctl start -- "${starting[@]}" || needs_reset "not all of them have started"
+    # one that has failed is the proof's to find
+    systemctl start -- "${starting[@]}" || systemctl is-failed --quiet -- "${starting[@]}" ||
+      needs_reset "not all of them have started"
   fi
   for name in "${reloading[@]}"; do
     say "reloading $name"
@@ -306,6 +335,7 @@ main() {
   [ ! -e "$ROLLING_BACK" ] || needs_reset "the machine is rolling back"
   ALL_KEPT=$(all_kept)
   check
+  [ "$CONFIG_ID" != "$GOOD_ID" ] || stage_last_good
   apply
   echo "applied=$CONFIG_ID"
 }

@@ -159,11 +159,12 @@ class ByScripts(abc.ABC):
         self.do(values, "staging.sh", "keep.sh", "preview.sh", "live-stage.sh", "stage.sh")
 
     def change(
-        self, plan: Live, old_id: str, config_id: str, config: IgnitionConfig
+        self, plan: Live, old_id: str, config_id: str, config: IgnitionConfig, *, is_back: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        """live.sh."""
+        """live.sh; `is_back`: to the last good config, from one that was not proven."""
         values = script_values(plan, config)
         values |= {"OLD_ID": old_id, "CONFIG_ID": config_id, "SECONDS_LEFT": "300", "LIFECYCLE": "reset"}
+        values["GOOD_ID"] = config_id if is_back else old_id
         return self.run(values, "staging.sh", "keep.sh", "live.sh")
 
     def do(self, values: Mapping[str, Any], *scripts: str) -> str:

@@ -272,23 +272,78 @@ def test_kept_files_are_no_drift(lab: LiveLab) -> None:
     lab.runs(better, boots=1)
 
 
-def test_a_config_that_breaks_its_service_goes_back(lab: LiveLab) -> None:
-    wanted = lab.page("two", web=WEB.replace("/usr/bin/web /srv/web", "/bin/false"))
+def is_back(lab: LiveLab, progress: str, wanted: str, boots: int) -> None:
+    assert f"it is back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress, progress
+    lab.runs(lab.good, boots=boots)
+    assert lab.machine.text(PAGE) == "one"
+    assert not lab.machine.path("/oem/.flatcar-reprovision/went-back").exists()
+    assert not lab.machine.path("/run/failed-units").read_text()
+    history = [line.split()[1:] for line in lab.machine.text("/oem/.flatcar-history").splitlines()]
+    steps = [[by, word] for by, config_id, word in history if config_id == lab.good][-3:]
+    assert steps[-1] == ["push", "proven"]
+    if boots == 1:
+        assert steps == [["push", word] for word in ("going-back", "live", "proven")]
+
+
+def test_a_config_that_breaks_its_service_goes_back_live(lab: LiveLab) -> None:
+    wanted = lab.page("two", web=WEB.replace("ExecStart=/usr/bin/web", "ExecStart=/bin/false\nExecStartPre=/bin/ls"))
     code, _, progress = lab.up(wanted)
     assert code == 1
-    assert f"it is back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
-    lab.runs(lab.good, boots=3)
-    assert lab.machine.text(PAGE) == "one"
+    assert "web.service" in progress
+    assert f"going back live: {PAGE}, /etc/systemd/system/web.service change, web.service restarts" in progress
+    is_back(lab, progress, wanted, boots=1)
 
 
-def test_a_failed_check_goes_back(lab: LiveLab) -> None:
-    wanted = lab.page("two")
-    check = {**SICK, "subject": f"! grep -q two {PAGE}"}
-    code, _, progress = lab.up(wanted, health=[check])
+FAILED = {**SICK, "subject": f"! grep -q two {PAGE}"}
+
+
+def test_a_failed_check_goes_back_live(lab: LiveLab) -> None:
+    """With what comes and what goes; the next change is live again."""
+    more = {"name": "more.service", "enabled": True, "contents": WEB.replace("/srv/web", "/srv/more")}
+    web = {"name": "web.service", "enabled": True, "contents": WEB}
+    wanted = lab.page("two", systemd={"units": [web, more]})
+    code, _, progress = lab.up(wanted, health=[FAILED])
     assert code == 1
     assert "changed live, no reboot" in progress
-    assert f"it is back on its last good config ({lab.good[:12]}); wanted was {wanted[:12]}" in progress
-    lab.runs(lab.good, boots=2)
+    assert "going back live: " in progress
+    is_back(lab, progress, wanted, boots=1)
+    assert lab.object.read_text() == lab.contents[lab.good], "the object is put back"
+    assert "more.service" not in lab.machine.text("/run/started-units")
+    assert not lab.machine.path("/etc/systemd/system/more.service").exists()
+    better = lab.page("three", systemd={"units": [web, more]})
+    code, _, progress = lab.up(better)
+    assert code == 0, progress
+    lab.runs(better, boots=1)
+
+
+BY_RESET: dict[str, tuple[dict[str, Any], str, str]] = {
+    "the way back is none that is live": (
+        {"passwd": {"users": [{"name": "ann"}]}},
+        "true",
+        "going back by a reset: a user goes, or they have another order, on which their ids depend",
+    ),
+    "the machine is not what it was after it": (
+        {},
+        "touch /etc/drift",
+        "going back by a reset: after the change: nobody declared /etc/drift",
+    ),
+    "other paths are kept": (
+        {},
+        "echo /srv/more >>/oem/.flatcar-reprovision/last-good-keep",
+        "going back by a reset: the reset to the wanted config is not staged",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BY_RESET)
+def test_a_failed_check_goes_back_by_a_reset_where_it_has_to(lab: LiveLab, case: str) -> None:
+    more, command, told = BY_RESET[case]
+    command = command.replace("last-good-keep", "$(sed -n 2p /oem/.flatcar-reprovision/last-good)/keep")
+    wanted = lab.page("two", **more)
+    code, _, progress = lab.up(wanted, health=[{**FAILED, "subject": f"{command}; {FAILED['subject']}"}])
+    assert code == 1
+    assert told in progress, progress
+    is_back(lab, progress, wanted, boots=2)
 
 
 def test_a_machine_that_nobody_confirms_rolls_back(lab: LiveLab) -> None:
@@ -459,6 +514,15 @@ trap __step DEBUG
 """For BASH_ENV: kills all at the step of this number."""
 
 
+def cut_at(machine: Machine, folder: Path, at: int) -> Machine:
+    """A copy of the machine, killed at this step of the next script."""
+    cut = machine.copied(folder)
+    cut.machine.path("/run/cut.bash").write_text(CUT.format(at=at))
+    cut.machine.path("/run/steps").write_text("0\n")
+    cut.prefix = "BASH_ENV=/run/cut.bash setsid --wait "
+    return cut
+
+
 def test_a_cut_at_any_step_ends_in_the_wanted_config(tmp_path: Path) -> None:
     """Power is lost, or the deployer dies and the next one comes, for the same config or for the one before."""
     dice = random.Random(new_seed())
@@ -470,10 +534,7 @@ def test_a_cut_at_any_step_ends_in_the_wanted_config(tmp_path: Path) -> None:
         before = machine.copied(tmp_path / "before")
         at = dice.randrange(6)
         while True:
-            cut = machine.copied(tmp_path / "cut")
-            cut.machine.path("/run/cut.bash").write_text(CUT.format(at=at))
-            cut.machine.path("/run/steps").write_text("0\n")
-            cut.prefix = "BASH_ENV=/run/cut.bash setsid --wait "
+            cut = cut_at(machine, tmp_path / "cut", at)
             if cut.change(plan, old_id, config_id, config).returncode in (0, 3):
                 break  # it got to its end
             cut.prefix, cuts = "", cuts + 1
@@ -492,3 +553,62 @@ def test_a_cut_at_any_step_ends_in_the_wanted_config(tmp_path: Path) -> None:
                 shutil.rmtree(tmp_path / made)
             at += dice.randint(6, 18)
     assert cuts > 5
+
+
+def test_a_cut_on_the_way_back_ends_in_one_of_both_configs(tmp_path: Path) -> None:
+    """In the last good one from the moment on when anything changes."""
+    dice = random.Random(new_seed())
+    cuts = {True: 0, False: 0}
+    for machine, plan, ((old_id, old), (config_id, config)) in live_pairs(dice, tmp_path, 6):
+        back = plan_of(config, old)
+        before = machine.copied(tmp_path / "before")
+        machine.stage(config_id, config)
+        if back is None or machine.change(plan, old_id, config_id, config).returncode:
+            continue
+        machine.do({"CONFIG_ID": config_id}, "staging.sh", "live-done.sh")
+        after = machine.copied(tmp_path / "after")
+        at = dice.randrange(6)
+        while True:
+            cut = cut_at(machine, tmp_path / "cut", at)
+            if cut.change(back, config_id, old_id, old, is_back=True).returncode in (0, 3):
+                break  # it got to its end
+            cut.prefix = ""
+            is_back = cut.machine.path("/oem/config.ign").exists()
+            assert is_back or cut.tree() == after.tree()
+            cuts[is_back] += 1
+            again = cut.copied(tmp_path / "again")
+            cut.boot(config)
+            expected = before if is_back else after
+            assert cut.tree() == expected.tree(), f"power lost at step {at}"
+            assert cut.accounts() == expected.accounts(), f"power lost at step {at}"
+            again.stage(config_id, config)  # the deployer died, and the next one tries the same config again
+            if again.machine.path("/boot/flatcar/first_boot").exists():
+                again.boot(config)
+            assert again.tree() == after.tree(), f"the deployer died at step {at}"
+            assert again.accounts() == after.accounts(), f"the deployer died at step {at}"
+            for made in ("cut", "again"):
+                shutil.rmtree(tmp_path / made)
+            at += dice.randint(6, 18)
+    assert cuts[True] > 5
+    assert cuts[False] > 5
+
+
+def test_the_way_back_makes_what_was(tmp_path: Path) -> None:
+    dice = random.Random(new_seed())
+    applied = 0
+    for machine, plan, ((old_id, old), (config_id, config)) in live_pairs(dice, tmp_path, 12):
+        back = plan_of(config, old)
+        before = machine.copied(tmp_path / "before")
+        machine.stage(config_id, config)
+        if back is None or machine.change(plan, old_id, config_id, config).returncode:
+            continue
+        machine.do({"CONFIG_ID": config_id}, "staging.sh", "live-done.sh")
+        done = machine.change(back, config_id, old_id, old, is_back=True)
+        assert done.returncode == 0, done.stderr
+        machine.do({"CONFIG_ID": old_id}, "staging.sh", "live-done.sh")
+        machine.confirm(old_id, old)
+        applied += 1
+        assert machine.tree() == before.tree(), back
+        assert machine.accounts() == before.accounts(), back
+        assert machine.running() == before.running(), back
+    assert applied > 3

@@ -19,6 +19,7 @@ _NO_LOGIN = ("nologin", "false")
 _LONG_RUNNING = ("simple", "exec", "forking", "notify", "notify-reload", "dbus", "idle")
 _EXITED = "1"  # CLD_EXITED
 OTHER_CONTENT = "has other content"
+HAS_FAILED = "has failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def _units(manifest: Manifest, seen: Seen) -> Iterator[Finding]:
         for problem in _unit_problems(unit, state, shown):
             yield Finding(kind="unit", subject=unit.name, problem=problem)
     for name in seen.failed_units:
-        yield Finding(kind="unit", subject=_printable(name), problem="has failed")
+        yield Finding(kind="unit", subject=_printable(name), problem=HAS_FAILED)
     for name, (state, preset) in sorted(seen.unit_files.items()):
         if state == "disabled" and preset == "enabled" and name not in known:
             yield Finding(kind="unit", subject=name, problem="is disabled; the image enables it")

@@ -8,6 +8,9 @@
 4. The machine is held against the wanted config. Then it gets the stamp (`scripts/live-done.sh`), and is proven as one
    that has booted: `run.reprovision` goes on from there. Confirming it unstages the reset.
 Wherever that can't go on, `run.reprovision` stages the reset once more, and boots into it.
+
+One that is not proven is taken back in the same way, with the reset to the last good config staged; `rollback.roll_back`
+proves and confirms that, or boots into that reset.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from components.commands.reprovision import rollback
-from components.commands.reprovision.drift import differences
+from components.commands.reprovision.drift import HAS_FAILED, differences
 from components.commands.reprovision.live_plan import STAMP, Live, Reset, live_plan
 from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, Manifest, Path, decoded, fingerprint
 from components.commands.reprovision.os_made import is_os_made
@@ -73,51 +76,71 @@ def planned(request: Request, progress: Progress, runs: str, proven: Collection[
 
 
 class Change:
-    """A change that can be live: `good` is what the machine can be rolled back to."""
+    """A change that can be live: `good` is what the machine runs before, and can be rolled back to."""
 
-    def __init__(self, plan: Live, wanted: Mapping[str, Any], good: LastGood) -> None:
+    def __init__(self, plan: Live, running: Mapping[str, Any], wanted: Mapping[str, Any], good: LastGood) -> None:
         self.plan, self.good = plan, good
-        self._wanted = wanted
+        self._running, self._wanted = running, wanted
 
     def apply(self, request: Request, progress: Progress) -> bool:
         """Apply it to the machine, where the reset is staged, and give that its stamp; False, and told why, if not."""
+        progress.note("applying the change to the running machine")
         try:
-            self._apply(request, progress)
+            self._make(request, progress, self.plan, self.good.config_id, request.config_id, self._wanted)
         except NotLiveError as why:
             progress.say(f"not live: {why}")
             return False
         return True
 
-    def _apply(self, request: Request, progress: Progress) -> None:
-        progress.note("applying the change to the running machine")
+    def take_back(self, request: Request, progress: Progress) -> None:
+        """Make the machine, which was not proven, what it was before, without a reboot; told why where that can't be.
+
+        `rollback.roll_back` sees which it is.
+        """
+        try:
+            plan = live_plan(Manifest.of(self._wanted), Manifest.of(self._running), request.live)
+            if isinstance(plan, Reset):
+                raise NotLiveError(plan.reason)
+            _check_login(request, self._wanted, self._running)
+            progress.say(f"going back live: {plan}")
+            self._make(request, progress, plan, request.config_id, self.good.config_id, self._running)
+        except NotLiveError as why:
+            progress.say(f"going back by a reset: {why}")
+
+    def _make(
+        self, request: Request, progress: Progress, plan: Live, old_id: str, new_id: str, config: Mapping[str, Any]
+    ) -> None:
+        """Make a machine that runs the config id `old_id` run `config`, whose reset is staged. Raises `NotLiveError`."""
         finished = run_script(
             request.target,
             ("staging.sh", "keep.sh", "live.sh"),
             {
-                "OLD_ID": self.good.config_id,
-                "CONFIG_ID": request.config_id,
+                "OLD_ID": old_id,
+                "CONFIG_ID": new_id,
+                "GOOD_ID": self.good.config_id,
                 "SECONDS_LEFT": str(int(request.rollback_after)),
                 "LIFECYCLE": request.staged_lifecycle,
                 "KEEP": request.keep,
-                **script_values(self.plan, self._wanted),
+                **script_values(plan, config),
             },
             timeout=request.timeout,
             on_error_line=progress.note,
         )
-        if finished.value("applied") != request.config_id:
+        if finished.value("applied") != new_id:
             raise NotLiveError(_last_words(finished.stderr) or f"it could not be applied (exit code {finished.code})")
-        if told := _told(request, self._wanted):
+        # units that have failed are the proof's to find, as after a boot
+        if told := _told(request, config, but=HAS_FAILED):
             raise NotLiveError(f"after the change: {told}")
         finished = run_again_and_again(
             request.target,
             ("staging.sh", "live-done.sh"),
-            {"CONFIG_ID": request.config_id},
+            {"CONFIG_ID": new_id},
             timeout=SESSION_SECONDS,
             patience=CUT_SECONDS,
             on_error_line=progress.say,
             on_break=lambda: progress.say("the connection broke, trying again"),
         )
-        if finished.value("stamped") != request.config_id:
+        if finished.value("stamped") != new_id:
             raise NotLiveError("it was too late: the machine is rolling back")
 
 
@@ -146,7 +169,7 @@ def _planned(request: Request, runs: str, proven: Collection[str]) -> Change:
     _check_login(request, running, wanted)
     if told := _told(request, running):
         raise NotLiveError(f"it has drifted: {told}", is_drift=True)
-    return Change(plan, wanted, good)
+    return Change(plan, running, wanted, good)
 
 
 def _check_login(request: Request, running: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
@@ -166,8 +189,10 @@ def _check_login(request: Request, running: Mapping[str, Any], wanted: Mapping[s
             raise NotLiveError("an SSH key goes that it is changed with, for all that is known")
 
 
-def _told(request: Request, config: Mapping[str, Any]) -> str:
+def _told(request: Request, config: Mapping[str, Any], but: str = "") -> str:
     """How the machine differs from a config, but for the stamp, and for kept paths under /etc that nobody declared.
+
+    The problem `but` is none.
 
     Raises `NotLiveError` where that can't be told.
     """
@@ -181,6 +206,7 @@ def _told(request: Request, config: Mapping[str, Any]) -> str:
     if seen is None:
         raise NotLiveError(f"the machine could not be looked at (exit code {finished.code})")
     found = [finding for finding in differences(manifest, seen, is_os_made) if finding.is_drift]
+    found = [finding for finding in found if finding.problem != but]
     told = [f"{finding.subject} {finding.problem}" for finding in found if not finding.is_undeclared]
     undeclared = tuple(finding.subject for finding in found if finding.is_undeclared and finding.subject != STAMP)
     if undeclared:

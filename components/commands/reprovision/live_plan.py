@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
+from components.commands.reprovision.os_made import SYSTEM_LOGINS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -219,6 +220,9 @@ def _new_groups(old: Manifest, new: Manifest) -> tuple[str, ...]:
     for group in added:
         if group.gid is None or not new.is_plain(group):
             raise _NeedsResetError(f"group {group.name} is new, and not declared by its name and an id alone")
+        own = [user.name for user in old.users if user.name not in SYSTEM_LOGINS]
+        if own:  # a reset makes it before the users, with whom useradd makes a group each
+            raise _NeedsResetError(f"group {group.name} is new, on which the ids of the groups of {_listed(own)} depend")
     return tuple(group.name for group in added)
 
 

@@ -97,7 +97,7 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
         staged = _stage(request, progress, proven, drained=drained)
     state, rebooted, good = staged.state, staged.reboots, staged.last_good
     if not rebooted:
-        progress.say("runs the wanted config already, no reboot" if not staged.is_live else "changed live, no reboot")
+        progress.say("runs the wanted config already, no reboot" if not staged.change else "changed live, no reboot")
     try:
         outputs = _prove(request, progress, state, rebooted=rebooted, can_roll_back=good is not None)
         rollback.confirm(request, progress)
@@ -105,6 +105,8 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
         if good is None or not failure.rolls_back:
             raise
         diagnose(request, progress, failure)
+        if staged.change is not None:
+            staged.change.take_back(request, progress)
         result = rollback.roll_back(request, progress, good, failure, old_boot=state.boot_id if rebooted else "")
         service.restore(request, progress)
         raise NotProvenError(f"{failure}; {result}", failure.back_advice, rolls_back=False) from None
@@ -291,14 +293,14 @@ def _write_object_again(request: Request, progress: Progress) -> None:
 class _Staged:
     """A machine after stage.sh: its `state` before, whether it now `reboots`, and what it can be rolled back to.
 
-    `lost` are the preview's lines about what no config declares. `is_live`: it has been changed without a reboot.
+    `lost` are the preview's lines about what no config declares. `change` is what was made without a reboot.
     """
 
     state: MachineState
     reboots: bool
     last_good: LastGood | None
     lost: tuple[str, ...] = ()
-    is_live: bool = False
+    change: live.Change | None = None
 
 
 def _change_live(request: Request, progress: Progress, proven: Collection[str]) -> tuple[_Staged | None, bool]:
@@ -325,7 +327,7 @@ def _change_live(request: Request, progress: Progress, proven: Collection[str]) 
     if finished.value("staged") != "yes" or not change.apply(request, progress):
         return None, True
     state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
-    return _Staged(state=state, reboots=False, last_good=change.good, is_live=True), True
+    return _Staged(state=state, reboots=False, last_good=change.good, change=change), True
 
 
 def _stage(request: Request, progress: Progress, proven: Collection[str], *, drained: bool) -> _Staged:

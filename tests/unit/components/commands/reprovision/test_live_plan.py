@@ -217,6 +217,18 @@ def test_what_is_live(change: Callable[[Config], Any], expected: Live, words: st
     assert str(found) == words
 
 
+def test_a_group_that_comes_changes_the_ids_of_groups_that_users_have_of_their_own() -> None:
+    """A reset makes it before the users; beside those that come along it is made first here as well."""
+    old, new = base(), base()
+    add_user("ann")(old)
+    add_user("ann")(new)
+    add_group(name="b", gid=1601)(new)
+    found = live_plan(Manifest.of(old, salt="s"), Manifest.of(new, salt="s"))
+    assert str(found) == "group b is new, on which the ids of the groups of ann depend"
+    along = live_plan(Manifest.of(base(), salt="s"), Manifest.of(new, salt="s"))
+    assert along == Live(new_groups=("b",), users=("ann",), new_users=("ann",))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
