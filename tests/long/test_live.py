@@ -2,14 +2,16 @@
 
 On machines in containers (the stand-in's own initramfs scripts, Ignition and systemd), and in QEMU by the deployer's
 own program. `SEED` in the environment repeats a run; how many changes are made: `LIVE_CHANGES` (500), `LIVE_CUTS` (20),
-`LIVE_EDITS` (2 of each published config), `LIVE_QEMU_CHANGES` (25).
+`LIVE_BACKS` (50), `LIVE_EDITS` (2 of each published config), `LIVE_QEMU_CHANGES` (25).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +24,7 @@ import pytest
 from loopback.live import OWN_TIMER_IS_OVER
 from tests.engine.good_changes import new_seed
 from tests.support.containers import NotUpError, image_usr, needs_containers
-from tests.support.live_configs import WEB, changed, ignition, some_config
+from tests.support.live_configs import UNITS, WEB, changed, ignition, some_config
 from tests.support.live_law import LOOK, LiveContainer, Tally, hold, looks, plan_of, unlike
 from tests.support.published import CORPUS, KEY, add_programs, edits, fits_a_container, published, whole
 from tests.vm.machines import VM, login_config, machine, needs_image
@@ -240,6 +242,45 @@ def test_a_cut_at_a_random_moment_ends_in_the_wanted_config(tmp_path: Path, usr:
             machine.reset(*new)
             assert unlike(cut, machine.looks()) == [], plan
             cuts += 1
+
+
+def test_going_back_makes_what_was(tmp_path: Path, usr: Path) -> None:
+    """A change that is not proven, as one of its services fails or for another reason, is taken back."""
+    dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_BACKS", "50"))
+    tally = Tally()
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        while tally.live < count:
+            config = some_config(dice)
+            other = copy.deepcopy(changed(dice, config))
+            if dice.random() < 0.7:
+                for unit in (other[name] for name in other.keys() & UNITS.keys()):
+                    unit["contents"] = unit.get("contents", "").replace(
+                        "ExecStart=/usr/bin/sleep", "ExecStart=/bin/false"
+                    )
+            old, new = ignition(config), ignition(other)
+            there, back = plan_of(old[1], new[1], tally), plan_of(new[1], old[1], tally)
+            if old == new or there is None or back is None:
+                continue
+            machine.reset(*old)
+            before = machine.looks()
+            machine.stage(*new)
+            if machine.change(there, old[0], *new).returncode:
+                continue
+            machine.do({"CONFIG_ID": new[0]}, "staging.sh", "live-done.sh")
+            done = machine.change(back, new[0], *old, is_back=True)
+            if done.returncode:
+                tally.refused[re.sub(r"\S+\.(service|socket|timer|path)|/\S+", "…", done.stderr.strip())] += 1
+                continue
+            tally.live += 1
+            problems = [line for line in machine.drift(old[1]) if "config-id" not in line]
+            machine.do({"CONFIG_ID": old[0]}, "staging.sh", "live-done.sh")
+            machine.confirm(*old)
+            if problems := [*problems, *unlike(machine.looks(), before)]:
+                tally.broken.append(f"{back}\n  " + "\n  ".join(problems[:12]))
+                print(tally.broken[-1], flush=True)
+    print(tally)
+    assert not tally.broken, "\n".join(tally.broken)
+    assert tally.refused.total() < tally.live, "the machine's own doubts are exceptions"
 
 
 @pytest.mark.skipif(not CORPUS.is_file(), reason="no published configs beside the checkout")

@@ -9,8 +9,8 @@
    that has booted: `run.reprovision` goes on from there. Confirming it unstages the reset.
 Wherever that can't go on, `run.reprovision` stages the reset once more, and boots into it.
 
-One that is not proven is taken back in the same way, with the reset to the last good config staged; `rollback.roll_back`
-proves and confirms that, or boots into that reset.
+One that is not proven is taken back in the same way, with the reset to the last good config staged;
+`rollback.roll_back` proves and confirms that, or boots into that reset.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Change:
     def _make(
         self, request: Request, progress: Progress, plan: Live, old_id: str, new_id: str, config: Mapping[str, Any]
     ) -> None:
-        """Make a machine that runs the config id `old_id` run `config`, whose reset is staged. Raises `NotLiveError`."""
+        """Make a machine that runs `old_id` run `config`, whose reset is staged. Raises `NotLiveError`."""
         finished = run_script(
             request.target,
             ("staging.sh", "keep.sh", "live.sh"),

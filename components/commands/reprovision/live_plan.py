@@ -222,7 +222,8 @@ def _new_groups(old: Manifest, new: Manifest) -> tuple[str, ...]:
             raise _NeedsResetError(f"group {group.name} is new, and not declared by its name and an id alone")
         own = [user.name for user in old.users if user.name not in SYSTEM_LOGINS]
         if own:  # a reset makes it before the users, with whom useradd makes a group each
-            raise _NeedsResetError(f"group {group.name} is new, on which the ids of the groups of {_listed(own)} depend")
+            names = _listed(own)
+            raise _NeedsResetError(f"group {group.name} is new, on which the ids of the groups of {names} depend")
     return tuple(group.name for group in added)
 
 
