@@ -4,7 +4,6 @@
 
 if [ -n "${ZSH_VERSION-}" ]; then
   autoload -U +X compinit && compinit -u
-  autoload -U +X bashcompinit && bashcompinit
   eval '_flatcar_root=${${(%):-%x}:A:h:h}'
 else
   _flatcar_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -40,7 +39,10 @@ _flatcar_offer() { # what stands before the names, then these
   fi
   COMPREPLY=()
   for name in "$@"; do
-    case $before$name in "$_flatcar_current"*) COMPREPLY+=("$before$name") ;; esac
+    case $before$name in
+    "$_flatcar_current"*=) COMPREPLY+=("$before$name") ;;
+    "$_flatcar_current"*) COMPREPLY+=("$before$name${ZSH_VERSION:+ }") ;; # bash ends the word itself
+    esac
   done
 }
 
@@ -90,5 +92,17 @@ _flatcar_operate() {
   esac
 }
 
-complete -o bashdefault -o default -F _flatcar_make make
-complete -o bashdefault -o default -F _flatcar_operate python python3
+if [ -n "${ZSH_VERSION-}" ]; then
+  _flatcar_as_in_bash() { emulate -L ksh && "_flatcar_$1"; }
+  _flatcar_in_zsh() { # bashcompinit would end all words in the same way, and the names of files too
+    local COMP_CWORD=$((CURRENT - 1)) COMP_WORDS COMPREPLY
+    COMP_WORDS=("${words[@]}")
+    _flatcar_as_in_bash "$1"
+    if [ "${#COMPREPLY[@]}" = 0 ]; then _default; else compadd -Q -S "" -a COMPREPLY; fi
+  }
+  compdef "_flatcar_in_zsh make" make
+  compdef "_flatcar_in_zsh operate" python python3
+else
+  complete -o bashdefault -o default -F _flatcar_make make
+  complete -o bashdefault -o default -F _flatcar_operate python python3
+fi

@@ -11,6 +11,8 @@ from toolchain.places import ROOT
 from toolchain.steps import SetupError, say
 
 LINT = ("shellcheck",)
+# Completion is tried in it: where CI=true, as below.
+SHELLS = ("zsh",)
 SSH_CLIENT = ("openssh-client",)
 # Installing it starts a server: done where CI=true, not on somebody's laptop; tests skip there without it.
 SSH_SERVER = ("openssh-server",)

@@ -57,10 +57,17 @@ class Outcome:
     note: str = ""
 
 
+def _in_ci() -> bool:
+    return os.environ.get("CI") == "true"
+
+
+def _prepare_unit() -> None:
+    packages.install(packages.SSH_CLIENT + (packages.SHELLS if _in_ci() else ()))
+
+
 def _prepare_engine() -> None:
-    in_ci = os.environ.get("CI") == "true"
-    packages.install(packages.SSH_CLIENT + (packages.SSH_SERVER if in_ci else ()))
-    if in_ci and not shutil.which("chromedriver"):  # Ubuntu has it elsewhere than in its packages
+    packages.install(packages.SSH_CLIENT + (packages.SSH_SERVER if _in_ci() else ()))
+    if _in_ci() and not shutil.which("chromedriver"):  # Ubuntu has it elsewhere than in its packages
         packages.install(packages.BROWSER)
     pulumi_cli.ensure()
     install.ensure("command")
@@ -82,11 +89,7 @@ def _prepare_fresh() -> None:
 
 TIERS = (
     Tier(name="lint", prepare=lambda: packages.install(packages.LINT)),
-    Tier(
-        name="unit",
-        folders=("tests/unit", "tests/property"),
-        prepare=lambda: packages.install(packages.SSH_CLIENT),
-    ),
+    Tier(name="unit", folders=("tests/unit", "tests/property"), prepare=_prepare_unit),
     Tier(name="golden", folders=("tests/golden",)),
     # They mostly wait and share nothing: each worker takes the next one, the slow ones first (`tests/conftest.py`).
     Tier(
@@ -147,7 +150,7 @@ def _run_tier(tier: Tier, arguments: Sequence[str]) -> Outcome:
             tier.prepare()
     except SetupError as error:
         say(f"error: {error}\n  hint: {error.hint}" if error.hint else f"error: {error}")
-        if os.environ.get("CI") == "true":
+        if _in_ci():
             return Outcome(failed=1, note="what it needs can't be had")
         return Outcome(skipped=1, note="what it needs can't be had")
     outcome = _pytest(tier, folders, arguments) if folders else _lint()
