@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 PARTS = Path(__file__).parent / "parts"
+OF_THE_IMAGE = Path(__file__).parents[1] / "toolchain/image/machine"
+"""Files that are the stand-in image's too."""
 WIPED = ("etc", "home", "opt", "root", "srv", "var")
 """The folders of ROOT's own; the others are other file systems, or this stand-in's: its programs are in /run/bin."""
 ACCOUNTS = {
@@ -101,6 +103,7 @@ class LoopbackMachine:
         for name in ("bin", "sbin", "lib", "lib64"):
             (self.root / name).symlink_to(f"usr/{name}")
         shutil.copytree(PARTS / "bin", self.root / "run/bin")
+        shutil.copy(OF_THE_IMAGE / "usr/bin/update-ssh-keys", self.root / "run/bin")
         awk = shutil.which("awk")
         assert awk is not None
         shutil.copy(Path(awk).resolve(), self.root / "run/bin/awk")  # on Debian the way leads through /etc

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loopback.machine import PARTS
 from tests.conftest import missing
 from tests.vm.machines import base_image, needs_the_stand_in
 
@@ -74,10 +73,6 @@ def image_usr(folder: Path) -> Path:
     offset = str(part["start"] * table["partitiontable"]["sectorsize"])
     subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-offset", offset, "-dest", usr, disk], check=True)
     disk.unlink()
-    # Flatcar's, which the stand-in image does not have
-    shutil.copy(PARTS / "bin/update-ssh-keys", usr / "lib/update-ssh-keys")
-    (usr / "bin/update-ssh-keys").write_text('#!/bin/bash\nexec sudo -n -u "$2" /usr/lib/update-ssh-keys "$@"\n')
-    (usr / "bin/update-ssh-keys").chmod(0o755)
     return usr
 
 

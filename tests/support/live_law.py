@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 
 Looks = dict[str, tuple[str, ...]]
 OF_A_BOOT = re.compile(
-    r"/boot/flatcar/.*|/oem/(\.flatcar-history|grub\.cfg)|.*/\.ssh/authorized_keys(\.d(/.*)?)?"
+    r"/boot/flatcar/.*|/oem/(\.flatcar-history|grub\.cfg)"
     r"|/var/(log|tmp|cache|vm)/.*|/var/lib/(systemd|private)/.*"
     r"|/etc/(\.ignition-result\.json|\.updated|\.pwd\.lock|(passwd|group|shadow|gshadow|subuid|subgid)-?)"
 )
-"""What each boot makes anew, or a reset leaves alone; accounts are looked at line by line, SSH keys by the audit, as
-the stand-in does not have what puts them together after a boot."""
+"""What each boot makes anew, or a reset leaves alone; accounts are looked at line by line."""
 OF_THIS_RUN = re.compile(r"(run-|session-|user|init\.scope|flatcar-(live-deadline|reset-links|rollback)|sshd@).*")
 """Units of a boot, of a session, or of the change itself."""
 OF_A_START = ("INVOCATION_ID=", "JOURNAL_STREAM=", "SYSTEMD_EXEC_PID=", "LISTEN_PID=")

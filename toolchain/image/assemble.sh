@@ -88,7 +88,7 @@ END
   mkdir -p "$units"/{multi-user,network-online,sockets,getty}.target.wants
   rm -f "$units/ssh.service" "$units/ssh.socket" "$units/default.target"
   ln -s ../sshd-keygen.service ../issuegen.service ../audit-rules.service ../systemd-networkd.service \
-    "$units/multi-user.target.wants/"
+    ../update-ssh-keys-after-ignition.service "$units/multi-user.target.wants/"
   ln -s ../sshd.socket "$units/sockets.target.wants/"
   ln -s ../systemd-networkd-wait-online.service "$units/network-online.target.wants/"
   ln -s multi-user.target "$units/default.target"
