@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ BUCKET = {"kind": "s3", "bucket": "configs", "region": "eu-central-1", "public":
         ({"qemu": {}, "aws": None, "host": {"address": "h"}}, "given is qemu and host"),
         ({"host": {"address": "h"}, "ec2": {}}, "ec2 goes with aws, not with host"),
         ({"qemu": {}, "store": BUCKET}, "store goes with host"),
-        ({"aws": pulumi.resource.DependencyResource("urn:a")}, "aws: has to be the component AwsShared itself"),
         ({"host": {"address": "h", "mode": "bucket"}}, "mode: 'bucket' needs a store that the host can read from"),
         ({"host": {"address": "h"}, "store": {"kind": "s3", "bucket": "b"}}, "`s3` that is `public`"),
         ({"host": {"address": "h"}, "store": {"kind": "elsewhere"}}, "a host reads from `spaces`"),
@@ -33,6 +33,14 @@ def test_what_makes_no_machine_is_refused(given: dict[str, Any], problem: str) -
     with pytest.raises(pulumi.RunError) as refused:
         on_platform("web", given)
     assert problem in str(refused.value)
+
+
+def test_another_program_s_component_is_refused() -> None:
+    async def made() -> None:  # the resource needs an event loop
+        on_platform("web", {"aws": pulumi.resource.DependencyResource("urn:a")})
+
+    with pytest.raises(pulumi.RunError, match="aws: has to be the component AwsShared itself"):
+        asyncio.run(made())
 
 
 def test_a_host_reads_its_config_from_a_bucket() -> None:
