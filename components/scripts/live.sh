@@ -268,7 +268,7 @@ apply() {
   flush
   booted=$(units_of_a_boot)
   before=$(running_units)
-  if [ "$CONFIG_ID" = "$GOOD_ID" ]; then # what ended with what has failed starts again
+  if [ "$CONFIG_ID" = "$GOOD_ID" ]; then
     before=$(cat "$RAN" - 2>/dev/null <<<"$before" | sort -u)
   else
     echo "$before" >"$RAN"
@@ -287,8 +287,10 @@ apply() {
     ! is_running "$name" || stopping+=("$name")
   done
   if [ -n "${stopping[*]-}${running[*]-}" ]; then systemctl stop -- "${stopping[@]}" "${running[@]}"; fi
-  # what needs one of them has stopped along with it
-  mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
+  if [ -n "${stopping[*]-}${running[*]-}" ] || [ "$CONFIG_ID" = "$GOOD_ID" ]; then
+    # what needs one of them, or one that has failed, has stopped along with it
+    mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
+  fi
   for name in "${STOPS[@]}" "${MASKS[@]}" "${PRESETS[@]}"; do
     is_absent "$name" || quietly systemctl disable -- "$name"
   done
