@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from components.commands.reprovision.drift import differences
+from components.commands.reprovision.drift import HAS_FAILED, differences
 from components.commands.reprovision.live_plan import Reset, live_plan
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.os_made import is_os_made
@@ -166,8 +166,13 @@ def hold(machine: LiveContainer, plan: Live, old: tuple[str, IgnitionConfig], ne
         tally.refused[re.sub(r"/\S+", "…", done.stderr.strip().rpartition("\n")[2])] += 1
         machine.reset(*new)
         return
+    found = [line for line in machine.drift(new[1]) if "config-id" not in line]
+    if any(line.endswith(HAS_FAILED) for line in found):
+        tally.refused["a unit has failed, which would be taken back"] += 1
+        machine.reset(*new)
+        return
     tally.live += 1
-    problems = [f"the audit finds: {line}" for line in machine.drift(new[1]) if "config-id" not in line]
+    problems = [f"the audit finds: {line}" for line in found]
     machine.do({"CONFIG_ID": new[0]}, "staging.sh", "live-done.sh")
     machine.confirm(*new)
     live = machine.looks()
