@@ -62,7 +62,7 @@ def _in_ci() -> bool:
 
 
 def _prepare_unit() -> None:
-    packages.install(packages.SSH_CLIENT + (packages.SHELLS if _in_ci() else ()))
+    packages.install(packages.SSH_CLIENT + needs.of("").packages + (packages.SHELLS if _in_ci() else ()))
 
 
 def _prepare_engine() -> None:

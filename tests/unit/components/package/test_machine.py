@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,11 @@ def test_another_program_s_component_is_refused() -> None:
     async def made() -> None:  # the resource needs an event loop
         on_platform("web", {"aws": pulumi.resource.DependencyResource("urn:a")})
 
-    with pytest.raises(pulumi.RunError, match="aws: has to be the component AwsShared itself"):
-        asyncio.run(made())
+    with (
+        contextlib.closing(asyncio.new_event_loop()) as loop,
+        pytest.raises(pulumi.RunError, match="aws: has to be the component AwsShared itself"),
+    ):
+        loop.run_until_complete(made())
 
 
 def test_a_host_reads_its_config_from_a_bucket() -> None:
