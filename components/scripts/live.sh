@@ -140,9 +140,9 @@ check() {
   for name in "${MASKS[@]}" "${DISABLES[@]}"; do
     [ "$(systemctl show --property=Type --value -- "$name")" != oneshot ] || needs_reset "what $name has done stays"
   done
-  for name in "${MASKS[@]}"; do
+  for name in "${STOPS[@]}" "${MASKS[@]}"; do
     for path in $(systemctl show --property=TriggeredBy --value -- "$name"); do
-      ! is_running "$path" || needs_reset "$path starts $name"
+      [[ " ${STOPS[*]-} ${MASKS[*]-} " == *" $path "* ]] || ! is_running "$path" || needs_reset "$path starts $name"
     done
   done
   check_users

@@ -492,6 +492,31 @@ def test_in_doubt_no_unit_is_masked(tmp_path: Path, text: str, told: str) -> Non
     assert told in done.stderr
 
 
+@pytest.mark.parametrize("goes", [["app.service"], ["app.service", "app.timer"]])
+def test_what_a_timer_starts_goes_with_it_alone(tmp_path: Path, goes: list[str]) -> None:
+    """A timer does not start in a boot where the service is not there."""
+    units = {
+        "app.timer": {"name": "app.timer", "enabled": True, "contents": TIMER.format(1)},
+        "app.service": {"name": "app.service", "contents": APP},
+    }
+    (old_id, old), (config_id, config) = (
+        ignition({name: unit for name, unit in units.items() if name not in gone}) for gone in ([], goes)
+    )
+    plan = plan_of(old, config)
+    assert plan is not None and sorted(plan.stops) == goes
+    machine = Machine(tmp_path / "machine")
+    machine.boot(old)
+    machine.confirm(old_id, old)
+    machine.stage(config_id, config)
+    done = machine.change(plan, old_id, config_id, config)
+    if len(goes) == 1:
+        assert done.returncode == 3
+        assert "app.timer starts app.service" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert machine.running() == ["flatcar-rollback.timer"]
+
+
 def test_a_kept_file_that_goes_stays_in_a_reset(tmp_path: Path) -> None:
     machine, plan, ((old_id, _), (config_id, config)) = page_machine(tmp_path, "/srv/kept/a", goes=True)
     done = machine.change(plan, old_id, config_id, config)
