@@ -30,7 +30,8 @@ class Needs:
 def of(platform: str) -> Needs:
     """What machines on a platform need; "" is the default platform of Pulumi.yaml."""
     file = PLATFORMS / (platform or _default()) / FILE
-    return Needs(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else Needs()
+    read = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return Needs(**{**read, "packages": tuple(read.get("packages", ()))})
 
 
 def plugins() -> dict[str, str]:
