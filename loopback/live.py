@@ -7,6 +7,7 @@ mkdir -p $folder
 printf '[Timer]\\nOnBootSec=\\nOnBootSec=1us\\n' >$folder/over.conf
 systemctl daemon-reload
 systemctl restart flatcar-rollback.timer
+until [ "$(systemctl show --property=SubState --value flatcar-rollback.timer)" = elapsed ]; do sleep 0.2; done
 rm -r $folder
 systemctl daemon-reload
 END

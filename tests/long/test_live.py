@@ -359,6 +359,7 @@ def test_the_law_holds_in_qemu(tmp_path: Path) -> None:
             config, told = other, virtual.up(*new, "live")
             if "changed live, no reboot" not in told:
                 tally.refused[told] += 1
+                print(told, flush=True)
                 continue
             live = virtual.looks()
             virtual.up(*new, "reset")
