@@ -364,6 +364,7 @@ def test_the_law_holds_in_qemu(tmp_path: Path) -> None:
             live = virtual.looks()
             virtual.up(*new, "reset")
             tally.live += 1
+            print(f"{tally.live} of {count} were live", flush=True)
             if broken := unlike(live, virtual.looks()):
                 tally.broken.append("\n  ".join([told, *broken]))
                 print(tally.broken[-1], flush=True)
