@@ -64,7 +64,7 @@ check_parents() {
 runs_as() {
   local run_as
   [ ! -e "/var/lib/systemd/linger/$1" ] || return 0 # else user@.service is that of who is logged in, such as the deployer
-  run_as=$(running_units | sed '/^user@/d' | xargs -r systemctl show --property=User --value --) || return 0
+  run_as=$(running_units | sed '/^user@/d' | xargs -r -d '\n' systemctl show --property=User --value --) || return 0
   grep -qxF -e "$1" -e "$(id -u "$1")" <<<"$run_as"
 }
 
@@ -141,7 +141,7 @@ check() {
     [ "$(systemctl show --property=Type --value -- "$name")" != oneshot ] || needs_reset "what $name has done stays"
   done
   for name in "${STOPS[@]}" "${MASKS[@]}"; do
-    for path in $(systemctl show --property=TriggeredBy --value -- "$name"); do
+    for path in $(units_in TriggeredBy "$name"); do
       [[ " ${STOPS[*]-} ${MASKS[*]-} " == *" $path "* ]] || ! is_running "$path" || needs_reset "$path starts $name"
     done
   done
@@ -229,6 +229,11 @@ delete() {
   done
 }
 
+# The units that properties of units name, a line each: systemd quotes one with \x2d in its name.
+units_in() { # properties, then units
+  systemctl show --no-pager --property="$1" --value -- "${@:2}" | tr ' ' '\n' | sed 's/^"\(.*\)"$/\1/; s/\\\\/\\/g'
+}
+
 is_running() {
   case $(systemctl show --property=ActiveState --value -- "$1") in
   active | activating | reloading) ;;
@@ -245,7 +250,7 @@ units_of_a_boot() {
   local found=default.target next=default.target
   while [ -n "$next" ]; do
     # shellcheck disable=SC2086 # names
-    next=$(systemctl show --no-pager --property=Wants,Requires,BindsTo,Upholds --value -- $next | tr ' ' '\n' | sort -u)
+    next=$(units_in Wants,Requires,BindsTo,Upholds $next | sort -u)
     next=$(comm -13 <(echo "$found") <(echo "$next") | grep . || true)
     found=$(printf '%s\n' "$found" "$next" | sort -u)
   done

@@ -161,6 +161,14 @@ BOOTS = {
         {"app.service": WANTER.format("Requires=missing.service\n#", "multi-user.target")},
         "not all of them have started",
     ),
+    "what has an escape in its name": (
+        {"app.service": WANTER.format("", "multi-user.target")},
+        {
+            "app.service": WANTER.format("", "multi-user.target"),
+            "some\\x2dname.service": WANTER.format("", "multi-user.target"),
+        },
+        "",
+    ),
     "what one that has ended pulls in": (
         {"app.service": ENDED.format("multi-user.target")},
         {"app.service": ENDED.format("multi-user.target"), "helper.service": HELPER},

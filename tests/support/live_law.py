@@ -110,8 +110,9 @@ def looks(told: str) -> Looks:
         is_left_out = OF_A_BOOT if kind in ("path", "own") else OF_THIS_RUN
         if is_left_out.fullmatch(name) or (kind == "environment" and _is_of_a_start(name, what)):
             continue
-        if kind == "account":  # who came first into a group is of no meaning
-            what = ":".join(",".join(sorted(part.split(","))) for part in what.split(":"))
+        if kind == "account":  # who came first into a group is of no meaning, nor the day of a password
+            parts = [",".join(sorted(part.split(","))) for part in what.split(":")]
+            what = ":".join([*parts[:2], *parts[3:]] if name == "shadow" else parts)
         found[f"{kind} {name}"] = tuple(sorted((*found.get(f"{kind} {name}", ()), what)))
     return found
 
