@@ -264,6 +264,15 @@ running_units() {
     --state=active,activating,reloading | sed 's/ .*//' | sort
 }
 
+# Else neither needs systemd to read its units again, nor does another boot start others: both take seconds.
+changes_units() {
+  local path
+  for path in "${PATHS[@]}" "${DELETES[@]}"; do
+    case $path in /etc/systemd/*) return 0 ;; esac
+  done
+  return 1
+}
+
 apply() {
   local i name path before booted boots stopping=("${STOPS[@]}") running=() starting=() along=() reloading=()
   systemctl stop "$DEADLINE.timer" "$DEADLINE.service" 2>/dev/null || true
@@ -303,18 +312,21 @@ apply() {
   for i in "${!PATHS[@]}"; do write "$i"; done
   for path in "${DELETES[@]}"; do delete "$path"; done
   [ ! -e "$IGNITION_PRESETS" ] || [ -s "$IGNITION_PRESETS" ] || delete "$IGNITION_PRESETS"
-  systemctl daemon-reload
-  for name in "${PRESETS[@]}"; do
-    is_absent "$name" || quietly systemctl preset -- "$name"
-  done
-  for i in "${!LINKS[@]}"; do
-    (umask 022 && mkdir -p "${LINKS[i]%/*}")
-    ln -sfT -- "${LINK_TARGETS[i]}" "${LINKS[i]}"
-  done
-  systemctl daemon-reload
+  boots=$booted
+  if changes_units; then
+    systemctl daemon-reload
+    for name in "${PRESETS[@]}"; do
+      is_absent "$name" || quietly systemctl preset -- "$name"
+    done
+    for i in "${!LINKS[@]}"; do
+      (umask 022 && mkdir -p "${LINKS[i]%/*}")
+      ln -sfT -- "${LINK_TARGETS[i]}" "${LINKS[i]}"
+    done
+    systemctl daemon-reload
+    boots=$(units_of_a_boot)
+  fi
   # else one that has failed before could not start, or would still be told after it has gone
   systemctl reset-failed -- "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}" "${RESTARTS[@]}" 2>/dev/null || true
-  boots=$(units_of_a_boot)
   for name in "${along[@]}" "${running[@]}"; do # one that something else had started than a boot is started again
     if is_one_of "$name" "$boots" || ! is_one_of "$name" "$booted"; then starting+=("$name"); fi
   done
