@@ -24,6 +24,8 @@ IGNITION_PRESETS=/etc/systemd/system-preset/20-ignition.preset
 DEADLINE=flatcar-live-deadline # the unit that rolls back a machine that nobody confirms
 RAN=/run/flatcar-live-ran # what ran before the last change
 
+goes_back() { [ "$CONFIG_ID" = "$GOOD_ID" ]; }
+
 needs_reset() {
   say "$1"
   exit 3
@@ -92,7 +94,7 @@ is_staged() {
   local folder
   if [ ! -e "$FLAG" ] || [ ! -s "$RESET" ]; then return 1; fi
   folder=$ROLLBACK/$(last_good 2)
-  if [ "$CONFIG_ID" = "$GOOD_ID" ]; then
+  if goes_back; then
     [ -s "$folder/config.ign" ] && [ "$(cat "$folder/lifecycle")" = reset ] && cmp -s "$folder/keep" "$ROLLBACK/staged.keep"
   else
     grep -q "^$CONFIG_ID " "$ROLLBACK/staged.object"
@@ -282,7 +284,7 @@ apply() {
   flush
   booted=$(units_of_a_boot)
   before=$(running_units)
-  if [ "$CONFIG_ID" = "$GOOD_ID" ]; then
+  if goes_back; then
     before=$(cat "$RAN" - 2>/dev/null <<<"$before" | sort -u)
   else
     echo "$before" >"$RAN"
@@ -301,7 +303,7 @@ apply() {
     ! is_running "$name" || stopping+=("$name")
   done
   if [ -n "${stopping[*]-}${running[*]-}" ]; then systemctl stop -- "${stopping[@]}" "${running[@]}"; fi
-  if [ -n "${stopping[*]-}${running[*]-}" ] || [ "$CONFIG_ID" = "$GOOD_ID" ]; then
+  if [ -n "${stopping[*]-}${running[*]-}" ] || goes_back; then
     # what needs one of them, or one that has failed, has stopped along with it
     mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
   fi
@@ -354,7 +356,7 @@ main() {
   [ ! -e "$ROLLING_BACK" ] || needs_reset "the machine is rolling back"
   ALL_KEPT=$(all_kept)
   check
-  [ "$CONFIG_ID" != "$GOOD_ID" ] || stage_last_good
+  ! goes_back || stage_last_good
   apply
   echo "applied=$CONFIG_ID"
 }

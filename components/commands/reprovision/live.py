@@ -192,9 +192,7 @@ def _check_login(request: Request, running: Mapping[str, Any], wanted: Mapping[s
 def _told(request: Request, config: Mapping[str, Any], but: str = "") -> str:
     """How the machine differs from a config, but for the stamp, and for kept paths under /etc that nobody declared.
 
-    The problem `but` is none.
-
-    Raises `NotLiveError` where that can't be told.
+    The problem `but` is none. Raises `NotLiveError` where that can't be told.
     """
     manifest = Manifest.of(config)
     manifest = replace(manifest, paths=tuple(path for path in manifest.paths if path.path != STAMP))
@@ -205,8 +203,8 @@ def _told(request: Request, config: Mapping[str, Any], but: str = "") -> str:
         raise NotLiveError(f"what the machine says of itself can't be read ({type(error).__name__})") from None
     if seen is None:
         raise NotLiveError(f"the machine could not be looked at (exit code {finished.code})")
-    found = [finding for finding in differences(manifest, seen, is_os_made) if finding.is_drift]
-    found = [finding for finding in found if finding.problem != but]
+    findings = differences(manifest, seen, is_os_made)
+    found = [finding for finding in findings if finding.is_drift and finding.problem != but]
     told = [f"{finding.subject} {finding.problem}" for finding in found if not finding.is_undeclared]
     undeclared = tuple(finding.subject for finding in found if finding.is_undeclared and finding.subject != STAMP)
     if undeclared:

@@ -217,10 +217,10 @@ def _new_groups(old: Manifest, new: Manifest) -> tuple[str, ...]:
     if new.groups[: len(old.groups)] != old.groups:
         raise _NeedsResetError("a group goes, or changes")
     added = new.groups[len(old.groups) :]
+    own = [user.name for user in old.users if user.name not in SYSTEM_LOGINS]
     for group in added:
         if group.gid is None or not new.is_plain(group):
             raise _NeedsResetError(f"group {group.name} is new, and not declared by its name and an id alone")
-        own = [user.name for user in old.users if user.name not in SYSTEM_LOGINS]
         if own:  # a reset makes it before the users, with whom useradd makes a group each
             names = _listed(own)
             raise _NeedsResetError(f"group {group.name} is new, on which the ids of the groups of {names} depend")

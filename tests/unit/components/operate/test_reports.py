@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -11,9 +11,6 @@ from components.commands.objects.bucket import BucketWriter
 from components.operate import reports
 from components.operate.reports import Reported, place_of_reports, read_reports
 from loopback.bucket import REGION, LoopbackBucket
-
-if TYPE_CHECKING:
-    pass
 
 PLACE = {"kind": "s3", "bucket": "configs", "key": "machines/web.ign", "region": REGION, "profile": ""}
 KEY = "/configs/reports/web.json"
