@@ -208,9 +208,9 @@ main() {
     systemd-run --quiet --unit="$REBOOT" --collect --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot
     # One that waits for the lock, or whose time comes before the reboot, would stage the last good config over this one.
     systemctl stop flatcar-rollback.timer flatcar-rollback.service 2>/dev/null || true
+    say "rebooting"
   fi
   echo "staged=yes"
-  say "rebooting"
 }
 
 main </dev/null
