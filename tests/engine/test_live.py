@@ -11,6 +11,8 @@ import json
 import random
 import re
 import shutil
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,8 +28,9 @@ from tests.engine.good_changes import new_seed
 from tests.engine.live_pairs import APP, TIMER, Machine, changed, ignition, plan_of, some_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from subprocess import CompletedProcess
 
     from components.commands.reprovision.live_plan import Live
     from components.payload.fragments import IgnitionConfig
@@ -532,7 +535,7 @@ set -T
 __step() {{
   local steps
   printf x >>/run/steps # a counter would start anew where two write it at once
-  read -r steps </run/steps
+  read -r steps </run/steps || true # it has no end of line
   [ "${{#steps}}" -le {at} ] || kill -9 0
 }}
 trap __step DEBUG
@@ -548,36 +551,44 @@ def cut_at(machine: Machine, folder: Path, at: int) -> Machine:
     return cut
 
 
+def cuts_of(
+    dice: random.Random, machine: Machine, folder: Path, change: Callable[[Machine], CompletedProcess[str]]
+) -> Iterator[Machine]:
+    """Copies of the machine, each killed at another step of a change: one in each eighth of its steps, in disorder."""
+    whole = cut_at(machine, folder / "whole", sys.maxsize)
+    assert change(whole).returncode in (0, 3)
+    steps = whole.machine.path("/run/steps").stat().st_size
+    for part in dice.sample(range(8), 8):
+        cut = cut_at(machine, folder / "cut", at := dice.randrange(steps * part // 8, steps * (part + 1) // 8))
+        assert change(cut).returncode not in (0, 3), f"not cut at step {at} of {steps}"
+        cut.prefix = ""
+        print(f"cut at step {at} of {steps}")
+        yield cut
+        shutil.rmtree(folder / "cut")
+
+
 def test_a_cut_at_any_step_ends_in_the_wanted_config(tmp_path: Path) -> None:
     """Power is lost, or the deployer dies and the next one comes, for the same config or for the one before."""
     dice = random.Random(new_seed())
-    cuts = 0
     for machine, plan, ((old_id, old), (config_id, config)) in live_pairs(dice, tmp_path, 1):
         machine.stage(config_id, config)
         reset = machine.copied(tmp_path / "reset")
         reset.boot(config)
         before = machine.copied(tmp_path / "before")
-        at = dice.randrange(6)
-        while True:
-            cut = cut_at(machine, tmp_path / "cut", at)
-            if cut.change(plan, old_id, config_id, config).returncode in (0, 3):
-                break  # it got to its end
-            cut.prefix, cuts = "", cuts + 1
+        change = partial(Machine.change, plan=plan, old_id=old_id, config_id=config_id, config=config)
+        for cut in cuts_of(dice, machine, tmp_path, change):
             again = cut.copied(tmp_path / "again")
             cut.boot(config)
-            assert cut.tree() == reset.tree(), f"power lost at step {at}"
-            assert cut.accounts() == reset.accounts(), f"power lost at step {at}"
+            assert cut.tree() == reset.tree(), "power lost"
+            assert cut.accounts() == reset.accounts(), "power lost"
             wanted_id, wanted = dice.choice([(config_id, config), (old_id, old)])
             again.stage(wanted_id, wanted)
             if (again.machine.path("/boot/flatcar/first_boot")).exists():
                 again.boot(wanted)
             expected = reset if wanted_id == config_id else before
-            assert again.tree() == expected.tree(), f"the deployer died at step {at}"
-            assert again.accounts() == expected.accounts(), f"the deployer died at step {at}"
-            for made in ("cut", "again"):
-                shutil.rmtree(tmp_path / made)
-            at += dice.randint(6, 18)
-    assert cuts > 5
+            assert again.tree() == expected.tree(), "the deployer died"
+            assert again.accounts() == expected.accounts(), "the deployer died"
+            shutil.rmtree(tmp_path / "again")
 
 
 def ways_back(dice: random.Random, folder: Path, count: int) -> Iterator[tuple[Machine, Machine, Live, list[Any]]]:
@@ -600,33 +611,26 @@ def ways_back(dice: random.Random, folder: Path, count: int) -> Iterator[tuple[M
 def test_a_cut_on_the_way_back_ends_in_one_of_both_configs(tmp_path: Path) -> None:
     """In the last good one from the moment on when anything changes."""
     dice = random.Random(new_seed())
-    cuts = {True: 0, False: 0}
-    for machine, before, back, ((old_id, old), (config_id, config)) in ways_back(dice, tmp_path, 2):
+    ends = set()
+    for machine, before, back, ((old_id, old), (config_id, config)) in ways_back(dice, tmp_path, 1):
         after = machine.copied(tmp_path / "after")
-        at = dice.randrange(6)
-        while True:
-            cut = cut_at(machine, tmp_path / "cut", at)
-            if cut.change(back, config_id, old_id, old, is_back=True).returncode in (0, 3):
-                break  # it got to its end
-            cut.prefix = ""
+        change = partial(Machine.change, plan=back, old_id=config_id, config_id=old_id, config=old, is_back=True)
+        for cut in cuts_of(dice, machine, tmp_path, change):
             is_back = cut.machine.path("/oem/config.ign").exists()
             assert is_back or cut.tree() == after.tree()
-            cuts[is_back] += 1
+            ends.add(is_back)
             again = cut.copied(tmp_path / "again")
             cut.boot(config)
             expected = before if is_back else after
-            assert cut.tree() == expected.tree(), f"power lost at step {at}"
-            assert cut.accounts() == expected.accounts(), f"power lost at step {at}"
+            assert cut.tree() == expected.tree(), "power lost"
+            assert cut.accounts() == expected.accounts(), "power lost"
             again.stage(config_id, config)  # the deployer died, and the next one tries the same config again
             if again.machine.path("/boot/flatcar/first_boot").exists():
                 again.boot(config)
-            assert again.tree() == after.tree(), f"the deployer died at step {at}"
-            assert again.accounts() == after.accounts(), f"the deployer died at step {at}"
-            for made in ("cut", "again"):
-                shutil.rmtree(tmp_path / made)
-            at += dice.randint(6, 18)
-    assert cuts[True] > 3
-    assert cuts[False] > 3
+            assert again.tree() == after.tree(), "the deployer died"
+            assert again.accounts() == after.accounts(), "the deployer died"
+            shutil.rmtree(tmp_path / "again")
+    assert ends == {False, True}
 
 
 def test_the_way_back_makes_what_was(tmp_path: Path) -> None:
