@@ -432,6 +432,9 @@ DOUBTS = {
     "rm /run/bin/update-ssh-keys": "update-ssh-keys is not there",
     "sed -i /^core:/d /etc/passwd": "there is no user core",
     "echo User=core >>/etc/systemd/system/web.service": "something runs as core, whose groups change",
+    r"""cd /etc/systemd/system && printf '[Service]\nUser=core\n' >'a\x2db.service' && ls a* >>/run/started-units""": (
+        "something runs as core, whose groups change"
+    ),
     "mkdir -p /var/lib/systemd/linger/core": "something runs as core, whose groups change",
 }
 
