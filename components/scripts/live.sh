@@ -311,8 +311,9 @@ apply() {
     is_absent "$name" || quietly systemctl disable -- "$name"
   done
   (umask 022 && change_users)
-  for i in "${!PATHS[@]}"; do write "$i"; done
+  for i in "${!PATHS[@]}"; do [ "${PATHS[i]}" = "$IGNITION_PRESETS" ] || write "$i"; done
   for path in "${DELETES[@]}"; do delete "$path"; done
+  for i in "${!PATHS[@]}"; do [ "${PATHS[i]}" != "$IGNITION_PRESETS" ] || write "$i"; done # by what the units are now
   [ ! -e "$IGNITION_PRESETS" ] || [ -s "$IGNITION_PRESETS" ] || delete "$IGNITION_PRESETS"
   boots=$booted
   if changes_units; then

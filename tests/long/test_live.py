@@ -201,6 +201,25 @@ def test_what_a_boot_would_start_runs(tmp_path: Path, usr: Path, case: str) -> N
     assert list(tally.refused) == ([refused] if refused else [])
 
 
+def test_what_the_image_has_is_disabled_as_a_reset_does_it(tmp_path: Path, usr: Path) -> None:
+    """Ignition looks at the image's own unit then, and no more at that of the config before."""
+    dropin = {"name": "20.conf", "contents": "[Service]\nNice=1\n"}
+    old, new = (
+        whole({"ignition": {"version": "3.3.0"}, "systemd": {"units": [{"name": "audit-rules.service", **unit}]}})
+        for unit in (
+            {"enabled": True, "contents": WANTER.format("", "multi-user.target")},
+            {"enabled": False, "dropins": [dropin]},
+        )
+    )
+    tally = Tally()
+    with closing(LiveContainer(tmp_path / "machine", usr)) as machine:
+        machine.reset(*old)
+        plan = plan_of(old[1], new[1], tally)
+        assert plan is not None
+        hold(machine, plan, old, new, tally)
+    assert (tally.live, tally.broken) == (1, [])
+
+
 def test_what_live_makes_is_what_a_reset_makes(tmp_path: Path, usr: Path) -> None:
     dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_CHANGES", "500"))
     tally, standstill = Tally(), MOST_STANDSTILL

@@ -224,8 +224,8 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
     manifest, contents = Manifest.of(config), _contents(config)
     by_path = {path.path: path for path in (Path(path=PRESETS, kind="file"), *manifest.paths)}
     nodes = [by_path[path] for path in plan.writes if path != STAMP]
-    # folders, as they'd be made for what lies in them; last what has lines by what the units are
-    nodes.sort(key=lambda node: (node.kind != "directory", node.path == PRESETS, node.path))
+    # folders first, as they'd be made for what lies in them
+    nodes.sort(key=lambda node: (node.kind != "directory", node.path))
     links = [path for path in manifest.paths if path.kind == "link" and path.path.startswith(UNIT_FOLDER + "/")]
     data = [contents[node.path] if node.kind == "file" else b"" for node in nodes]
     passwd = config.get("passwd", {})

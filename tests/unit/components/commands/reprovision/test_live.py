@@ -29,14 +29,6 @@ def test_presets_are_those_that_ignition_writes(units: dict[str, bool | None], t
     assert base64.b64decode(values["CONTENTS"][0]).decode() == text
 
 
-def test_presets_are_written_last() -> None:
-    """What is noted in there depends on the units' texts."""
-    unit = {"name": "a.service", "enabled": True, "contents": "x"}
-    path = "/etc/systemd/system/a.service"
-    values = script_values(Live(writes=(PRESETS, path)), {"systemd": {"units": [unit]}})
-    assert values["PATHS"] == [path, PRESETS]
-
-
 GIVEN = (
     "--groups docker --no-user-group --system --no-log-init "
     "--home-dir /srv/ann --uid 1200 --comment Ann, of Arc --gid users --shell /bin/sh"
