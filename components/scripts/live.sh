@@ -89,6 +89,69 @@ check_users() {
   done
 }
 
+is_planned() { [[ " ${STOPS[*]-} ${MASKS[*]-} ${DISABLES[*]-} ${RESTARTS[*]-} " == *" $1 "* ]]; }
+
+# What a timer, a socket or a path unit starts, and when.
+check_triggers() {
+  local name other
+  for name in "${STOPS[@]}" "${MASKS[@]}"; do
+    for other in $(units_in TriggeredBy "$name"); do
+      [[ " ${STOPS[*]-} ${MASKS[*]-} " == *" $other "* ]] || ! is_running "$other" || needs_reset "$other starts $name"
+    done
+  done
+  for name in "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}" "${RESTARTS[@]}"; do
+    case $name in
+    *.timer | *.socket | *.path)
+      for other in $(units_in Triggers "$name"); do
+        is_planned "$other" || ! is_running "$other" || is_one_of "$other" "$(units_of_a_boot)" ||
+          needs_reset "$name has started $other"
+      done
+      ;;
+    *.service)
+      if is_running "$name"; then continue; fi
+      for other in $(units_in TriggeredBy "$name" | grep '\.timer$' || true); do
+        if is_running "$other" && ! is_planned "$other" &&
+          systemctl show --property=TimersMonotonic --value -- "$other" | grep -E 'On(Boot|Startup|Active)USec' >/dev/null; then
+          needs_reset "$other starts $name after each boot"
+        fi
+      done
+      ;;
+    esac
+  done
+}
+
+# Whether stdin, the text of a unit, says what enabling it does: of a unit of the image nothing else would look at it.
+enables() { grep '^[[:space:]]*\[Install\]' >/dev/null; }
+
+check_drop_ins() {
+  local i path
+  for path in "${PATHS[@]}" "${DELETES[@]}"; do
+    case $path in
+    /etc/systemd/system/*.d/*) [ ! -f "$path" ] || ! enables <"$path" || needs_reset "$path says what is enabled" ;;
+    esac
+  done
+  for i in "${!PATHS[@]}"; do
+    case ${PATHS[i]} in
+    /etc/systemd/system/*.d/*) ! base64 -d <<<"${CONTENTS[i]}" | enables || needs_reset "${PATHS[i]} says what is enabled" ;;
+    esac
+  done
+}
+
+# As extended regular expressions for grep: the paths of stdin, whole.
+expressions() { sed 's/[][\.*^$+?(){}|]/\\&/g; s/$/([^A-Za-z0-9_.-]|$)/'; }
+
+# What runs without being among the config's units, such as one of the image, may name what changes as well.
+check_readers() {
+  local name others=() named
+  while IFS= read -r name; do
+    is_planned "$name" || [[ " ${RELOADS[*]-} " == *" $name "* ]] || others+=("$name")
+  done < <(running_units)
+  named=$(systemctl cat -- "${others[@]}" 2>/dev/null | grep -v '^#' | grep -oE -f <(
+    printf '%s\n' "${PATHS[@]}" "${DELETES[@]}" | grep -v -e '^$' -e '^/etc/systemd/' -e '^/etc/flatcar/' | expressions
+  ) | head -n 1) || true
+  [ -z "$named" ] || needs_reset "what names ${named%[^A-Za-z0-9_.-]} would not restart"
+}
+
 # That to the last good config is the one to the config that was not proven, but for the config (stage_last_good).
 is_staged() {
   local folder
@@ -139,14 +202,12 @@ check() {
   for name in "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}"; do
     ! systemctl cat -- "$name" 2>/dev/null | grep '^Also=' >/dev/null || needs_reset "$name is enabled and disabled with others"
   done
-  for name in "${MASKS[@]}" "${DISABLES[@]}"; do
+  for name in "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}"; do
     [ "$(systemctl show --property=Type --value -- "$name")" != oneshot ] || needs_reset "what $name has done stays"
   done
-  for name in "${STOPS[@]}" "${MASKS[@]}"; do
-    for path in $(units_in TriggeredBy "$name"); do
-      [[ " ${STOPS[*]-} ${MASKS[*]-} " == *" $path "* ]] || ! is_running "$path" || needs_reset "$path starts $name"
-    done
-  done
+  check_triggers
+  check_drop_ins
+  check_readers
   check_users
 }
 
@@ -341,10 +402,19 @@ apply() {
   done
   if [ "${#starting[@]}" != 0 ]; then
     say "starting ${starting[*]}"
-    # one that has failed is the proof's to find
-    systemctl start -- "${starting[@]}" || systemctl is-failed --quiet -- "${starting[@]}" ||
-      needs_reset "not all of them have started"
+    # one that has failed is the proof's to find; one that something else has started meanwhile runs with what was there
+    if systemctl restart -- "${starting[@]}"; then
+      for name in "${starting[@]}"; do
+        [ "$(systemctl show --property=ConditionResult --value -- "$name")" != no ] ||
+          needs_reset "a condition of $name does not hold, and may after a reset"
+      done
+    else
+      systemctl is-failed --quiet -- "${starting[@]}" || needs_reset "not all of them have started"
+    fi
   fi
+  for name in "${STOPS[@]}" "${MASKS[@]}"; do
+    ! is_running "$name" || needs_reset "$name has started again"
+  done
   for name in "${reloading[@]}"; do
     say "reloading $name"
     systemctl reload -- "$name" || needs_reset "$name could not reload"

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER
+from components.commands.reprovision.manifest import PRESETS, UNIT_FOLDER, lineage
 from components.commands.reprovision.os_made import SYSTEM_LOGINS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from components.commands.reprovision.manifest import Manifest, Path, Unit, User
 
@@ -43,6 +43,7 @@ _LIVE_UNIT = re.compile(
 """Units that may restart: the user's, and what starts them. Not those that the machine or its SSH stands on."""
 _READ_BY_SERVICE = re.compile(r"/etc/(ssl|logrotate|chrony|ntp|docker|containerd|cni)[^/]*(/.*)?")
 """The system's, but of services that may restart, where somebody says which (`LiveSettings`)."""
+_READ_BY_USERADD = re.compile(r"/etc/(skel(/.*)?|login\.defs|default/useradd)")
 _READ_AT_BOOT = re.compile(
     r"/(usr|boot|oem|proc|sys|dev|run|tmp|bin|sbin|lib\w*|root|home)(/.*)?"
     r"|/etc/(systemd|ssh|sysctl|modules-load|modprobe|udev|tmpfiles|sysusers|binfmt|extensions|confexts|sysupdate|flatcar"
@@ -172,6 +173,9 @@ def _plan(old: Manifest, new: Manifest, settings: LiveSettings) -> Live:
             _check_path(node, old, new, settings)
         is_unit = _unit_of(path, (*old.units, *new.units)) is not None
         _check_change(path, before.get(path), after.get(path), is_unit=is_unit)
+    for path in set(OWN_FILES) & set(changed):
+        if readers := _readers(path, new):
+            raise _NeedsResetError(f"{readers[0]} names {path}, which is there when all has started")
     contents = [path for path in changed if path not in OWN_FILES and not _unit_of(path, (*old.units, *new.units))]
     was, will = ({unit.name: unit for unit in manifest.units} for manifest in (old, new))
     stops = tuple(name for name in units if name not in will and not was[name].masked)
@@ -193,6 +197,9 @@ def _plan(old: Manifest, new: Manifest, settings: LiveSettings) -> Live:
     for name in restarts | reloads:
         if not _LIVE_UNIT.fullmatch(name):
             raise _NeedsResetError(f"{name} would have to restart")
+    rules = [path for path in after if path.startswith("/etc/tmpfiles.d/")]
+    if rules and any(path in after for path in contents):
+        raise _NeedsResetError(f"{rules[0]} may say more of what is new, and counts when the system boots")
     has_presets = any(unit.enabled is not None for unit in new.units)
     writes = [path for path in after if before.get(path) != after[path] and path != PRESETS]
     has_new_presets = bool(units) and has_presets
@@ -247,6 +254,9 @@ def _changed_users(old: Manifest, new: Manifest) -> tuple[User, ...]:
     for user in added:
         if user.system and user.uid is None:
             raise _NeedsResetError(f"user {user.name} is new, and one of the system without an id")
+        for path in (path.path for manifest in (old, new) for path in manifest.paths):
+            if _READ_BY_USERADD.fullmatch(path):  # Ignition makes users before files
+                raise _NeedsResetError(f"user {user.name} is new, and made by the image's own {path}")
         _check_mounts(user.home or f"/home/{user.name}", old, new)
     return (*(after for _, after in pairs), *added)
 
@@ -316,14 +326,8 @@ def _unit_of(path: str, units: Sequence[Unit]) -> str | None:
 
 def _readers(path: str, manifest: Manifest) -> list[str]:
     """The units that name the path, or a folder that it is in, but for those that everything is in."""
-    lineage = {manifest.path_digest(step) for step in _lineage(path)}
-    return [unit.name for unit in manifest.units if lineage & set(unit.names)]
-
-
-def _lineage(path: str) -> Iterator[str]:
-    while path.count("/") > 1:
-        yield path
-        path = path.rpartition("/")[0]
+    steps = {manifest.path_digest(step) for step in lineage(path)}
+    return [unit.name for unit in manifest.units if steps & set(unit.names)]
 
 
 def _told(*words: _Words) -> str:

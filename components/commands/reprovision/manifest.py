@@ -15,21 +15,27 @@ import functools
 import gzip
 import hashlib
 import json
+import posixpath
 import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 UNIT_FOLDER = "/etc/systemd/system"
 PRESETS = "/etc/systemd/system-preset/20-ignition.preset"
 _DIGEST = 32
 """Hex digits of a digest: enough that nobody makes another content for it, and few, as there is one for each file."""
 _DATA_URL = re.compile(r'data:(?P<type>(?:[^,"]|"(?:[^"\\]|\\.)*")*),(?P<data>.*)', re.DOTALL)
-_NAMED_PATH = re.compile(r"""(?<![\w./])/[^\s"';:,=]+""")
+_NAMED_PATH = re.compile(r"""(?:(?<![\w./])|(?<=[^\w-]-\w))/[^\s"';:,=()`|&<>\\]+""")
 _PATTERN = re.compile(r"[%$*?\[{]")
+_SPECIFIERS = {"%E": "/etc", "%S": "/var/lib", "%C": "/var/cache", "%L": "/var/log", "%t": "/run", "%h": "/root"}
+"""Folders of a system's units (systemd.unit(5))."""
+_OWN_FOLDERS = re.compile(r"^\s*(State|Cache|Logs|Configuration)Directory\s*=(.*)$", re.MULTILINE)
+_BELOW = {"State": "/var/lib", "Cache": "/var/cache", "Logs": "/var/log", "Configuration": "/etc"}
+_MOST_LINKS = 8
 _KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+)")
 
 
@@ -57,12 +63,12 @@ class Path:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """A systemd unit; its texts are paths. `enabled` None: not declared. `names` are the digests of the paths that its
-    texts name."""
+    texts name, also of what these are behind links of the config. They make no difference: the texts do."""
 
     name: str
     enabled: bool | None = None
     masked: bool = False
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +139,7 @@ class Manifest:
             salt=salt,
             # the last one with a path wins in Ignition, too
             paths=tuple({path.path: path for path in paths}.values()),
-            units=tuple(_unit(unit, salt) for unit in units),
+            units=tuple(_unit(unit, _targets(paths), salt) for unit in units),
             users=tuple(_user(user, salt) for user in users if user.get("shouldExist") is not False),
             groups=tuple(
                 Group(name=group["name"], gid=group.get("gid"), whole=_digest_of(group, salt))
@@ -278,24 +284,52 @@ def _link(node: Mapping[str, Any]) -> Path:
     )
 
 
-def _unit(unit: Mapping[str, Any], salt: str) -> Unit:
+def _targets(paths: Sequence[Path]) -> dict[str, str]:
+    """The whole path that each link leads to."""
+    links = (path for path in paths if path.kind == "link" and not path.hard)
+    return {link.path: posixpath.normpath(posixpath.join(posixpath.dirname(link.path), link.target)) for link in links}
+
+
+def _unit(unit: Mapping[str, Any], targets: Mapping[str, str], salt: str) -> Unit:
     texts = [unit.get("contents") or "", *(part.get("contents") or "" for part in unit.get("dropins", []))]
+    names = dict.fromkeys(step for path in named_paths("\n".join(texts)) for step in _followed(path, targets))
     return Unit(
         name=unit["name"],
         enabled=unit.get("enabled"),
         masked=bool(unit.get("mask")),
-        names=tuple(_digest(_sha512(path.encode()), salt) for path in named_paths("\n".join(texts))),
+        names=tuple(_digest(_sha512(path.encode()), salt) for path in names),
     )
+
+
+def _followed(path: str, targets: Mapping[str, str]) -> Iterator[str]:
+    """The path, and what it is behind each link on its way."""
+    yield path
+    for _ in range(_MOST_LINKS):
+        link = next((step for step in lineage(path) if step in targets), None)
+        if link is None:
+            return
+        path = targets[link] + path.removeprefix(link)
+        yield path
+
+
+def lineage(path: str) -> Iterator[str]:
+    """The path and the folders that it is in, but for those that everything is in."""
+    while path.count("/") > 1:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def named_paths(text: str) -> tuple[str, ...]:
     """The absolute paths that a unit's text names; of one with a pattern or a specifier the folder before that."""
+    text = re.sub("%.", lambda match: _SPECIFIERS.get(match[0], match[0]), text)
     found = []
     for path in _NAMED_PATH.findall(text):
         literal = _PATTERN.split(path, maxsplit=1)[0]
-        folder = path if literal == path else literal.rpartition("/")[0]
-        found.append(folder.rstrip("/"))
-    return tuple(dict.fromkeys(filter(None, found)))
+        found.append(path if literal == path else literal.rpartition("/")[0])
+    for kind, folders in _OWN_FOLDERS.findall(text):
+        found += [f"{_BELOW[kind]}/{folder.partition(':')[0]}" for folder in folders.split()]
+    whole = (posixpath.normpath(re.sub("/+", "/", path)) for path in found if path)
+    return tuple(dict.fromkeys(path for path in whole if path != "/"))
 
 
 def _unit_paths(unit: Mapping[str, Any], salt: str) -> list[Path]:

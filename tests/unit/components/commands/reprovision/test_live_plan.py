@@ -327,6 +327,45 @@ def test_what_lies_on_another_file_system_needs_a_reset() -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["/etc/skel/.vimrc", "/etc/login.defs", "/etc/default/useradd"])
+def test_what_useradd_reads_is_the_images_own_when_ignition_makes_a_user(path: str) -> None:
+    old, new = base(), base()
+    add_file(path)(old)
+    add_file(path)(new)
+    add_user("ann")(new)
+    assert str(live_plan(Manifest.of(old), Manifest.of(new))).startswith("user ann is new, and made by the image's own")
+
+
+def test_what_rules_of_tmpfiles_may_be_about_needs_a_reset() -> None:
+    old, new = base(), base()
+    for config in (old, new):
+        add_file("/etc/tmpfiles.d/web.conf")(config)
+    rewrite(3)(new)
+    assert isinstance(live_plan(Manifest.of(old), Manifest.of(new)), Live)
+    add_file("/srv/web/key")(new)
+    assert str(live_plan(Manifest.of(old), Manifest.of(new))) == (
+        "/etc/tmpfiles.d/web.conf may say more of what is new, and counts when the system boots"
+    )
+
+
+def test_a_unit_that_names_the_stamp_needs_a_reset() -> None:
+    old, new = base(), base()
+    for config in (old, new):
+        units(config).append(
+            {"name": "told.service", "contents": "[Service]\nExecStart=/bin/cat %E/flatcar/config-id\n"}
+        )
+    rewrite(3)(new)
+    assert str(live_plan(Manifest.of(old), Manifest.of(new))) == (
+        "told.service names /etc/flatcar/config-id, which is there when all has started"
+    )
+
+
+def test_a_unit_that_names_other_paths_than_an_earlier_version_saw_is_the_same() -> None:
+    old = Manifest.of(base())
+    before = replace(old, units=tuple(replace(unit, names=()) for unit in old.units))
+    assert live_plan(before, old) == Live()
+
+
 def test_another_kind_at_the_same_path_needs_a_reset() -> None:
     def change(config: Config) -> None:
         config["storage"]["links"].clear()

@@ -219,12 +219,29 @@ def test_paths_that_a_unit_names() -> None:
     text = (
         "[Service]\nEnvironmentFile=-/etc/web.env\nExecStart=/usr/bin/docker run -v /srv/web:/usr/share/www:ro "
         '--config=/etc/web/%i.conf "/opt/a b" --x=y/z ./rel\nReadWritePaths=/var/lib/web/ /\nWants=a.path\n'
+        "EnvironmentFile=%E/app.env\nExecStart=sh -c 'a $(cat /etc/b) `cat /etc/c`>/srv/d|e' -v/opt/f:/g "
+        "--h /opt/h\\\n /etc/./i //opt//j unix:///run/k a-v/l 100%%E/x\n"
+        "StateDirectory=m n:o\n  ConfigurationDirectory = p/q\n"
     )
     assert named_paths(text) == (
         "/etc/web.env", "/usr/bin/docker", "/srv/web", "/usr/share/www", "/etc/web", "/opt/a", "/var/lib/web",
+        "/etc/app.env", "/etc/b", "/etc/c", "/srv/d", "/opt/f", "/g", "/opt/h", "/etc/i", "/opt/j", "/run/k",
+        "/var/lib/m", "/var/lib/n", "/etc/p/q",
     )  # fmt: skip
     manifest = Manifest.of({"systemd": {"units": [{"name": "a.service", "contents": "ExecStart=/bin/x\n"}]}}, "salt")
     assert manifest.units[0].names == (manifest.path_digest("/bin/x"),)
+
+
+def test_a_path_is_named_through_links() -> None:
+    links = [
+        {"path": "/srv/current", "target": "releases/2"},
+        {"path": "/srv/releases/2", "target": "/srv/blue"},
+        {"path": "/srv/loop", "target": "loop"},
+    ]
+    unit = {"name": "a.service", "contents": "ExecStart=/bin/x /srv/current/conf /srv/loop/a\n"}
+    manifest = Manifest.of({"storage": {"links": links}, "systemd": {"units": [unit]}})
+    names = ("/bin/x", "/srv/current/conf", "/srv/releases/2/conf", "/srv/blue/conf", "/srv/loop/a")
+    assert manifest.units[0].names == tuple(map(manifest.path_digest, names))
 
 
 def test_a_keys_fingerprint() -> None:
