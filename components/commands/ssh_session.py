@@ -19,6 +19,7 @@ import shlex
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -266,13 +267,19 @@ def accepted_keys(target: SshTarget) -> set[str]:
     """The fingerprints (`SHA256:…`) of the keys with which the machine lets this computer log in; none where the client
     does not tell. It connects for that."""
     ssh, *words = replace(target, connection=Connection()).run("true", root=False, silence_seconds=4)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        done = subprocess.run(
-            [ssh, "-v", *words], stdin=subprocess.DEVNULL, capture_output=True, env=for_child(), timeout=30, check=False
-        )
-        told = done.stderr.decode("utf-8", "replace")
-        return set(re.findall(r"^debug1: Server accepts key: .* (SHA256:\S+)", told, re.MULTILINE))
-    return set()
+    with subprocess.Popen(
+        [ssh, "-v", *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=for_child(),
+    ) as client:
+        too_long = threading.Timer(30, client.kill)
+        too_long.start()
+        told = cast("IO[bytes]", client.stderr).read(MOST_BYTES).decode("utf-8", "replace")
+        client.kill()  # it may have more to tell, which nobody reads
+        too_long.cancel()
+    return set(re.findall(r"^debug1: Server accepts key: .* (SHA256:\S+)", told, re.MULTILINE))
 
 
 def jump_host_trouble(target: SshTarget) -> str:

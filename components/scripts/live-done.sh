@@ -12,7 +12,7 @@ main() {
     exit 4
   fi
   [ ! -e "$STAMP" ] || [ "$(cat "$STAMP")" = "$CONFIG_ID" ] || exit 4
-  rm -f "$ROLLBACK/staged.object" # what Ignition said is about the config before
+  cat /proc/sys/kernel/random/boot_id >"$ROLLBACK/staged.live"
   echo "$CONFIG_ID" >"$STAMP.new"
   chmod 644 "$STAMP.new"
   flush

@@ -5,6 +5,7 @@
 #   OLD_ID CONFIG_ID     what runs, and what is wanted
 #   GOOD_ID              the last good config: one of the two. Where it is the wanted one, the other was not proven
 #   SECONDS_LEFT         when the machine rolls back, unless it is confirmed
+#   MOST_SECONDS         how long units may take to stop, start and reload
 #   LIFECYCLE KEEP       as for stage.sh
 #   GROUP_COMMANDS   what makes groups, a word a line
 #   USERS USER_COMMANDS USER_PASSWORDS USER_KEYS NEW_HOMES   users to make or change: the words of useradd or usermod, one a
@@ -87,6 +88,16 @@ check_users() {
     fi
     [ -z "${USER_KEYS[i]}" ] || command -v update-ssh-keys >/dev/null || needs_reset "update-ssh-keys is not there"
   done
+}
+
+uptime() { cut -d. -f1 /proc/uptime; }
+
+# systemctl, for what units do; without the lock, which one that hangs would keep.
+units() {
+  local left=$((GIVES_UP_AT - $(uptime))) code=0
+  timeout $((left > 1 ? left : 1)) systemctl "$@" 9>&- || code=$?
+  [ "$code" != 124 ] || needs_reset "units have not come to an end after $MOST_SECONDS s: systemctl $*"
+  return "$code"
 }
 
 is_planned() { [[ " ${STOPS[*]-} ${MASKS[*]-} ${DISABLES[*]-} ${RESTARTS[*]-} " == *" $1 "* ]]; }
@@ -180,8 +191,10 @@ check() {
   [ "$(last_good 1)" = "$GOOD_ID" ] || needs_reset "the machine could not roll back to what it runs"
   is_staged || needs_reset "the reset to the wanted config is not staged"
   systemctl cat flatcar-rollback.service >/dev/null 2>&1 || needs_reset "nothing on this machine would roll it back"
-  [ "$(systemctl show --property=SubState --value -- flatcar-rollback.timer)" != waiting ] ||
-    needs_reset "it has booted a short while ago, and its own timer would roll it back on the way"
+  case $(systemctl show --property=SubState --value -- flatcar-rollback.timer) in
+  elapsed | dead) ;;
+  *) needs_reset "it has booted a short while ago, and its own timer would roll it back on the way" ;;
+  esac
   for i in "${!PATHS[@]}"; do
     path=${PATHS[i]}
     check_parents "$path"
@@ -240,8 +253,10 @@ change_users() {
   done
 }
 
+# Beside it others may write as well, who own the folder: what is new is made where root alone does, on the same file system.
 write() { # the number of a path
-  local path=${PATHS[$1]} new=${PATHS[$1]}.flatcar-new
+  local path=${PATHS[$1]} new=$NEW/new
+  [[ $path != /etc/* ]] || new=$NEW_ETC/new
   (umask 022 && mkdir -p "${path%/*}")
   case ${KINDS[$1]} in
   directory)
@@ -338,10 +353,12 @@ changes_units() {
 
 apply() {
   local i name path before booted boots stopping=("${STOPS[@]}") running=() starting=() along=() reloading=()
-  systemctl stop "$DEADLINE.timer" "$DEADLINE.service" 2>/dev/null || true
+  systemctl stop "$DEADLINE.timer" "$DEADLINE.service" flatcar-rollback.service 2>/dev/null || true
   systemd-run --quiet --unit="$DEADLINE" --collect --on-active="${SECONDS_LEFT}s" --timer-property=AccuracySec=1s \
     systemctl --no-block start flatcar-rollback.service
+  GIVES_UP_AT=$(($(uptime) + MOST_SECONDS))
   rm -f "$STAMP"
+  NEW=$(mktemp -d /.flatcar-live.XXXXXX) NEW_ETC=$(mktemp -d /etc/flatcar/.live.XXXXXX)
   flush
   booted=$(units_of_a_boot)
   before=$(running_units)
@@ -363,7 +380,7 @@ apply() {
   for name in "${MASKS[@]}" "${DISABLES[@]}"; do
     ! is_running "$name" || stopping+=("$name")
   done
-  if [ -n "${stopping[*]-}${running[*]-}" ]; then systemctl stop -- "${stopping[@]}" "${running[@]}"; fi
+  if [ -n "${stopping[*]-}${running[*]-}" ]; then units stop -- "${stopping[@]}" "${running[@]}"; fi
   if [ -n "${stopping[*]-}${running[*]-}" ] || goes_back; then
     # what needs one of them, or one that has failed, has stopped along with it
     mapfile -t along < <(comm -23 <(echo "$before") <(running_units) | grep -vxF -f <(printf '%s\n' "${stopping[@]}" "${running[@]}"))
@@ -375,6 +392,7 @@ apply() {
   for i in "${!PATHS[@]}"; do [ "${PATHS[i]}" = "$IGNITION_PRESETS" ] || write "$i"; done
   for path in "${DELETES[@]}"; do delete "$path"; done
   for i in "${!PATHS[@]}"; do [ "${PATHS[i]}" != "$IGNITION_PRESETS" ] || write "$i"; done # by what the units are now
+  rmdir "$NEW" "$NEW_ETC"
   [ ! -e "$IGNITION_PRESETS" ] || [ -s "$IGNITION_PRESETS" ] || delete "$IGNITION_PRESETS"
   boots=$booted
   if changes_units; then
@@ -403,7 +421,7 @@ apply() {
   if [ "${#starting[@]}" != 0 ]; then
     say "starting ${starting[*]}"
     # one that has failed is the proof's to find; one that something else has started meanwhile runs with what was there
-    if systemctl restart -- "${starting[@]}"; then
+    if units restart -- "${starting[@]}"; then
       for name in "${starting[@]}"; do
         [ "$(systemctl show --property=ConditionResult --value -- "$name")" != no ] ||
           needs_reset "a condition of $name does not hold, and may after a reset"
@@ -417,7 +435,7 @@ apply() {
   done
   for name in "${reloading[@]}"; do
     say "reloading $name"
-    systemctl reload -- "$name" || needs_reset "$name could not reload"
+    units reload -- "$name" || needs_reset "$name could not reload"
   done
   flush
 }

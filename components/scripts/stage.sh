@@ -207,7 +207,7 @@ main() {
     # Not inside this session: it has to end with an exit code first.
     systemd-run --quiet --unit="$REBOOT" --collect --on-active=1s --timer-property=AccuracySec=100ms systemctl reboot
     # One that waits for the lock, or whose time comes before the reboot, would stage the last good config over this one.
-    systemctl stop flatcar-rollback.timer flatcar-rollback.service 2>/dev/null || true
+    systemctl stop flatcar-rollback.timer flatcar-rollback.service flatcar-live-deadline.timer 2>/dev/null || true
     say "rebooting"
   fi
   echo "staged=yes"

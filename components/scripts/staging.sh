@@ -16,6 +16,7 @@ UNWIPED=/.flatcar-unwiped
 #                  config.ign, lifecycle and keep
 #   staged.keep    the paths that the re-run under way keeps: rolling back keeps them as well
 #   staged.object  the config id of the re-run under way, and the SHA-512 of its object, until it is confirmed
+#   staged.live    the boot in which the machine was changed to that without running Ignition
 #   went-back      the config id that the machine rolled back from, until the deployer has seen it
 ROLLBACK=/oem/.flatcar-reprovision
 ROLLING_BACK=/run/flatcar-going-back

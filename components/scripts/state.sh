@@ -27,7 +27,8 @@ main() {
   if [ "$stamp" = "$CONFIG_ID" ]; then
     # returns the moment the last start-up job is done, so that nobody has to ask again and again
     timeout "$SETTLE" systemctl is-system-running --wait >/dev/null 2>&1
-    echo "staged_object=$(staged_object "$stamp")"
+    # of a live change Ignition has not run what is staged, until the next boot
+    [ "$(cat "$ROLLBACK/staged.live" 2>/dev/null)" = "$boot" ] || echo "staged_object=$(staged_object "$stamp")"
     ran "$SOURCE"
   fi
   echo "system=$(systemctl is-system-running 2>/dev/null)"

@@ -163,7 +163,8 @@ class ByScripts(abc.ABC):
     ) -> subprocess.CompletedProcess[str]:
         """live.sh; `is_back`: to the last good config, from one that was not proven."""
         values = script_values(plan, config)
-        values |= {"OLD_ID": old_id, "CONFIG_ID": config_id, "SECONDS_LEFT": "300", "LIFECYCLE": "reset"}
+        values |= {"OLD_ID": old_id, "CONFIG_ID": config_id, "LIFECYCLE": "reset"}
+        values |= {"SECONDS_LEFT": "300", "MOST_SECONDS": "240"}
         values["GOOD_ID"] = config_id if is_back else old_id
         return self.run(values, "staging.sh", "keep.sh", "live.sh")
 

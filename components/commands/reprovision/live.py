@@ -119,6 +119,8 @@ class Change:
                 "CONFIG_ID": new_id,
                 "GOOD_ID": self.good.config_id,
                 "SECONDS_LEFT": str(int(request.rollback_after)),
+                # before the machine rolls back, and before this program gives up
+                "MOST_SECONDS": str(max(1, int(min(request.rollback_after, request.timeout) * 0.8))),
                 "LIFECYCLE": request.staged_lifecycle,
                 "KEEP": request.keep,
                 **script_values(plan, config),

@@ -92,13 +92,15 @@ def reprovision(request: Request, progress: Progress, proven: Collection[str] = 
             return _stays(request, progress, state)
     _check_signature(request)
     _write_object_again(request, progress)
-    staged, drained = _change_live(request, progress, proven) if request.lifecycle == "live" else (None, False)
+    staged, tried = _change_live(request, progress, proven) if request.lifecycle == "live" else (None, _Tried())
     if staged is None:
-        staged = _stage(request, progress, proven, drained=drained)
+        staged = _stage(request, progress, proven, tried)
     state, rebooted, good = staged.state, staged.reboots, staged.last_good
     if not rebooted:
         progress.say("runs the wanted config already, no reboot" if not staged.change else "changed live, no reboot")
     try:
+        if staged.change is not None:
+            state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
         outputs = _prove(request, progress, state, rebooted=rebooted, can_roll_back=good is not None)
         rollback.confirm(request, progress)
     except NotProvenError as failure:
@@ -303,18 +305,23 @@ class _Staged:
     change: live.Change | None = None
 
 
-def _change_live(request: Request, progress: Progress, proven: Collection[str]) -> tuple[_Staged | None, bool]:
-    """Change the machine without a reboot (`live`); None where that can't be, and whether the machine was drained.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """How far a live change came that was not made: whether the machine `is_drained`, and the change `is_begun`."""
 
-    Raises `NotProvenError`.
-    """
+    is_drained: bool = False
+    is_begun: bool = False
+
+
+def _change_live(request: Request, progress: Progress, proven: Collection[str]) -> tuple[_Staged | None, _Tried]:
+    """Change the machine without a reboot (`live`); None where that can't be. Raises `NotProvenError`."""
     state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
     state = with_salted_id(request, progress, state)
     if state.stamp in ("", request.config_id) or state.unwiped:
-        return None, False
+        return None, _Tried()
     change = live.planned(request, progress, state.stamp, proven)
     if change is None:
-        return None, False
+        return None, _Tried()
     service.drain(request, progress)
     finished = run_script(
         request.target,
@@ -324,26 +331,28 @@ def _change_live(request: Request, progress: Progress, proven: Collection[str]) 
         most=rollback.MOST_CONTENT // 3 * 4 + MOST_BYTES,
         on_error_line=progress.note,
     )
-    if finished.value("staged") != "yes" or not change.apply(request, progress):
-        return None, True
-    state = await_boot(request, progress, old_boot="", config_id=request.config_id, seconds=request.timeout)
-    return _Staged(state=state, reboots=False, last_good=change.good, change=change), True
+    if finished.value("staged") != "yes":
+        return None, _Tried(is_drained=True)
+    if not change.apply(request, progress):
+        return None, _Tried(is_drained=True, is_begun=True)
+    return _Staged(state=state, reboots=False, last_good=change.good, change=change), _Tried()
 
 
-def _stage(request: Request, progress: Progress, proven: Collection[str], *, drained: bool) -> _Staged:
+def _stage(request: Request, progress: Progress, proven: Collection[str], tried: _Tried) -> _Staged:
     """Wait for the machine, drain it unless it is, and run stage.sh. Raises `NotProvenError`.
 
-    A connection that breaks on the way may have staged or not: look at the machine again, then stage again.
+    A connection that breaks on the way may have staged or not: look at the machine again, then stage again. One that a
+    live change has begun to change may roll back by itself first.
     """
-    old_boot = ""
+    old_boot, drained = "", tried.is_drained
+    seconds = request.timeout + (request.rollback_after if tried.is_begun else 0)
     lost: tuple[str, ...] = ()
     for attempt in range(3):
         try:
-            state = await_boot(
-                request, progress, old_boot=old_boot, config_id=request.config_id, seconds=request.timeout
-            )
+            state = await_boot(request, progress, old_boot=old_boot, config_id=request.config_id, seconds=seconds)
         except NotProvenError as failure:
-            failure.is_unreachable = failure.is_unreachable and attempt == 0  # else it may be staged
+            # else it may be staged
+            failure.is_unreachable = failure.is_unreachable and attempt == 0 and not tried.is_begun
             raise
         state = with_salted_id(request, progress, state)
         if state.stamp != request.config_id:
@@ -369,7 +378,7 @@ def _stage(request: Request, progress: Progress, proven: Collection[str], *, dra
         if finished.code != UNREACHABLE:
             break
         progress.say("the connection broke while staging, looking again")
-    if drained and finished.code != UNREACHABLE:
+    if drained and finished.code != UNREACHABLE and not tried.is_begun:
         service.restore(request, progress)
     said = finished.stderr.splitlines()
     if finished.code == REFUSED and len(said) > 1:  # scripts/staging.sh, `refuse`

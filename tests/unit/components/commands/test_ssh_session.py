@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
-from components.commands.ssh_session import Doorbell, SshTarget
+from components.commands.ssh_session import Doorbell, SshTarget, accepted_keys
 
 
 @contextmanager
@@ -51,6 +53,24 @@ def doorbell(port: int, jump_host: str = "") -> Doorbell:
         host="127.0.0.1", port=port, user="core", known_hosts="", host_key_alias="x", jump_host=jump_host
     )
     return Doorbell(target)
+
+
+SSH_WITHOUT_END = """\
+#!/bin/sh
+echo 'debug1: Server accepts key: a ED25519 SHA256:AbC agent' >&2
+yes >&2 &
+exec yes
+"""
+
+
+def test_a_machine_that_never_stops_talking_tells_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ssh").write_text(SSH_WITHOUT_END)
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    target = SshTarget(host="127.0.0.1", port=22, user="core", known_hosts="", host_key_alias="x")
+    assert accepted_keys(target) == {"SHA256:AbC"}
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 65536  # KiB
 
 
 def test_a_slow_greeting_is_heard_across_several_looks() -> None:
