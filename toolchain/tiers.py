@@ -102,7 +102,7 @@ TIERS = (
     ),
     # Files with slow tests go out first; xdist would take those with most tests first.
     Tier(name="vm", folders=("tests/vm",), prepare=_prepare_vm, options=("--no-loadscope-reorder",)),
-    # Many boots: not in `make test` by itself, which is to take less than half an hour without KVM.
+    # Many boots, and clouds through the package: not in `make test` by itself, which is to stay near half an hour.
     Tier(name="long", folders=("tests/long",), prepare=_prepare_vm, options=(SHOW_PASSES,)),
     # Computers that have nothing yet: downloads and builds all that `make up` needs, for each distribution.
     Tier(name="fresh", folders=("tests/fresh",), prepare=_prepare_fresh, workers=1, options=(SHOW_PASSES,)),

@@ -684,7 +684,7 @@ def ways_back(dice: random.Random, folder: Path, count: int) -> Iterator[tuple[M
 def test_a_cut_on_the_way_back_ends_in_one_of_both_configs(tmp_path: Path) -> None:
     """In the last good one from the moment on when anything changes."""
     dice = random.Random(new_seed())
-    ends = set()
+    ends: set[bool] = set()
     for machine, before, back, ((old_id, old), (config_id, config)) in ways_back(dice, tmp_path, 8):
         change = partial(Machine.change, plan=back, old_id=config_id, config_id=old_id, config=old, is_back=True)
         refused = change(machine.copied(tmp_path / "tried")).returncode == 3
