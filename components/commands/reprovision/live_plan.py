@@ -44,6 +44,7 @@ _LIVE_UNIT = re.compile(
 _READ_BY_SERVICE = re.compile(r"/etc/(ssl|logrotate|chrony|ntp|docker|containerd|cni)[^/]*(/.*)?")
 """The system's, but of services that may restart, where somebody says which (`LiveSettings`)."""
 _READ_BY_USERADD = re.compile(r"/etc/(skel(/.*)?|login\.defs|default/useradd)")
+"""Ignition makes users before files, so with what the image has there."""
 _READ_AT_BOOT = re.compile(
     r"/(usr|boot|oem|proc|sys|dev|run|tmp|bin|sbin|lib\w*|root|home)(/.*)?"
     r"|/etc/(systemd|ssh|sysctl|modules-load|modprobe|udev|tmpfiles|sysusers|binfmt|extensions|confexts|sysupdate|flatcar"
@@ -173,8 +174,8 @@ def _plan(old: Manifest, new: Manifest, settings: LiveSettings) -> Live:
             _check_path(node, old, new, settings)
         is_unit = _unit_of(path, (*old.units, *new.units)) is not None
         _check_change(path, before.get(path), after.get(path), is_unit=is_unit)
-    for path in set(OWN_FILES) & set(changed):
-        if readers := _readers(path, new):
+    for path in OWN_FILES:
+        if path in changed and (readers := _readers(path, new)):
             raise _NeedsResetError(f"{readers[0]} names {path}, which is there when all has started")
     contents = [path for path in changed if path not in OWN_FILES and not _unit_of(path, (*old.units, *new.units))]
     was, will = ({unit.name: unit for unit in manifest.units} for manifest in (old, new))
@@ -251,12 +252,12 @@ def _changed_users(old: Manifest, new: Manifest) -> tuple[User, ...]:
             if one and not other:
                 raise _NeedsResetError(f"user {name} has no {what} any more")
     added = new.users[len(old.users) :]
+    read = [path.path for path in (*old.paths, *new.paths) if _READ_BY_USERADD.fullmatch(path.path)]
     for user in added:
         if user.system and user.uid is None:
             raise _NeedsResetError(f"user {user.name} is new, and one of the system without an id")
-        for path in (path.path for manifest in (old, new) for path in manifest.paths):
-            if _READ_BY_USERADD.fullmatch(path):  # Ignition makes users before files
-                raise _NeedsResetError(f"user {user.name} is new, and made by the image's own {path}")
+        if read:
+            raise _NeedsResetError(f"user {user.name} is new, and made by the image's own {read[0]}")
         _check_mounts(user.home or f"/home/{user.name}", old, new)
     return (*(after for _, after in pairs), *added)
 

@@ -36,6 +36,7 @@ _SPECIFIERS = {"%E": "/etc", "%S": "/var/lib", "%C": "/var/cache", "%L": "/var/l
 _OWN_FOLDERS = re.compile(r"^\s*(State|Cache|Logs|Configuration)Directory\s*=(.*)$", re.MULTILINE)
 _BELOW = {"State": "/var/lib", "Cache": "/var/cache", "Logs": "/var/log", "Configuration": "/etc"}
 _MOST_LINKS = 8
+"""That are followed from one to the next: they may lead in a circle."""
 _KEY = re.compile(r"((?:ssh|ecdsa|sk)-\S+ [A-Za-z0-9+/=]+)")
 
 
@@ -129,6 +130,7 @@ class Manifest:
         ]
         if any(unit.get("enabled") for unit in units):  # one that is to be disabled may need no line in there
             paths.append(Path(path=PRESETS, kind="file"))
+        targets = _targets(paths)
         users, groups = passwd.pop("users", []), passwd.pop("groups", [])
         for kind, entries in (("users", users), ("groups", groups)):
             if gone := [entry for entry in entries if entry.get("shouldExist") is False]:
@@ -139,7 +141,7 @@ class Manifest:
             salt=salt,
             # the last one with a path wins in Ignition, too
             paths=tuple({path.path: path for path in paths}.values()),
-            units=tuple(_unit(unit, _targets(paths), salt) for unit in units),
+            units=tuple(_unit(unit, targets, salt) for unit in units),
             users=tuple(_user(user, salt) for user in users if user.get("shouldExist") is not False),
             groups=tuple(
                 Group(name=group["name"], gid=group.get("gid"), whole=_digest_of(group, salt))
