@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Gives a machine that live.sh has changed the stamp of the wanted config, once it has been shown to be what a reset would have
-# made. Put in front of this text, quoted, by components/commands/reprovision/live.py: CONFIG_ID; then staging.sh. Runs as root.
+# made. Put in front of this text, quoted, by components/commands/reprovision/live.py, or by the machine's own pull-live.sh (and BY=pull):
+# CONFIG_ID; then staging.sh. Runs as root.
 # Exit: 0 done; 4 too late, the machine is rolling back.
 set -euo pipefail
 
@@ -17,7 +18,7 @@ main() {
   chmod 644 "$STAMP.new"
   flush
   mv "$STAMP.new" "$STAMP"
-  note push "$CONFIG_ID" live
+  note "${BY-push}" "$CONFIG_ID" live
   flush
   echo "stamped=$CONFIG_ID"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes this machine, as it runs, what a reset of the wanted config would make of it. That reset is staged already, so whatever
 # stops this script half way, or is in doubt here, ends in it. Runs as root, after staging.sh and keep.sh.
-# Put in front of this text, quoted, by components/commands/reprovision/live.py:
+# Put in front of this text, quoted, by components/commands/reprovision/live.py, or by the machine's own pull-live.sh (and BY=pull):
 #   OLD_ID CONFIG_ID     what runs, and what is wanted
 #   GOOD_ID              the last good config: one of the two. Where it is the wanted one, the other was not proven
 #   SECONDS_LEFT         when the machine rolls back, unless it is confirmed
@@ -177,7 +177,7 @@ is_staged() {
 
 # As rollback.sh has it.
 stage_last_good() {
-  note push "$CONFIG_ID" going-back
+  note "${BY-push}" "$CONFIG_ID" going-back
   echo "$OLD_ID" >"$ROLLBACK/went-back"
   install -m 600 "$ROLLBACK/$(last_good 2)/config.ign" "$OWN_CONFIG.new"
   sync "$OWN_CONFIG.new"
