@@ -12,6 +12,7 @@ import pulumi
 from components import preview, rollout
 from components.commands.reprovision.pulling import STORE
 from components.ignition_object import IgnitionObject
+from components.live_plans import LivePlans
 from components.payload.edits import remember
 from components.payload.machine_config import (
     MachineConfig,
@@ -104,10 +105,15 @@ class FlatcarMachine(pulumi.ComponentResource):
         # None and a value count as no change to the engine: switching lifecycles replaces nothing.
         made_for = config.unsalted_id if args.lifecycle is Lifecycle.REPLACE else None
 
+        plans = None
+        if args.pull is not None and args.lifecycle is Lifecycle.LIVE:
+            own = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), looked_at)
+            plans = LivePlans(name, config.text, args, own)
+
         # 2. The object in its store, at an address that never changes while the machine lives
         ignition_object = IgnitionObject.put(
             name,
-            text=config.text,
+            text=config.text if plans is None else plans.text,
             store=args.store,
             pulls=args.pull is not None,
             config_id=config.config_id,
@@ -164,10 +170,12 @@ class FlatcarMachine(pulumi.ComponentResource):
             is_there=bool(machine.oem),
             text=config.text,
             live=args.live,
-            salt=config.salt,
+            salt=config.salt if plans is None else plans.salt,
+            hides_names=config.salt is not None or (plans is not None and config.masked is not None),
             summary=config.summary,
         )
-        self.told = preview.add(name, planned, [self, self.reprovision], opts.parent if opts is not None else None)
+        looked_at_all = [self, self.reprovision, *([plans] if plans is not None else [])]
+        self.told = preview.add(name, planned, looked_at_all, opts.parent if opts is not None else None)
         if not pulumi.runtime.is_dry_run():
             known_summary(config.summary).apply(partial(remember, name))
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 
+_COMMAND, _REPROVISION, _LIVE = "command:local:Command", "-reprovision", "-live"
 MOST_GROUPS = 12
 """Different edits that are shown."""
 
@@ -41,7 +42,7 @@ class Plan:
     `kept` is how many paths a reset keeps, `wave` such as "1 of 3" ("": no rollout). `unsalted_id` is None where it is
     not known yet. `is_off`: it will be switched on. `is_there`: it runs already when it is declared for the first time.
     `text` is the object's, for the lifecycle `live`, and `live` what the machine's settings say of that; `salt` is that
-    of a config with secrets, which may be in names, too.
+    of the manifest in the state, None for one without. `hides_names`: it has secrets, which may be in names, too.
     """
 
     lifecycle: Lifecycle
@@ -54,6 +55,7 @@ class Plan:
     text: pulumi.Input[str] = ""
     live: LiveSettings | None = None
     salt: pulumi.Input[str] | None = None
+    hides_names: bool = False
     summary: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
 
 
@@ -62,7 +64,7 @@ class Seen:
     """A machine as the hook was told of it: what changes (None: nothing) from `old`, and its Command's config ids.
 
     `runs` is None for a machine without a proof, `wanted` where it is not known yet. `request` is the one that was
-    proven last, if that is what runs.
+    proven last, if that is what runs. `planned` is what the plans of a machine that pulls were made for.
     """
 
     is_new: bool = False
@@ -72,6 +74,7 @@ class Seen:
     runs: str | None = None
     wanted: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
+    planned: Mapping[str, Any] = field(default_factory=dict)
 
 
 def options() -> pulumi.ResourceOptions | None:
@@ -118,9 +121,12 @@ class _Preview:
         return told.text
 
     def _notice(self, args: pulumi.ResourceHookArgs) -> None:
-        seen = self._seen.setdefault(args.name.removesuffix("-reprovision"), Seen())
         old, new = args.old_inputs, args.new_inputs or {}
-        if args.type == "command:local:Command":
+        if args.type == _COMMAND and not args.name.endswith(_REPROVISION):
+            self._seen.setdefault(args.name.removesuffix(_LIVE), Seen()).planned = _request((old or {}).get("stdin"))
+            return
+        seen = self._seen.setdefault(args.name.removesuffix(_REPROVISION), Seen())
+        if args.type == _COMMAND:
             seen.is_tried = True
             seen.runs = _proven(args.old_outputs or {})
             request = _request((old or {}).get("stdin"))
@@ -205,14 +211,15 @@ async def _in_state() -> list[str]:
 
 async def _change(plan: Plan, seen: Seen) -> Live | Reset | None:
     """How the change of a machine with the lifecycle `live` is applied; None where that is not known."""
+    known = seen.planned if plan.pulls else seen.request
     is_salted = plan.salt is not None
-    if plan.lifecycle is not Lifecycle.LIVE or is_salted != ("unsalted" in seen.request):
+    if plan.lifecycle is not Lifecycle.LIVE or (is_salted and not plan.pulls) != ("unsalted" in known):
         return None
     text, salt = await pulumi.Output.all(plan.text, plan.salt or "").future() or (None, None)
     if not isinstance(text, str) or not isinstance(salt, str):
         return None
     try:
-        before = Manifest.from_json({**json.loads(unpacked(seen.request["manifest"])), "salt": salt})
+        before = Manifest.from_json({**json.loads(unpacked(known["manifest"])), "salt": salt})
     except (ValueError, LookupError, TypeError):
         return None
     return live_plan(before, Manifest.of(json.loads(text), salt), plan.live)
@@ -220,7 +227,7 @@ async def _change(plan: Plan, seen: Seen) -> Live | Reset | None:
 
 async def _shown(plan: Plan, seen: Seen) -> Collection[str] | None:
     """The units whose names may be told of a config with secrets; None for one without."""
-    if plan.salt is None:
+    if not plan.hides_names:
         return None
     summary = await known_summary(plan.summary).future() or {}
     return {*(summary.get("units") or {}), *(seen.old.get("units") or {})}
@@ -243,6 +250,11 @@ def in_words(
         parts.append("a masked value changes" if seen.changed is not None else "its last change is tried again")
     goes = False
     if is_another and plan.pulls:
+        if isinstance(change, Live):
+            parts = parts[: plan.is_off] if shown is None else parts
+            parts.append(f"live: {change if shown is None else change.units_in_words(shown, MASK)}")
+        elif isinstance(change, Reset):
+            parts.append(f"reset, since {change if shown is None else 'not all of it can be live'}")
         parts.append("it takes its config by itself")
     elif is_another:
         goes = plan.lifecycle.is_in_place and not isinstance(change, Live)

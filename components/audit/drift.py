@@ -9,7 +9,7 @@ from components.commands.reprovision.drift import Finding, differences
 from components.commands.reprovision.os_made import OS_MADE
 from components.commands.reprovision.proof import bare
 from components.commands.reprovision.pulling import read_report
-from components.payload.agent import FOLDER
+from components.payload.agent import FOLDER, LIVE
 from components.settings.keep import is_kept
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from components.commands.reprovision.manifest import Manifest
     from components.commands.reprovision.seen import Seen
 
-_AGENT_FILES = (f"{FOLDER}/settings", f"{FOLDER}/object")
+_AGENT_FILES = (f"{FOLDER}/settings", f"{FOLDER}/object", LIVE)
 ROLLED_BACK = "the machine rolled back by itself"
 
 

@@ -10,6 +10,7 @@ import sys
 from io import TextIOWrapper
 
 PROGRAMS = {
+    "live_plans": "live_plans",
     "qemu": "qemu.__main__",
     "qemu.supervisor": "qemu.supervisor",
     "reprovision": "reprovision.__main__",

@@ -17,7 +17,7 @@ from components.settings.part import Part
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-OWN = ("object", "report", "address", "signature", "data", "reprovision")
+OWN = ("object", "report", "address", "live", "live-salt", "signature", "data", "reprovision")
 """What the names of a machine's resources end in, after its own name and a dash."""
 BESIDE = "salt"
 """Of the one that is no child of the machine's component."""

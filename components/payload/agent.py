@@ -20,6 +20,7 @@ from components.commands.sign import NO_SIGNATURE, NO_SUM, allowed_signers
 from components.commands.ssh_session import script_text
 from components.payload.fragments import enabling_link, file, text_file
 from components.settings.keep import kept_paths
+from components.settings.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,11 +38,17 @@ PARTS = (
     "pull.sh", "pull-object.sh", "pull-lock.sh", "staging.sh", "ran.sh", "keep.sh", "preview.sh", "stage.sh",
     "confirm.sh", "health.sh",
 )  # fmt: skip
+LIVE_PARTS = ("pull-live.sh", "audit.sh", "live-stage.sh", "live.sh", "live-done.sh")
+"""What an agent needs besides for the lifecycle `live`."""
+LIVE = f"{FOLDER}/live"
+"""With the lifecycle `live`: how a machine becomes what this object says, and how it is then held against it."""
 SIGNERS = f"{FOLDER}/signers"
 """Who may sign this machine's next config, as ssh-keygen reads it. Written before the config id is taken, too: signers
 count once a machine runs the config that names them."""
 ADDRESS = "@flatcar-object-address@"
 """Stands for the object's address until that is known."""
+NO_PLANS = "data:,%40flatcar-live-plans%40"
+"""Stands for what `live_plans.with_plans` fills in."""
 _SUM = NO_SUM.rstrip("0")
 # Type=exec: `systemctl is-system-running --wait` would wait for a start that waits for it
 _SERVICE = f"""\
@@ -87,10 +94,12 @@ def agent_fragment(
     pull = settings.pull
     if pull is None:
         return {}
-    text = _shell(
+    text = shell(
         {
             "MACHINE": machine,
-            "LIFECYCLE": settings.lifecycle.value,
+            # an agent of before would wait for ever at a lifecycle that it does not know
+            "LIFECYCLE": "reset" if settings.lifecycle is Lifecycle.LIVE else settings.lifecycle.value,
+            **({"LIVE": "yes"} if settings.lifecycle is Lifecycle.LIVE else {}),
             "KEEP": kept_paths(settings.keep),
             "WAY_BACK_WANTED": "yes" if settings.rollback_after else "no",
             "POINTER": pointer,
@@ -108,11 +117,13 @@ def agent_fragment(
         }
     )
     known = [ADDRESS, NO_SUM, *([NO_SIGNATURE] if pull.signing_keys else [])]
+    is_live = settings.lifecycle is Lifecycle.LIVE
     files = [
-        *(file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in PARTS),
+        *(file(f"{FOLDER}/{part}", _compressed(part), 0o755) for part in (*PARTS, *(LIVE_PARTS if is_live else ()))),
         # the agent reads it out of an object by this very form
         file(f"{FOLDER}/settings", {"source": "data:;base64," + base64.b64encode(text.encode()).decode()}, 0o600),
         text_file(f"{FOLDER}/object", "\n".join(known) + "\n", 0o600),
+        *([file(LIVE, {"source": NO_PLANS}, 0o600)] if is_live else []),
     ]
     timer = _LOOK_TIMER.format(first=min(60, pull.interval), pause=pull.interval * 9 // 10, random=pull.interval // 10)
     units = [
@@ -149,11 +160,16 @@ def text_at(text: str, source_url: str, signature: str = "") -> str:
 
 
 def _compressed(part: str) -> dict[str, str]:
-    data = gzip.compress(script_text(part).encode(), 9, mtime=0)
-    return {"source": "data:;base64," + base64.b64encode(data).decode(), "compression": "gzip"}
+    return {"source": compressed(script_text(part)), "compression": "gzip"}
 
 
-def _shell(values: Mapping[str, str | Sequence[str]]) -> str:
+def compressed(text: str) -> str:
+    """A data URL of `text`, compressed by gzip."""
+    return "data:;base64," + base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def shell(values: Mapping[str, str | Sequence[str]]) -> str:
+    """Assignments of variables and arrays, quoted, a line each."""
     lines = []
     for name, value in values.items():
         quoted = shlex.quote(value) if isinstance(value, str) else f"({' '.join(map(shlex.quote, value))})"

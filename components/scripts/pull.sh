@@ -7,7 +7,8 @@
 # It does what the deployer does over SSH, with the same scripts: it puts their variables in front and runs them.
 # `settings` sets, quoted: MACHINE LIFECYCLE WAY_BACK_WANTED (yes or no) POINTER ('', or what a host without user data has
 #   in /oem/config.ign, with @flatcar-object-address@ in it) ALLOW_DEGRADED (yes or no) TIMEOUT (seconds that a boot may take)
-#   OS_UPDATE (allow or refuse) OWNER (see stage.sh: whoever writes the object is the owner)
+#   OS_UPDATE (allow or refuse) OWNER (see stage.sh: whoever writes the object is the owner) LIVE (yes: without a reboot, where
+#   that can be; pull-live.sh)
 #   LOGIN_USER JITTER (seconds) LOCK_URL LOCK_GROUP REPORT (URLs, or ''; s3:///KEY: in the object's bucket), and the arrays KEEP, WINDOWS (minutes of the week
 #   since Monday 00:00 UTC, FIRST-END; none: always), KINDS SUBJECTS EXPECTED SECONDS_EACH (see health.sh).
 # A config is taken as the settings in it say, not as those of the running one do: a lock or window can be taken away.
@@ -34,7 +35,13 @@ SKEW=300 # seconds that this machine's clock may be away from the store's where 
 . "$HERE/pull-object.sh"
 # shellcheck source=components/scripts/pull-lock.sh
 . "$HERE/pull-lock.sh"
-OS_UPDATE=allow OWNER='' TAKE_OVER=yes # in a config of an older version
+if [ -e "$HERE/pull-live.sh" ]; then
+  # shellcheck source=components/scripts/pull-live.sh
+  . "$HERE/pull-live.sh"
+else
+  note_seen() { :; } # a config that has no plans
+fi
+OS_UPDATE=allow OWNER='' TAKE_OVER=yes LIVE=no # in a config of an older version
 # shellcheck source=/dev/null
 . "$HERE/settings"
 SOURCE=$(head -n 1 "$HERE/object")
@@ -94,7 +101,7 @@ with_pointer() { OEM=${POINTER:+pointer} OEM_CONFIG=$(printf %s "${POINTER/@flat
 
 # Where configs are signed, the very bytes that were checked go to the OEM partition: Ignition fetches nothing again, so that
 # nobody can put another object in their place meanwhile.
-stage() {
+stage() { # a script in front of stage.sh, if any
   local told OBJECT_SHA512 OBJECT_BYTES BY=pull CONFIG_ID=$OBJECT_ID OEM OEM_CONFIG SOURCE=$SOURCE
   OBJECT_SHA512=$(sha512sum <"$STATE/object" | cut -d' ' -f1) OBJECT_BYTES=$(stat --format=%s "$STATE/object")
   with_pointer
@@ -108,7 +115,7 @@ stage() {
   fi
   # stdout has what the machine could roll back to, secrets and all: for the deployer, not for the journal
   told=$(run BY CONFIG_ID LIFECYCLE SOURCE OBJECT_SHA512 OBJECT_BYTES WAY_BACK_WANTED OEM_CONFIG KEEP \
-    OS_UPDATE OWNER TAKE_OVER -- staging.sh keep.sh preview.sh stage.sh 2>"$RUN/said")
+    OS_UPDATE OWNER TAKE_OVER -- staging.sh keep.sh preview.sh "$@" stage.sh 2>"$RUN/said")
   cat "$RUN/said" >&2
   grep -qx 'staged=yes' <<<"$told"
 }
@@ -179,6 +186,7 @@ is_wanted() {
   elif [ -n "$(line etag 2)" ] && [ "$(line etag 2)" -lt "$(past "$(line proven 2)" | grep . || echo 0)" ]; then
     refuse "it was written before the one that this machine runs"
   else
+    LIVE=no
     # shellcheck source=/dev/null
     . "$RUN/settings"
     case $LIFECYCLE in
@@ -208,6 +216,7 @@ take_back() {
 }
 
 look() {
+  local code=0
   prove || return # unless this boot has; a look may come first
   [ -e "$ROLLING_BACK" ] || take_back
   if [ -e "$ROLLING_BACK" ] || [ -e "$FLAG" ]; then
@@ -226,6 +235,27 @@ look() {
   take_lock || { report waiting "$OBJECT_ID" "$WHY" && return 0; }
   report staging "$OBJECT_ID" ""
   touch "$RUN/staging"
+  if [ "$LIVE" = yes ] && [ -e "$HERE/pull-live.sh" ]; then
+    WHY=$(change_live) || code=$?
+    case $code in
+    0)
+      rm -f "$RUN/staging" "$RUN/changing"
+      prove
+      return
+      ;;
+    2)
+      rm -f "$RUN/staging"
+      refuse "$WHY"
+      give_locks_back
+      return
+      ;;
+    esac
+    say "not live: $WHY"
+    if [ -e "$RUN/changing" ] && [ -z "$(running)" ]; then
+      go_on_by_reset
+      return
+    fi
+  fi
   if ! stage; then
     WHY=$(sed -n 's/^refused, nothing was staged: //p' "$RUN/said" | head -n 1)
     WHY=${WHY:-staging failed: $(tail -n 1 "$RUN/said")}
@@ -279,7 +309,8 @@ have_running() {
 ran_staged() {
   local staged told fetched
   staged=$(staged_object "$(running)")
-  [ -n "$staged" ] || return 0
+  # of a live change Ignition has not run what is staged, until the next boot
+  [ -n "$staged" ] && [ "$(cat "$ROLLBACK/staged.live" 2>/dev/null)" != "$(cat /proc/sys/kernel/random/boot_id)" ] || return 0
   told=$(ran "$SOURCE")
   ! grep -qxF "parsed=$staged" <<<"$told" || return 0 # the object itself was on the OEM partition: see `stage`
   fetched=$(sed -n 's/^fetched=//p' <<<"$told")
@@ -312,9 +343,13 @@ note_proven() { # when its object was written is known only while that is the on
 }
 
 # Once for each boot, unless it was cut short, or there is no rollback from a config that could not be proven.
-# 1: the machine is rolling back.
+# 1: the machine is rolling back, or has to run a reset that was begun without a reboot.
 prove() {
   local stamp went
+  if [ -e "$RUN/changing" ] && [ -z "$(running)" ]; then
+    go_on_by_reset
+    return 1
+  fi
   [ ! -e "$RUN/tried" ] || return 0
   stamp=$(running) went=$(cat "$ROLLBACK/went-back" 2>/dev/null)
   if [ -n "$went" ]; then
@@ -322,6 +357,7 @@ prove() {
     settled || say "$WHY"
     confirm ""
     printf '%s\n' "$stamp" "" | put proven
+    note_seen
     give_locks_back
     report went-back "$went" "it was not proven"
   elif [ "$stamp" = "$(line proven 1)" ]; then
@@ -329,6 +365,7 @@ prove() {
     report proven "$stamp" ""
   elif proved; then
     note_proven
+    note_seen
     rm -f "$STATE/went-back"
     give_locks_back
     report proven "$stamp" ""

@@ -203,8 +203,6 @@ def _pinned(name: str, machine: MachineSettings, file: Path, root: Path) -> Iter
 def _pulled(machine: MachineSettings, pull: PullSettings) -> Iterator[tuple[str, str]]:
     if machine.lifecycle is Lifecycle.REPLACE:
         yield "lifecycle", "'replace' makes a new machine, and one that pulls changes itself; use reset"
-    if machine.lifecycle is Lifecycle.LIVE:
-        yield "lifecycle", "'live' is applied by the deployer, and this machine pulls; use reset"
     for name in ("drain", "restore"):
         if getattr(machine, name):
             yield name, "runs when the deployer stages a re-run, and this machine pulls; use the ExecStop of a unit"

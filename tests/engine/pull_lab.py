@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.commands.reprovision.request import HealthCheck
 from components.commands.sign import Statement, digest, sign
@@ -50,13 +50,21 @@ class Pulled:
         self.machine: LoopbackMachine
 
     def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
+        return made_config(self.written(name), **self.arguments(generation, **changes))
+
+    def written(self, name: str) -> Path:
+        """The file with the config of this name."""
         path = self.folder / "web.yaml"
         path.write_text(CONFIG.replace("NAME", name))
+        return path
+
+    def arguments(self, generation: int, **changes: Any) -> dict[str, Any]:
+        """Of `made_config`."""
         arguments: dict[str, Any] = {
             "files_dir": self.folder, "strict": False, "keep": KEEP, "generation": generation, "rollback_after": 3600,
             "pull": self.settings, "health": [HEALTHY], "timeout": 20,
         }  # fmt: skip
-        return made_config(path, **{**arguments, **changes})
+        return {**arguments, **changes}
 
     def publish(self, name: str, generation: int = 0, **changes: Any) -> str:
         """Make the object a config of this name; its config id."""
@@ -66,13 +74,17 @@ class Pulled:
 
     def object_of(self, config: MachineConfig, settings: PullSettings) -> str:
         """The object's text, signed where the settings say so: the config's own text where there is no agent in it."""
-        keys, signature = settings.signing_keys, ""
+        keys, signature, text = settings.signing_keys, "", self.text_of(config)
         if keys:
-            sum_of_it = digest(addressed(config.text, self.source))
+            sum_of_it = digest(addressed(text, self.source))
             statement = Statement(machine="web", address=self.source, config_id=config.config_id, sha512=sum_of_it)
             self.counter = (made := sign(statement, keys, last=self.counter)).counter
             signature = made.text
-        return text_at(config.text, self.source, signature)
+        return text_at(text, self.source, signature)
+
+    def text_of(self, config: MachineConfig) -> str:
+        """The object's text without address and signature."""
+        return config.text
 
     def look(self) -> str:
         """What the timer does, when no agent is at work any more; the agent's words."""
@@ -98,15 +110,24 @@ class Pulled:
         return self.machine.text("/etc/flatcar/config-id").strip()
 
 
+P = TypeVar("P", bound=Pulled)
+
+
 @contextlib.contextmanager
-def pulled_machine(
-    folder: Path, *, address: str = "127.0.0.1", agent: bool = True, signers: tuple[str, ...] = (), **changes: Any
-) -> Iterator[Pulled]:
+def machine_of(
+    folder: Path,
+    kind: type[P],
+    *,
+    address: str = "127.0.0.1",
+    agent: bool = True,
+    signers: tuple[str, ...] = (),
+    **changes: Any,
+) -> Iterator[P]:
     """A machine after its first boot, which it has proven and reported, unless it has no agent yet."""
     store, lock = ObjectAndReports(), FleetLock()
     (folder / "machine").mkdir()
     with store.running(address) as place, lock.running() as lock_url:
-        made = Pulled(folder, store, lock, place, lock_url)
+        made = kind(folder, store, lock, place, lock_url)
         made.settings = replace(made.settings, signers=signers)
         first = made.publish("a", **changes) if agent else made.publish("a", pull=None)
         with LoopbackMachine(folder / "machine", made.source) as machine:
@@ -116,3 +137,8 @@ def pulled_machine(
             else:
                 wait_until(lambda: machine.text("/etc/flatcar/config-id"))
             yield made
+
+
+def pulled_machine(folder: Path, **changes: Any) -> contextlib.AbstractContextManager[Pulled]:
+    """`machine_of` this file's configs."""
+    return machine_of(folder, Pulled, **changes)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from components.commands.reprovision.manifest import Manifest, Path, Unit, User
 
 STAMP = "/etc/flatcar/config-id"
-OWN_FILES = (STAMP, "/etc/flatcar/config-salt")
-"""The stamp and the salt: they differ in any two configs, and nothing but this program reads them."""
+AGENT_FILES = tuple(f"/etc/flatcar/pull/{name}" for name in ("settings", "object", "live"))
+"""What the agent of a machine that pulls is told; it writes them itself."""
+OWN_FILES = (STAMP, "/etc/flatcar/config-salt", *AGENT_FILES)
+"""These, the stamp and the salt: they differ in any two configs, and nothing but this program reads them."""
 DRIFTS = ("reset", "refuse")
 """What may become of a machine that has drifted."""
 _GENERATION = "/etc/flatcar/generation"
