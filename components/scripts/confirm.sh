@@ -30,7 +30,7 @@ main() {
   [ -z "$CONTENT" ] || note_last_good
   install_own_config # a host that rolled back by itself has the last good config there, in the pointer's place
   [ -z "$OEM" ] || rm -f "$OWN_CONFIG.previous"
-  rm -rf "$ROLLBACK/went-back" "$ROLLBACK/staged.keep" "$ROLLBACK/staged.object" "$HELD_KEYS" "$HELD_KEYS.new"
+  rm -rf "$ROLLBACK/went-back" "$ROLLBACK/staged.keep" "$ROLLBACK/staged.object" "$ROLLBACK/staged.live" "$HELD_KEYS" "$HELD_KEYS.new"
   note "${BY-push}" "$CONFIG_ID" proven
   flush
   echo "confirmed=$CONFIG_ID"

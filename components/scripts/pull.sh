@@ -356,16 +356,16 @@ prove() {
     echo "$went" | put went-back # before confirm.sh removes the other one
     settled || say "$WHY"
     confirm ""
-    printf '%s\n' "$stamp" "" | put proven
     note_seen
+    printf '%s\n' "$stamp" "" | put proven
     give_locks_back
     report went-back "$went" "it was not proven"
   elif [ "$stamp" = "$(line proven 1)" ]; then
     give_locks_back
     report proven "$stamp" ""
   elif proved; then
-    note_proven
     note_seen
+    note_proven
     rm -f "$STATE/went-back"
     give_locks_back
     report proven "$stamp" ""

@@ -6,7 +6,9 @@ Real scripts and curl, a stand-in for the machine's system; the object's plans a
 from __future__ import annotations
 
 import json
+import random
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,13 @@ from components.commands.live_plans import Printed, printed
 from components.commands.objects.packing import packed
 from components.commands.reprovision.live_plan import LiveSettings
 from components.commands.reprovision.manifest import Manifest
+from components.commands.reprovision.request import HealthCheck
 from components.payload.plans import shape, with_plans
 from components.settings.lifecycle import Lifecycle
-from loopback.machine import wait_until
+from loopback.machine import LoopbackMachine, wait_until
+from tests.engine.good_changes import new_seed
 from tests.engine.pull_lab import Pulled, machine_of
+from tests.support.keys import new_key
 from tests.support.machine_configs import config_args
 
 if TYPE_CHECKING:
@@ -31,7 +36,10 @@ pytestmark = pytest.mark.engine
 
 SALT = "ab" * 32
 PAGE = "/srv/web/page"
-LEFT = ("/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign", "/run/flatcar-pull/changing")
+LEFT = (
+    "/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign",
+    "/run/flatcar-pull/changing",
+)  # fmt: skip
 CONFIG = """\
 variant: flatcar
 version: 1.0.0
@@ -53,23 +61,25 @@ systemd:
         [Install]
         WantedBy=multi-user.target
 """
+SICK = HealthCheck(name="not sick", subject="! grep -q sick /srv/web/page", seconds=1)
 
 
 class LivePulled(Pulled):
-    """One whose configs are a page, and the service that names it; `sick` fails the health check."""
+    """One whose configs are a page, and the service that names it; with the page `sick` none is healthy."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.live = LiveSettings()
         self.printed = Printed()
+        self.more = ""
 
     def written(self, name: str) -> Path:
         path = self.folder / "web.yaml"
-        path.write_text(CONFIG.replace("PAGE", name))
+        path.write_text(CONFIG.replace("PAGE", name) + self.more)
         return path
 
     def arguments(self, generation: int, **changes: Any) -> dict[str, Any]:
-        own = {"lifecycle": Lifecycle.LIVE, "live": self.live, "rollback_after": 30}
+        own = {"lifecycle": Lifecycle.LIVE, "live": self.live, "rollback_after": 30, "health": [SICK]}
         return super().arguments(generation, **{**own, **changes})
 
     def config(self, name: str, generation: int = 0, **changes: Any) -> MachineConfig:
@@ -90,6 +100,14 @@ class LivePulled(Pulled):
         """On a machine that has run for longer than its own timer."""
         self.machine.path("/run/rollback-timer").unlink(missing_ok=True)
         return super().look()
+
+    def resets(self, name: str, wanted: str, why: str, boots: int = 2) -> None:
+        """Assert that the next look takes the config of this name by a reset, and says why."""
+        told = self.look()
+        assert "not live: " in told
+        assert why in told
+        self.wait_for("proven", wanted)
+        self.runs(name, wanted, boots=boots)
 
     def runs(self, name: str, config_id: str, boots: int) -> None:
         """Assert that the machine runs the config of this name, proven, and that nothing is left of its way there."""
@@ -112,8 +130,198 @@ def test_a_changed_page_needs_no_reboot(pulled: LivePulled) -> None:
     for name in ("b", "c"):
         wanted = pulled.publish(name)
         told = pulled.look()
-        print(told, pulled.store.reports)
         assert "not live" not in told, told
         pulled.runs(name, wanted, boots=1)
         assert pulled.history()[-3:] == [f"pull {wanted} {word}" for word in ("staged", "live", "proven")]
     assert pulled.store.states == ["proven", *["staging", "proven"] * 2]
+
+
+def test_a_look_after_a_live_change_finds_nothing_new(pulled: LivePulled) -> None:
+    pulled.publish("b")
+    pulled.look()
+    reports = len(pulled.store.reports)
+    assert pulled.look() == ""
+    assert len(pulled.store.reports) == reports
+    pulled.machine.inside("rm /run/flatcar-pull/tried; bash /etc/flatcar/pull/pull.sh prove")
+    assert len(pulled.store.reports) == reports
+
+
+def test_what_runs_is_what_a_reset_would_have_made(pulled: LivePulled, tmp_path: Path) -> None:
+    """The agent's own files, too: another machine ran the object at its first boot."""
+    wanted = pulled.publish("b")
+    pulled.look()
+    pulled.runs("b", wanted, boots=1)
+    (tmp_path / "other").mkdir()
+    with LoopbackMachine(tmp_path / "other", pulled.source) as other:
+        wait_until(lambda: other.text("/oem/.flatcar-pull/proven").split()[:1] == [wanted])
+        for folder in ("/etc/flatcar", "/etc/systemd", "/srv"):
+            assert told(pulled.machine, folder) == told(other, folder)
+    assert len(told(pulled.machine, "/etc/flatcar")) > 20
+
+
+def told(machine: LoopbackMachine, folder: str) -> list[tuple[str, int, bytes]]:
+    """Everything below a folder."""
+    return [
+        (str(path.relative_to(machine.root)), path.lstat().st_mode, path.read_bytes() if path.is_file() else b"")
+        for path in sorted(machine.path(folder).rglob("*"))
+    ]
+
+
+def test_a_machine_that_missed_a_config_has_a_plan_from_the_one_before(pulled: LivePulled) -> None:
+    for name in "bcd":
+        wanted = pulled.publish(name)
+    assert "not live" not in pulled.look()
+    pulled.runs("d", wanted, boots=1)
+
+
+def test_one_that_missed_too_many_is_reset(pulled: LivePulled) -> None:
+    for name in "bcdef":
+        wanted = pulled.publish(name)
+    pulled.resets("f", wanted, "there is no plan from what this machine runs")
+    wanted = pulled.publish("g")
+    assert "not live" not in pulled.look()
+    pulled.runs("g", wanted, boots=2)
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("kernel_arguments: {should_exist: [quiet]}\n", "kernel arguments change"),
+        ("    - {name: sshd.service, enabled: true}\n", "sshd.service changes"),
+    ],
+)
+def test_what_needs_a_reset_gets_one(pulled: LivePulled, more: str, why: str) -> None:
+    pulled.more = more
+    pulled.resets("b", pulled.publish("b"), why)
+
+
+def test_what_is_kept_changes_by_a_reset(pulled: LivePulled) -> None:
+    pulled.resets("b", pulled.publish("b", keep=("/etc/ssh/ssh_host_.*",)), "what is kept is another")
+
+
+@pytest.mark.parametrize(
+    ("drift", "told"),
+    [
+        ("echo by hand >/srv/web/page", "/srv/web/page is not as it was"),
+        ("chmod 600 /srv/web/page", "/srv/web/page is not as it was"),
+        ("rm /srv/web/page && ln -s /etc/passwd /srv/web/page", "/srv/web/page is not as it was"),
+        ("rm /srv/web/page", "/srv/web/page is not as it was"),
+        ("echo drift >/etc/by-hand", "/etc/by-hand is not as it was"),
+        ("ln -s /dev/null /etc/systemd/system/other.service", "/etc/systemd/system/other.service is not as it was"),
+        (r"printf '\neve:x:0:0::/:/bin/bash\n' >>/etc/passwd", "passwd eve is not as it was"),
+        ("rm /etc/systemd/system/multi-user.target.wants/web.service", "multi-user.target.wants/web.service is not"),
+        ("echo web.service loaded failed failed >>/run/failed-units", "web.service has failed"),
+    ],
+)
+def test_what_has_drifted_is_reset(pulled: LivePulled, drift: str, told: str) -> None:
+    done = pulled.machine.inside(drift)
+    assert done.returncode == 0, done.stderr
+    pulled.resets("b", pulled.publish("b"), told)
+
+
+def test_what_has_drifted_is_refused_by_choice(pulled: LivePulled) -> None:
+    pulled.live = LiveSettings(drift="refuse")
+    pulled.machine.path("/etc/by-hand").write_text("drift")
+    wanted = pulled.publish("b")
+    for _ in range(2):
+        pulled.look()
+        assert pulled.reports("refused", wanted)
+        assert "it has drifted: /etc/by-hand is not as it was" in pulled.store.reports[-1]["why"]
+        assert pulled.lock.holders == {"default": []}
+        assert not pulled.machine.path("/boot/flatcar/first_boot").exists()
+    assert [line for line in pulled.history() if "refused" in line] == [f"pull {wanted} refused"]
+    pulled.machine.path("/etc/by-hand").unlink()
+    pulled.look()
+    pulled.runs("b", wanted, boots=1)
+
+
+def test_what_the_system_writes_and_what_is_kept_is_no_drift(pulled: LivePulled) -> None:
+    pulled.machine.inside("echo new >/etc/resolv.conf; echo x >/var/log/journal; echo x >/etc/ssh/ssh_host_other_key")
+    wanted = pulled.publish("b")
+    assert "not live" not in pulled.look()
+    pulled.runs("b", wanted, boots=1)
+
+
+def test_what_becomes_another_beside_the_plan_ends_in_the_reset(pulled: LivePulled) -> None:
+    """As a service that writes into /etc when it starts."""
+    program = pulled.machine.path("/run/bin/systemctl")
+    whole = program.read_text()
+    program.write_text(
+        whole.replace("#!/bin/bash\n", "#!/bin/bash\n[ $1 != restart ] || echo x >/etc/by-a-service\n", 1)
+    )
+    wanted = pulled.publish("b")
+    assert "not live: after the change: /etc/by-a-service is another" in pulled.look()
+    program.write_text(whole)
+    pulled.wait_for("proven", wanted)
+    pulled.runs("b", wanted, boots=2)
+    assert not pulled.machine.path("/etc/by-a-service").exists()
+
+
+def test_a_config_that_fails_its_proof_goes_back_by_a_reset(pulled: LivePulled) -> None:
+    first = pulled.stamp()
+    sick = pulled.publish("sick")
+    pulled.look()
+    pulled.wait_for("went-back", sick)
+    assert pulled.store.states == ["proven", "staging", "not-proven", "went-back"]
+    assert pulled.stamp() == first
+    assert pulled.machine.boots == 2
+    wanted = pulled.publish("c")  # by the plan from the one before the one that failed
+    assert "not live" not in pulled.look()
+    pulled.runs("c", wanted, boots=2)
+
+
+def test_an_agent_of_before_resets(tmp_path: Path) -> None:
+    with machine_of(tmp_path, LivePulled, lifecycle=Lifecycle.RESET) as pulled:
+        wanted = pulled.publish("b")
+        pulled.look()
+        pulled.wait_for("proven", wanted)
+        pulled.runs("b", wanted, boots=2)
+        wanted = pulled.publish("c")
+        assert "not live" not in pulled.look()
+        pulled.runs("c", wanted, boots=2)
+        wanted = pulled.publish("d", lifecycle=Lifecycle.RESET)
+        pulled.look()
+        pulled.wait_for("proven", wanted)
+        pulled.runs("d", wanted, boots=3)
+
+
+def test_a_signed_object_is_changed_to_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    key = new_key(tmp_path / "home/.ssh/ops")
+    with machine_of(tmp_path, LivePulled, signers=(key,)) as pulled:
+        for name in ("b", "c"):
+            wanted = pulled.publish(name)
+            assert "not live" not in pulled.look()
+            pulled.runs(name, wanted, boots=1)
+        older = pulled.store.content
+        wanted = pulled.publish("d")
+        whole = pulled.store.content
+        assert "not live" not in pulled.look()
+        for refused in (older, re.sub('(etc/flatcar/pull/live.*?base64,)[^"]*', r"\1AAAA", whole)):
+            pulled.store.put(refused)
+            pulled.look()
+            assert pulled.store.reports[-1]["state"] == "refused"
+        pulled.store.put(whole)
+        pulled.look()
+        pulled.runs("d", wanted, boots=1)
+
+
+def test_killed_at_any_moment_it_ends_in_the_wanted_config(pulled: LivePulled) -> None:
+    """All that the agent had started dies with it, as its service does; the next look goes on."""
+    dice, boots = random.Random(new_seed()), set[int]()
+    began = time.monotonic()
+    pulled.publish("whole")
+    pulled.look()
+    whole = time.monotonic() - began
+    for part in dice.sample(range(12), 12):
+        name, before = f"page {part}", pulled.machine.boots
+        wanted, moment = pulled.publish(name), whole * (part + dice.random()) / 12
+        pulled.machine.path("/run/rollback-timer").unlink(missing_ok=True)
+        cut = f"timeout --signal=KILL {moment} bash /etc/flatcar/pull/pull.sh look"
+        done = pulled.machine.inside(f"flock /run/flatcar-pull/agent true; {cut}")
+        print(f"killed after {moment} s ({done.returncode})")
+        pulled.look()
+        pulled.wait_for("proven", wanted)
+        pulled.runs(name, wanted, boots=pulled.machine.boots)
+        boots.add(pulled.machine.boots - before)
+    assert boots == {0, 1}, "with and without a reboot"
