@@ -5,6 +5,7 @@ Real scripts and curl, a stand-in for the machine's system; the object's plans a
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -14,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from components.commands.live_plans import Printed, printed
-from components.commands.objects.packing import packed
 from components.commands.reprovision.live_plan import LiveSettings
-from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.request import HealthCheck
-from components.payload.plans import shape, with_plans
 from components.settings.lifecycle import Lifecycle
+from loopback.fleet import PROGRAM, PROJECT, running_fleet
 from loopback.machine import LoopbackMachine, wait_until
+from tests.conftest import Project
 from tests.engine.good_changes import new_seed
 from tests.engine.pull_lab import Pulled, machine_of
 from tests.support.keys import new_key
 from tests.support.machine_configs import config_args
+from tests.support.planned import Planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-SALT = "ab" * 32
 PAGE = "/srv/web/page"
 LEFT = (
     "/boot/flatcar/first_boot", "/selective-os-reset", "/.flatcar-unwiped", "/oem/config.ign",
@@ -70,7 +69,7 @@ class LivePulled(Pulled):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.live = LiveSettings()
-        self.printed = Printed()
+        self.plans = Planned()
         self.more = ""
 
     def written(self, name: str) -> Path:
@@ -87,14 +86,8 @@ class LivePulled(Pulled):
         return super().config(name, generation, **changes)
 
     def text_of(self, config: MachineConfig) -> str:
-        """With the plans, as `components.live_plans` has it."""
-        manifest = Manifest.of(json.loads(config.text), SALT).to_json()
-        manifest.pop("salt")
-        live = {"restart": dict(self.live.restart), "reload": dict(self.live.reload), "drift": self.live.drift}
-        document = {"shape": shape(config.text), "manifest": packed(json.dumps(manifest)), "live": live}
-        text = printed(document, SALT, self.printed).text()
-        self.printed = Printed.of(text)
-        return with_plans(config.text, text, self.made_with)
+        """With the plans."""
+        return self.plans.text(config, self.made_with)
 
     def look(self) -> str:
         """On a machine that has run for longer than its own timer."""
@@ -325,3 +318,46 @@ def test_killed_at_any_moment_it_ends_in_the_wanted_config(pulled: LivePulled) -
         pulled.runs(name, wanted, boots=pulled.machine.boots)
         boots.add(pulled.machine.boots - before)
     assert boots == {0, 1}, "with and without a reboot"
+
+
+# ---- under the real engine
+
+PULL_PROGRAM = PROGRAM.replace("pause=step.pause,", "pause=step.pause, pull=PullSettings(jitter=0),").replace(
+    "from components.settings.ssh import",
+    "from components.settings.pull import PullSettings\nfrom components.settings.ssh import",
+)
+
+
+def test_pulumi_plans_what_changes_and_nothing_else(tmp_path: Path, pulumi: Project) -> None:
+    with running_fleet(tmp_path / "fleet", ["web"]) as fleet:
+        fleet.settings["lifecycle"] = "live"
+        stack = pulumi(PULL_PROGRAM, env={**fleet.environment, "PYTHONPATH": str(PROJECT)})
+        (stack.directory / "components").symlink_to(PROJECT / "components")
+
+        def configure(page: str) -> None:
+            fleet.write(stack.directory, page)
+            (stack.directory / "config.yaml").write_text(CONFIG.replace("PAGE", page))
+
+        def proven() -> bool:
+            machine.path("/run/rollback-timer").unlink(missing_ok=True)
+            machine.inside("flock /run/flatcar-pull/agent true; bash /etc/flatcar/pull/pull.sh look")
+            return machine.text(PAGE) == page and machine.text("/oem/.flatcar-history").endswith("proven\n")
+
+        machine = fleet.machines["web"]
+        configure(page := "one")
+        stack.up()
+        wait_until(proven, 60)
+        assert set(stack.up().ops().values()) == {"same"}
+
+        for page in ("two", "three"):
+            configure(page)
+            looked_at = stack.preview()
+            assert f"web: live: {PAGE} changes, web.service restarts; it takes its config by itself" in looked_at.output
+            ops = stack.up().ops()
+            assert (ops["web-live"], ops["web-object"], ops["web-live-salt"]) == ("update", "update", "same")
+            assert set(stack.up().ops().values()) == {"same"}
+            wait_until(proven, 60)
+            assert machine.boots == 1
+        exported = json.dumps(stack.export())
+        assert "three" not in exported
+        assert base64.b64encode(b"three").decode() not in exported

@@ -11,6 +11,7 @@ from components.commands.reprovision.live_plan import Live, Reset
 from components.preview import MOST_GROUPS, Plan, Seen, in_groups, in_words
 from components.settings.lifecycle import Lifecycle
 
+BY_ITSELF = "it takes its config by itself"
 RESET = "reset: reboots, ROOT is wiped but for 2 kept paths"
 
 
@@ -59,8 +60,15 @@ LIVE = Live(writes=("/a",), restarts=("web.service",))
         (plan(), tried(), Reset(reason="disks change"), f"/a changes; reset, since disks change: {RESET[7:]}", True),
         (plan(), tried(), None, f"/a changes; live if all of it can be, else {RESET}", True),
         (plan(), tried(wanted="old"), None, "/a changes", False),
+        (plan(pulls=True), tried(), LIVE, f"live: /a changes, web.service restarts; {BY_ITSELF}", False),
+        (
+            plan(pulls=True), tried(), Reset(reason="disks change"),
+            f"/a changes; reset, since disks change; {BY_ITSELF}", False,
+        ),
+        (plan(pulls=True), tried(), None, f"/a changes; {BY_ITSELF}", False),
+        (plan(pulls=True), tried(wanted="old"), LIVE, "/a changes", False),
     ],
-)
+)  # fmt: skip
 def test_what_happens_to_a_machine_that_changes_live(
     machine: Plan, seen: Seen, change: Live | Reset | None, line: str, reboots: bool
 ) -> None:
@@ -91,7 +99,10 @@ def test_of_a_config_with_secrets_no_name_is_told_that_may_hold_one(
     change: Live | Reset, line: str, reboots: bool
 ) -> None:
     machine = plan(lifecycle=Lifecycle.LIVE, salt="salt")
-    assert in_words(machine, tried(), change, {"web.service", "db.service"}) == (line, reboots)
+    shown = {"web.service", "db.service"}
+    assert in_words(machine, tried(), change, shown) == (line, reboots)
+    told = line.split(": reboots,")[0] + f"; {BY_ITSELF}"
+    assert in_words(replace(machine, pulls=True), tried(), change, shown) == (told, False)
 
 
 def test_edits_that_are_the_same_are_told_once_and_many_have_an_end() -> None:

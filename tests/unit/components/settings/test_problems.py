@@ -89,11 +89,6 @@ def read(folder: Path, machine: dict[str, Any], **keys: Any) -> tuple[Settings |
             DROPLET,
             "web.lifecycle: 'replace' makes a new machine, and one that pulls",
         ),
-        (
-            {"lifecycle": "live", "pull": {}},
-            {},
-            "web.lifecycle: 'live' is applied by the deployer, and this machine pu",
-        ),
         ({"lifecycle": "live", "rollback": False}, {}, "web.lifecycle: 'live' changes only machines that can roll ba"),
         (
             {"pull": {}, "drain": "true"},
@@ -219,6 +214,7 @@ def test_what_switches_another_setting_off_is_refused(
             {},
         ),
         ({"lifecycle": "ignore", "pull": {}}, {}),
+        ({"lifecycle": "live", "pull": {}}, {}),
         ({"pull": {"report": "store", "wait": "report"}}, EC2),
         (
             {"pull": {"wait": "ssh", "window": "Mon 02:00-04:00", "jitter": 9000}, "health": OUTSIDE, "host_key": KEY},
