@@ -26,8 +26,11 @@ MOST_BYTES = 1_048_576
 
 
 def shape(text: str) -> str:
-    """By which configs are told apart, also those with the same config id: of an object without address and plans."""
-    return hashlib.sha512(text.encode()).hexdigest()[:32]
+    """By which configs are told apart, also those with the same id: of an object without what its agent is told."""
+    config = json.loads(text)
+    files = [file for file in config["storage"]["files"] if file["path"] not in AGENT_FILES]
+    counted = {**config, "storage": {**config["storage"], "files": files}}
+    return hashlib.sha512(json.dumps(counted, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def with_plans(text: str, printed: str, settings: MachineSettings) -> str:

@@ -55,9 +55,8 @@ def test_the_first_config_has_none_and_the_same_again_is_not_another() -> None:
 
 
 def test_why_there_is_none_is_kept() -> None:
-    disks = {"storage": {"disks": [{"device": "/dev/vda"}]}}
-    told = printed(document("b", **disks), "salt", after("a"))
-    assert told.plans == {"shape-a": Reset(reason="disks change")}
+    told = printed(document("b", kernelArguments={"shouldExist": ["quiet"]}), "salt", after("a"))
+    assert told.plans == {"shape-a": Reset(reason="kernel arguments change")}
     assert Printed.of(told.text()) == told
 
 

@@ -104,6 +104,13 @@ def test_the_same_configs_are_the_same_object_and_the_shape_leaves_the_plans_out
     assert in_shell(direct, "echo $LIVE_SHAPE") == shape(made(tmp_path, "b").text) + "\n"
 
 
+def test_another_window_is_no_other_shape(tmp_path: Path) -> None:
+    window = PullSettings(windows=((0, 60),))
+    assert made(tmp_path, "a").text != made(tmp_path, "a", pull=window).text
+    assert shape(made(tmp_path, "a").text) == shape(made(tmp_path, "a", pull=window).text)
+    assert shape(made(tmp_path, "a").text) != shape(made(tmp_path, "a", generation=1).text)
+
+
 def test_a_plan_that_is_too_long_is_left_out(tmp_path: Path) -> None:
     first, second = objects(tmp_path, "a", "x" * MOST_BYTES)
     (before,) = in_shell(first, "echo $LIVE_SHAPE").split()
