@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.commands.live_plans import Printed
 from components.commands.reprovision.live import script_values
-from components.commands.reprovision.live_plan import AGENT_FILES, STAMP, Live
+from components.commands.reprovision.live_plan import AGENT_FILES, STAMP, Live, Reset
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.os_made import OS_MADE
 from components.commands.reprovision.seen import asked
@@ -38,11 +38,13 @@ def with_plans(text: str, printed: str, settings: MachineSettings) -> str:
     place = json.dumps({"source": NO_PLANS}, separators=(",", ":"))[1:-1]
     if place not in text:
         return text
-    said = {"source": compressed(_file(text, Printed.of(printed).plans, settings)), "compression": "gzip"}
+    plans = plan_file(text, Printed.of(printed).plans, settings)
+    said = {"source": compressed(plans), "compression": "gzip"}
     return text.replace(place, json.dumps(said, separators=(",", ":"))[1:-1])
 
 
-def _file(text: str, plans: Mapping[str, Any], settings: MachineSettings) -> str:
+def plan_file(text: str, plans: Mapping[str, Live | Reset], settings: MachineSettings) -> str:
+    """What `LIVE` holds on a machine that runs the object `text`: the plans to it, by the shapes that they begin at."""
     config = json.loads(text)
     manifest = Manifest.of(config)
     declared = replace(manifest, paths=tuple(path for path in manifest.paths if path.path != STAMP))

@@ -1,29 +1,50 @@
-"""A real machine that pulls, with the lifecycle `live`: its agent changes it without a reboot, or resets it.
+"""Machines that pull, with the lifecycle `live`: the agent changes them without a reboot, or resets them.
 
-SSH is for looking alone. Object and reports are HTTP servers of the tests' own; the system is the image's, with
-systemd, Ignition and all that writes into /etc by itself.
+In containers with the image's systemd and Ignition: what the agent takes for drift, and for a change as planned, over
+random configs (`LIVE_PULLED` changes, 60; `SEED` repeats a run). One in QEMU: SSH is for looking alone. Object and
+reports are HTTP servers of the tests' own; the system is the image's, with all that writes into /etc by itself.
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import os
+import random
+import shlex
 import time
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from components.commands.reprovision.request import HealthCheck
+from components.commands.ssh_session import script_text
 from components.payload.agent import text_at
 from components.payload.machine_config import pointer
+from components.payload.plans import plan_file
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from loopback.live import OWN_TIMER_IS_OVER
+from tests.engine.good_changes import new_seed
 from tests.fakes.objects import ObjectAndReports
+from tests.long.test_live import DECLARED, DRIFT
+from tests.support.containers import image_usr, needs_containers
 from tests.support.keys import new_key
+from tests.support.live_configs import changed, ignition, some_config
+from tests.support.live_law import LiveContainer, Tally, plan_of
 from tests.support.machine_configs import config_args, made_config
 from tests.support.planned import Planned
+from tests.support.published import whole
 from tests.vm.machines import VM, machine, needs_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    from components.commands.reprovision.live_plan import Live
+    from components.payload.fragments import IgnitionConfig
 
 pytestmark = needs_image
 
@@ -119,6 +140,112 @@ class Pulled:
     def process(self, unit: str) -> str:
         """The main process of a unit."""
         return self.vm.ssh(f"systemctl show --property=MainPID --value {unit}").strip()
+
+
+AGENT = r"""
+HERE=/run/agent STATE=/run/agent/state RUN=/run/agent/run
+mkdir -p "$STATE" "$RUN"
+running() { cat /etc/flatcar/config-id; }
+for name in staging keep; do . "$HERE/$name.sh"; done
+SHELL_FOR_RUN=(bash -s)
+. <(sed -n '/^run() {/,/^}/p' "$HERE/pull.sh"; sed -n '/^put() {/p' "$HERE/pull-object.sh")
+. "$HERE/pull-live.sh"
+"""
+"""What the agent does beside fetching, staging and proving: pull-live.sh, in a folder that is no part of the config."""
+PARTS = ("pull.sh", "pull-object.sh", "pull-live.sh", "staging.sh", "keep.sh", "audit.sh")
+
+
+class AgentContainer(LiveContainer):
+    """A machine in a container with the part of an agent that holds it against what it was."""
+
+    def agent(self, script: str, config: IgnitionConfig, plans: Mapping[str, Live] | None = None) -> str:
+        """Run `script` with an agent's functions; what it printed. The plans of `config` are in $PLAN."""
+        settings = config_args("", rollback_after=300).settings
+        files = {name: script_text(name) for name in PARTS}
+        files["plan"] = plan_file(json.dumps(config), plans or {}, settings)
+        encoded = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
+        write = "".join(f"base64 -d >/run/agent/{name} <<<{text}\n" for name, text in encoded.items())
+        keep = f"KEEP=({shlex.join(self.keep)}) PLAN=/run/agent/plan\n"
+        done = self.bash(f"mkdir -p /run/agent\n{write}{keep}{AGENT}{script}")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def seen(self, config: IgnitionConfig) -> list[str]:
+        """What the agent sees of the machine."""
+        return self.agent('seen "$PLAN"', config).splitlines()
+
+    def prove(self, config: IgnitionConfig) -> None:
+        """What the agent notes when it has proven a config."""
+        self.agent('cp "$PLAN" "$HERE/live"; note_seen; test -s "$STATE/seen"', config)
+
+    def problems(self, config: IgnitionConfig) -> str:
+        """What has drifted since."""
+        return self.agent('cp "$PLAN" "$HERE/live"; is_clean || echo "$WHY"', config)
+
+    def unplanned(self, plan: Live, config: IgnitionConfig) -> str:
+        """What of a change is not as planned, after `problems`."""
+        script = 'cp "$PLAN" "$RUN/live"; . "$RUN/live"; live_from old; is_as_planned || echo "$WHY"'
+        return self.agent(script, config, {"old": plan})
+
+
+@pytest.fixture(scope="module")
+def usr(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image's /usr."""
+    needs_containers()
+    return image_usr(tmp_path_factory.mktemp("image"))
+
+
+def test_drift_of_each_kind_is_found_by_the_agent(tmp_path: Path, usr: Path) -> None:
+    with closing(AgentContainer(tmp_path / "machine", usr)) as machine:
+        config_id, config = whole(DECLARED)
+        machine.reset(config_id, config)
+        machine.prove(config)
+        assert machine.problems(config) == ""
+        before = machine.seen(config)
+        for command in DRIFT:
+            assert machine.seen(config) == before
+            machine.bash(command)
+            after = machine.seen(config)
+            assert after != before, command
+            assert machine.problems(config).startswith("it has drifted: "), command
+            before = after
+
+
+def test_a_change_is_as_planned_and_whatever_else_is_not(tmp_path: Path, usr: Path) -> None:
+    """A change that the deployer finds to be right is right for the agent; with one thing more, or less, it is not."""
+    dice, count = random.Random(new_seed()), int(os.environ.get("LIVE_PULLED", "60"))
+    tally, done, reasons = Tally(), 0, Counter[str]()
+    with closing(AgentContainer(tmp_path / "machine", usr)) as machine:
+        while done < count:
+            config = some_config(dice)
+            old, new = ignition(config), ignition(changed(dice, config))
+            plan = plan_of(old[1], new[1], tally) if old != new else None
+            if plan is None:
+                continue
+            machine.reset(*old)
+            machine.prove(old[1])
+            if machine.drift(old[1]):
+                continue  # as one of its units fails
+            assert machine.problems(old[1]) == ""
+            machine.stage(*new)
+            if machine.change(plan, old[0], *new).returncode or machine.drift(new[1]) != [STAMPLESS]:
+                continue
+            done += 1
+            assert machine.unplanned(plan, new[1]) == "", plan
+            more = dice.choice(MORE)
+            machine.bash(more)
+            assert machine.unplanned(plan, new[1]).startswith("after the change: "), (plan, more)
+            reasons[more] += 1
+    print(reasons)
+
+
+STAMPLESS = "/etc/flatcar/config-id is missing"
+MORE = (
+    "touch /etc/by-hand", "echo eve:x:0:0::/:/bin/bash >>/etc/passwd", "rm /etc/profile",
+    "ln -s /dev/null /etc/systemd/system/some.service", "echo x >>/etc/systemd/system/flatcar-rollback.timer",
+    "chmod 606 /etc/flatcar/rollback.sh", "usermod --password '$6$a$b' root",
+)  # fmt: skip
+"""What a change may have done besides."""
 
 
 def test_a_machine_that_pulls_changes_live(tmp_path: Path) -> None:
