@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SALT_VARIABLE = "FLATCAR_MANIFEST_SALT"
-MOST_KNOWN = 4
+MOST_KNOWN = 8
 """How many configs are known, the wanted one among them."""
 MOST_BYTES = 98_304
 """Of what is printed: Linux takes no variable of 128 KiB for the next run's environment."""
@@ -33,28 +33,32 @@ MOST_BYTES = 98_304
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Printed:
-    """What a run prints, packed: by their shapes the manifests that are `known`, the wanted one first, and the `plans`
-    from the others to it. `salt` tells whether they were made with the same one.
+    """What a run prints, packed.
+
+    By their shapes: the manifests that are `known`, as JSON has them, the wanted one first; the `plans` from the others
+    to it, and those `back`. `salt` tells whether they were made with the same one.
     """
 
     salt: str = ""
-    known: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     plans: Mapping[str, Live | Reset] = field(default_factory=dict)
+    back: Mapping[str, Live | Reset] = field(default_factory=dict)
 
     @classmethod
     def of(cls, text: str) -> Printed:
         """Raises ValueError, TypeError or LookupError for what `text` did not make."""
         document = json.loads(unpacked(text.strip()))
-        plans = {shape: _plan(plan) for shape, plan in document["plans"].items()}
-        return cls(salt=document["salt"], known=document["known"], plans=plans)
+        plans = {name: {shape: _plan(plan) for shape, plan in document[name].items()} for name in ("plans", "back")}
+        return cls(salt=document["salt"], known=document["known"], **plans)
 
     def text(self) -> str:
         """No longer than `MOST_BYTES`: the oldest configs are forgotten."""
         shapes = list(self.known)
         while True:
-            kept = {shape: self.known[shape] for shape in shapes}
-            plans = {shape: asdict(plan) for shape, plan in self.plans.items() if shape in kept}
-            text = packed(json.dumps({"salt": self.salt, "known": kept, "plans": plans}))
+            document: dict[str, Any] = {"salt": self.salt, "known": {shape: self.known[shape] for shape in shapes}}
+            for name, plans in (("plans", self.plans), ("back", self.back)):
+                document[name] = {shape: asdict(plan) for shape, plan in plans.items() if shape in shapes}
+            text = packed(json.dumps(document))  # all at once: they are much alike
             if len(text) <= MOST_BYTES or not shapes:
                 return text
             shapes.pop()
@@ -62,18 +66,19 @@ class Printed:
 
 def printed(document: Mapping[str, Any], salt: str, before: Printed) -> Printed:
     """For the wanted config in `document`; `before` is what the last run printed."""
-    shape, manifest, settings = document["shape"], document["manifest"], LiveSettings(**document["live"])
+    shape, manifest, settings = document["shape"], json.loads(unpacked(document["manifest"])), document["live"]
     same_salt = Manifest(salt=salt).path_digest("/")
     older = before.known if before.salt == same_salt else {}
     known = {shape: manifest, **{other: one for other, one in older.items() if other != shape}}
     known = dict(list(known.items())[:MOST_KNOWN])
-    wanted = _manifest(manifest, salt)
-    plans = {other: live_plan(_manifest(one, salt), wanted, settings) for other, one in known.items() if other != shape}
-    return Printed(salt=same_salt, known=known, plans=plans)
-
-
-def _manifest(text: str, salt: str) -> Manifest:
-    return Manifest.from_json({**json.loads(unpacked(text)), "salt": salt})
+    manifests = {name: Manifest.from_json({**one, "salt": salt}) for name, one in known.items()}
+    wanted, live = manifests.pop(shape), LiveSettings(**settings)
+    return Printed(
+        salt=same_salt,
+        known=known,
+        plans={name: live_plan(other, wanted, live) for name, other in manifests.items()},
+        back={name: live_plan(wanted, other, live) for name, other in manifests.items()},
+    )
 
 
 def _plan(document: Mapping[str, Any]) -> Live | Reset:

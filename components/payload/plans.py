@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from components.commands.live_plans import Printed
-from components.commands.reprovision.live import script_values
+from components.commands.reprovision.live import path_values, script_values
 from components.commands.reprovision.live_plan import AGENT_FILES, STAMP, Live, Reset
 from components.commands.reprovision.manifest import Manifest
 from components.commands.reprovision.os_made import OS_MADE
@@ -18,11 +18,14 @@ from components.payload.agent import NO_PLANS, compressed, shell
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from components.commands.reprovision.live import Values
     from components.commands.reprovision.manifest import Unit
     from components.settings.machine import MachineSettings
 
+CONTENTS = ("CONTENTS", "SUMS")
+ACCOUNTS = ("GROUP_COMMANDS", "USERS", "USER_COMMANDS", "USER_PASSWORDS", "USER_KEYS", "NEW_HOMES")
 MOST_BYTES = 1_048_576
-"""Of all plans in an object, before they are compressed: a config that changes more than that is run by a reset."""
+"""Of all plans to an object, before they are compressed: a config that changes more than that is run by a reset."""
 
 
 def shape(text: str) -> str:
@@ -38,13 +41,12 @@ def with_plans(text: str, printed: str, settings: MachineSettings) -> str:
     place = json.dumps({"source": NO_PLANS}, separators=(",", ":"))[1:-1]
     if place not in text:
         return text
-    plans = plan_file(text, Printed.of(printed).plans, settings)
-    said = {"source": compressed(plans), "compression": "gzip"}
+    said = {"source": compressed(plan_file(text, Printed.of(printed), settings)), "compression": "gzip"}
     return text.replace(place, json.dumps(said, separators=(",", ":"))[1:-1])
 
 
-def plan_file(text: str, plans: Mapping[str, Live | Reset], settings: MachineSettings) -> str:
-    """What `LIVE` holds on a machine that runs the object `text`: the plans to it, by the shapes that they begin at."""
+def plan_file(text: str, printed: Printed, settings: MachineSettings) -> str:
+    """What `LIVE` holds on a machine that runs the object `text`: the plans to it and back, by the others' shapes."""
     config = json.loads(text)
     manifest = Manifest.of(config)
     declared = replace(manifest, paths=tuple(path for path in manifest.paths if path.path != STAMP))
@@ -59,17 +61,37 @@ def plan_file(text: str, plans: Mapping[str, Live | Reset], settings: MachineSet
             "MOST_SECONDS": str(max(1, int(min(settings.rollback_after, settings.timeout) * 0.8))),
         }
     )
-    cases, left = [], MOST_BYTES
-    for other, plan in plans.items():
-        if isinstance(plan, Live):
-            own = replace(plan, writes=tuple(path for path in plan.writes if path not in AGENT_FILES))
-            case = shell(script_values(own, config))
-            left -= len(case)
-        else:
-            case = shell({"WHY": str(plan)}) + "return 1\n"
-        if left >= 0:
-            cases.append(f"{other})\n{case};;\n")
-    return f"{head}live_from() {{\ncase $1 in\n{''.join(cases)}*) return 1 ;;\nesac\n}}\n"
+    there = {shape: _there(plan, config) for shape, plan in printed.plans.items()}
+    back = {shape: _back(plan, Manifest.from_json(printed.known[shape])) for shape, plan in printed.back.items()}
+    return head + _function("live_from", there) + _function("live_back", back)
+
+
+def _there(plan: Live | Reset, config: Mapping[str, Any]) -> Values:
+    return {"WHY": str(plan)} if isinstance(plan, Reset) else script_values(_of_others(plan), config)
+
+
+def _back(plan: Live | Reset, manifest: Manifest) -> Values:
+    """Without contents, which the machine itself has; what it knows of accounts is not enough to make them again."""
+    if isinstance(plan, Reset):
+        return {"WHY": str(plan)}
+    if plan.users or plan.new_groups:
+        return {"WHY": "users change"}
+    return {**dict.fromkeys((*CONTENTS, *ACCOUNTS), ()), **path_values(_of_others(plan), manifest)}
+
+
+def _of_others(plan: Live) -> Live:
+    """Without the agent's own files."""
+    return replace(plan, writes=tuple(path for path in plan.writes if path not in AGENT_FILES))
+
+
+def _function(name: str, cases: Mapping[str, Values]) -> str:
+    """A function of a shell that sets the values of one case; 1 for a reason, and for none of them."""
+    text, left = "", MOST_BYTES
+    for shape, values in cases.items():
+        case = f"{shape})\n{shell(values)}{'return 1' if 'WHY' in values else ''}\n;;\n"
+        left -= len(case)
+        text += case if left >= 0 else ""
+    return f"{name}() {{\ncase $1 in\n{text}*) return 1 ;;\nesac\n}}\n"
 
 
 def _state(unit: Unit) -> str:

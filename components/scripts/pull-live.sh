@@ -10,8 +10,9 @@
 #   LIVE_OS_MADE         expressions over what the system itself puts into /etc
 #   SECONDS_LEFT MOST_SECONDS   as for live.sh
 #   live_from SHAPE      sets what live.sh is given to come from that config; 1: that can't be live, and WHY says why
+#   live_back SHAPE      the same to go back to that, without contents
 # In $STATE lies seen: what this machine was when it last proved a config, compressed; its config id in the first line.
-# In $RUN, while the machine is changed: changing.
+# In $RUN: changing, while the machine is changed; back, until it is proven: what live.sh is given to go back.
 # shellcheck disable=SC2034,SC2153,SC2154 # variables come from the plan and from pull.sh, and go to other scripts by `declare -p`
 # shellcheck disable=SC2030,SC2031 # `seen` has its own in a subshell
 
@@ -63,7 +64,8 @@ unit_problem() { # its name, what it is to be, its state
 }
 
 # Prints what this machine has of what the config of a plan declares, and beside it: SUBJECT, a tab, and what it is, a line each;
-# first what speaks for itself, after the subject 'problem'. 1: it can't be told.
+# first what speaks for itself, after the subject 'problem'. Not the stamp: there is none while the machine is changed. 1: it can't
+# be told.
 seen() { # the file of the plan
   (
     # shellcheck source=/dev/null
@@ -102,7 +104,7 @@ seen() { # the file of the plan
         ;;
       etc=*)
         base64 -d <<<"$value" | tr '\n\0' '?\n' | sed 's/^\(.\)\t\([^\t]*\)\t\(.*\)$/\3\tis \1 \2/' |
-          grep -vE "^($kept|$LIVE_OS_MADE)"$'\t'
+          grep -vE "^($kept|$LIVE_OS_MADE|/etc/flatcar/config-id)"$'\t'
         ;;
       passwd=* | group=*) base64 -d <<<"$value" | sed "s/^\([^:]*\)\(.*\)/${line%%=*} \1\t\2/" ;;
       password=* | keys=*) printf '%s\t%s\n' "${line%%=*} ${value%%|*}" "${value#*|}" ;;
@@ -127,14 +129,14 @@ differing() { LC_ALL=C comm -3 <(sort "$1") <(sort "$2") | sed 's/^\t//'; } # tw
 listed() { sort -u | head -n 3 | paste -sd ';' | sed 's/;/; /g' | cut -c1-400; }
 
 # Whether the machine is what it was when it was proven; $RUN/was is what it is. 1: it is not, and WHY says why; 2: that can't be told.
-is_clean() {
-  if [ ! -s "$HERE/live" ] || [ "$(gzip -dc "$STATE/seen" 2>/dev/null | head -n 1)" != "$(running)" ]; then
+is_clean() { # the config id; what ends a problem that is none
+  if [ ! -s "$HERE/live" ] || [ "$(gzip -dc "$STATE/seen" 2>/dev/null | head -n 1)" != "$1" ]; then
     WHY="how this machine was when it was proven is not known"
     return 2
   fi
   seen "$HERE/live" >"$RUN/was" || { WHY="this machine could not be looked at" && return 2; }
   gzip -dc "$STATE/seen" | tail -n +2 >"$RUN/proven"
-  WHY=$({ sed -n 's/^problem\t//p' "$RUN/was" && sed -i '/^problem\t/d' "$RUN/was" && differing "$RUN/proven" "$RUN/was" | sed 's/\t.*/ is not as it was/'; } | listed)
+  WHY=$({ sed -n "${2:+/$2\$/d;}s/^problem\t//p" "$RUN/was" && sed -i '/^problem\t/d' "$RUN/was" && differing "$RUN/proven" "$RUN/was" | sed 's/\t.*/ is not as it was/'; } | listed)
   [ -n "$WHY" ] || return 0
   WHY="it has drifted: $WHY"
   return 1
@@ -150,7 +152,7 @@ has() { # a word, then words
 is_planned() { # a subject, and what is seen of it
   local name=${1#* } base=${1##*/} units=("${PRESETS[@]}" "${STOPS[@]}" "${MASKS[@]}" "${DISABLES[@]}")
   case $1 in
-  /etc/flatcar/config-id | "$HERE"/settings | "$HERE"/object | "$HERE"/live) return ;;
+  "$HERE"/settings | "$HERE"/object | "$HERE"/live) return ;;
   /etc/systemd/system/*)
     has "$1" "${PATHS[@]}" "${DELETES[@]}" "${LINKS[@]}" && return
     [[ $2 == *"l "* ]] && { has "$base" "${units[@]}" || has "${2##*/}" "${units[@]}" || has "$(as_template "$base")" "${units[@]}"; }
@@ -233,27 +235,70 @@ try_live() {
   . "$RUN/live"
   WHY="there is no plan from what this machine runs"
   live_from "${name:-none}" || return 1
-  is_clean || code=$?
+  is_clean "$OLD_ID" || code=$?
   [ "$code" != 1 ] || [ "$LIVE_DRIFT" != refuse ] || { WHY="$WHY, and live.drift is 'refuse'" && return 2; }
   [ "$code" = 0 ] || return 1
+  note_back "${name:-none}"
   for name in settings object live; do
-    PATHS+=("$HERE/$name") KINDS+=(file) MODES+=(0600) OWNERS+=(0:0) TARGETS+=('')
+    add_agent_file "$name"
     CONTENTS+=("$(agent_file "$name" | base64 -w0)") SUMS+=("$(agent_file "$name" | sha512sum | cut -d' ' -f1)")
   done
   stage live-stage.sh || { WHY="staging failed" && return 1; }
   touch "$RUN/changing"
   rm -f "$RUN/tried"
-  if ! run BY OLD_ID CONFIG_ID GOOD_ID SECONDS_LEFT MOST_SECONDS LIFECYCLE KEEP "${LIVE_VARIABLES[@]}" -- staging.sh keep.sh live.sh \
+  apply && is_as_planned && stamp
+}
+
+add_agent_file() { PATHS+=("$HERE/$1") KINDS+=(file) MODES+=(0600) OWNERS+=(0:0) TARGETS+=(''); }
+
+apply() {
+  if run BY OLD_ID CONFIG_ID GOOD_ID SECONDS_LEFT MOST_SECONDS LIFECYCLE KEEP "${LIVE_VARIABLES[@]}" -- staging.sh keep.sh live.sh \
     2>"$RUN/said" | grep -qx "applied=$CONFIG_ID"; then
-    WHY=$(tail -n 1 "$RUN/said")
-    return 1
+    cat "$RUN/said" >&2
+    return
   fi
-  cat "$RUN/said" >&2
-  is_as_planned || return 1
-  if ! run BY CONFIG_ID -- staging.sh live-done.sh | grep -qx "stamped=$CONFIG_ID"; then
-    WHY="it was too late: the machine is rolling back"
-    return 1
+  WHY=$(tail -n 1 "$RUN/said")
+  return 1
+}
+
+stamp() {
+  if run BY CONFIG_ID -- staging.sh live-done.sh 2>"$RUN/said" | grep -qx "stamped=$CONFIG_ID"; then return; fi
+  WHY="it was too late: the machine is rolling back"
+  return 1
+}
+
+# What live.sh is given to go back: contents are those that lie here now. In a subshell: the names are those of the way there.
+note_back() ( # the shape that runs
+  rm -f "$RUN/back"
+  live_back "$1" || return 0
+  for name in settings object live; do add_agent_file "$name"; done
+  for i in "${!PATHS[@]}"; do
+    CONTENTS[i]='' SUMS[i]=''
+    [ "${KINDS[i]}" = file ] || continue
+    [ ! -f "${PATHS[i]}" ] || CONTENTS[i]=$(base64 -w0 <"${PATHS[i]}")
+    SUMS[i]=$(base64 -d <<<"${CONTENTS[i]}" | sha512sum | cut -d' ' -f1)
+  done
+  declare -p "${LIVE_VARIABLES[@]}" >"$RUN/back"
+)
+
+# Makes the machine, whose config was not proven, what it was before; the reset to that is staged. 1: that takes this reset:
+# prints why. Run in a subshell, as `change_live` is.
+go_back_live() {
+  local BY=pull CONFIG_ID OLD_ID GOOD_ID
+  OLD_ID=$(running) CONFIG_ID=$(last_good 1)
+  GOOD_ID=$CONFIG_ID
+  # shellcheck source=/dev/null
+  . "$RUN/live"
+  # shellcheck source=/dev/null
+  . "$RUN/back"
+  rm -f "$RUN/back" # it is not tried twice
+  touch "$RUN/changing"
+  if apply && is_clean "$CONFIG_ID" ' has failed' && stamp; then
+    rm -f "$RUN/changing"
+    return
   fi
+  echo "$WHY"
+  return 1
 }
 
 # A machine that was changed half way has no stamp: the reset that is staged goes ahead, else it rolls back.

@@ -352,7 +352,7 @@ prove() {
   fi
   [ ! -e "$RUN/tried" ] || return 0
   stamp=$(running) went=$(cat "$ROLLBACK/went-back" 2>/dev/null)
-  if [ -n "$went" ]; then
+  if [ -n "$went" ] && [ "$went" != "$stamp" ]; then # else it has not gone back yet
     echo "$went" | put went-back # before confirm.sh removes the other one
     settled || say "$WHY"
     confirm ""
@@ -366,6 +366,7 @@ prove() {
   elif proved; then
     note_seen
     note_proven
+    rm -f "$RUN/back"
     rm -f "$STATE/went-back"
     give_locks_back
     report proven "$stamp" ""
@@ -377,6 +378,15 @@ prove() {
     case $WAY_BACK_WANTED-$(last_good 1) in
     no-* | yes- | "yes-$stamp") return 0 ;; # there is no rollback: the next look proves again
     esac
+    if [ -e "$RUN/back" ]; then
+      if WHY=$(go_back_live); then
+        # shellcheck source=/dev/null
+        . "$HERE/settings"
+        prove
+        return
+      fi
+      say "going back by a reset: $WHY"
+    fi
     touch "$RUN/tried"
     systemctl --no-block start flatcar-rollback.service
     return 1

@@ -10,6 +10,7 @@ import json
 import random
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,16 @@ systemd:
         [Install]
         WantedBy=multi-user.target
 """
+ONCE = """\
+    - name: once.service
+      enabled: true
+      contents: |
+        [Service]
+        Type=oneshot
+        ExecStart=/usr/bin/true
+        [Install]
+        WantedBy=multi-user.target
+"""
 SICK = HealthCheck(name="not sick", subject="! grep -q sick /srv/web/page", seconds=1)
 
 
@@ -101,6 +112,10 @@ class LivePulled(Pulled):
         assert why in told
         self.wait_for("proven", wanted)
         self.runs(name, wanted, boots=boots)
+
+    def has_reported(self, state: str, config_id: str) -> bool:
+        """Whether this was one of its reports."""
+        return (state, config_id) in [(report["state"], report["config_id"]) for report in self.store.reports]
 
     def runs(self, name: str, config_id: str, boots: int) -> None:
         """Assert that the machine runs the config of this name, proven, and that nothing is left of its way there."""
@@ -168,12 +183,12 @@ def test_a_machine_that_missed_a_config_has_a_plan_from_the_one_before(pulled: L
 
 
 def test_one_that_missed_too_many_is_reset(pulled: LivePulled) -> None:
-    for name in "bcdef":
+    for name in "bcdefghij":
         wanted = pulled.publish(name)
-    pulled.resets("f", wanted, "there is no plan from what this machine runs")
-    wanted = pulled.publish("g")
+    pulled.resets("j", wanted, "there is no plan from what this machine runs")
+    wanted = pulled.publish("k")
     assert "not live" not in pulled.look()
-    pulled.runs("g", wanted, boots=2)
+    pulled.runs("k", wanted, boots=2)
 
 
 @pytest.mark.parametrize(
@@ -250,15 +265,41 @@ def test_what_becomes_another_beside_the_plan_ends_in_the_reset(pulled: LivePull
     assert not pulled.machine.path("/etc/by-a-service").exists()
 
 
-def test_a_config_that_fails_its_proof_goes_back_by_a_reset(pulled: LivePulled) -> None:
-    first = pulled.stamp()
+def test_a_config_that_fails_its_proof_is_left_again_live(pulled: LivePulled) -> None:
+    first, before = pulled.stamp(), told(pulled.machine, "/etc/flatcar")
     sick = pulled.publish("sick")
     pulled.look()
-    pulled.wait_for("went-back", sick)
+    assert pulled.reports("went-back", sick)
     assert pulled.store.states == ["proven", "staging", "not-proven", "went-back"]
-    assert pulled.stamp() == first
-    assert pulled.machine.boots == 2
+    words = (
+        f"{sick} staged",
+        f"{sick} live",
+        f"{sick} not-proven",
+        f"{first} going-back",
+        f"{first} live",
+        f"{first} proven",
+    )
+    assert pulled.history()[-6:] == [f"pull {word}" for word in words]
+    assert (pulled.stamp(), pulled.machine.text(PAGE), pulled.machine.boots) == (first, "a", 1)
+    assert told(pulled.machine, "/etc/flatcar") == before
+    assert not [path for path in LEFT if pulled.machine.path(path).exists()]
+    assert pulled.lock.holders == {"default": []}
+    pulled.look()
+    assert pulled.reports("refused", sick)
     wanted = pulled.publish("c")  # by the plan from the one before the one that failed
+    assert "not live" not in pulled.look()
+    pulled.runs("c", wanted, boots=1)
+
+
+def test_where_there_is_no_way_back_it_goes_back_by_a_reset(pulled: LivePulled) -> None:
+    first = pulled.stamp()
+    pulled.more = ONCE
+    sick = pulled.publish("sick")
+    assert "going back by a reset: what once.service has done stays" in pulled.look()
+    pulled.wait_for("went-back", sick)
+    assert (pulled.stamp(), pulled.machine.text(PAGE), pulled.machine.boots) == (first, "a", 2)
+    pulled.more = ""
+    wanted = pulled.publish("c")
     assert "not live" not in pulled.look()
     pulled.runs("c", wanted, boots=2)
 
@@ -318,6 +359,41 @@ def test_killed_at_any_moment_it_ends_in_the_wanted_config(pulled: LivePulled) -
         pulled.runs(name, wanted, boots=pulled.machine.boots)
         boots.add(pulled.machine.boots - before)
     assert boots == {0, 1}, "with and without a reboot"
+
+
+def test_killed_at_any_moment_it_goes_back(pulled: LivePulled) -> None:
+    """From a config that can't be proven."""
+    dice, boots, first = random.Random(new_seed()), set[int](), pulled.stamp()
+    known = pulled.plans.printed
+    began = time.monotonic()
+    pulled.publish("sick")
+    pulled.look()
+    whole = time.monotonic() - began
+    for part in dice.sample(range(12), 12):
+        pulled.plans.printed = known  # else it would know twelve configs that failed, and not the one that runs
+        sick, moment = pulled.publish(f"sick {part}"), whole * (part + dice.random()) / 12
+        before = pulled.machine.boots
+        pulled.machine.path("/run/rollback-timer").unlink(missing_ok=True)
+        cut = f"timeout --signal=KILL {moment} bash /etc/flatcar/pull/pull.sh look"
+        done = pulled.machine.inside(f"flock /run/flatcar-pull/agent true; {cut}")
+        print(f"killed after {moment} s ({done.returncode})")
+        pulled.look()
+        went_back = partial(pulled.has_reported, "went-back", sick)
+        wait_until(went_back, 120)
+        assert pulled.stamp() == first
+        assert not [path for path in LEFT if pulled.machine.path(path).exists()]
+        boots.add(pulled.machine.boots - before)
+    assert 0 in boots
+    assert boots & {1, 2}
+
+
+def test_killed_before_it_has_gone_back_it_has_not(pulled: LivePulled) -> None:
+    """That it goes back is noted before anything changes."""
+    stamp = pulled.stamp()
+    pulled.machine.path("/oem/.flatcar-reprovision/went-back").write_text(stamp + "\n")
+    pulled.machine.inside("rm /run/flatcar-pull/tried; bash /etc/flatcar/pull/pull.sh prove")
+    assert not pulled.has_reported("went-back", stamp)
+    assert not pulled.machine.path("/oem/.flatcar-pull/went-back").exists()
 
 
 # ---- under the real engine

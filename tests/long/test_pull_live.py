@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from components.commands.live_plans import Printed
 from components.commands.reprovision.request import HealthCheck
 from components.commands.ssh_session import script_text
 from components.payload.agent import text_at
@@ -162,7 +163,7 @@ class AgentContainer(LiveContainer):
         """Run `script` with an agent's functions; what it printed. The plans of `config` are in $PLAN."""
         settings = config_args("", rollback_after=300).settings
         files = {name: script_text(name) for name in PARTS}
-        files["plan"] = plan_file(json.dumps(config), plans or {}, settings)
+        files["plan"] = plan_file(json.dumps(config), Printed(plans=plans or {}), settings)
         encoded = {name: base64.b64encode(text.encode()).decode() for name, text in files.items()}
         write = "".join(f"base64 -d >/run/agent/{name} <<<{text}\n" for name, text in encoded.items())
         keep = f"KEEP=({shlex.join(self.keep)}) PLAN=/run/agent/plan\n"
@@ -180,7 +181,7 @@ class AgentContainer(LiveContainer):
 
     def problems(self, config: IgnitionConfig) -> str:
         """What has drifted since."""
-        return self.agent('cp "$PLAN" "$HERE/live"; is_clean || echo "$WHY"', config)
+        return self.agent('cp "$PLAN" "$HERE/live"; is_clean "$(running)" || echo "$WHY"', config)
 
     def unplanned(self, plan: Live, config: IgnitionConfig) -> str:
         """What of a change is not as planned, after `problems`."""

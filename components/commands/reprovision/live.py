@@ -224,12 +224,7 @@ def _told(request: Request, config: Mapping[str, Any], but: str = "") -> str:
 def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
     """What `scripts/live.sh` is given of a plan, and of the wanted config, which brings the contents."""
     manifest, contents = Manifest.of(config), _contents(config)
-    by_path = {path.path: path for path in (Path(path=PRESETS, kind="file"), *manifest.paths)}
-    nodes = [by_path[path] for path in plan.writes if path != STAMP]
-    # folders first, as they'd be made for what lies in them
-    nodes.sort(key=lambda node: (node.kind != "directory", node.path))
-    links = [path for path in manifest.paths if path.kind == "link" and path.path.startswith(UNIT_FOLDER + "/")]
-    data = [contents[node.path] if node.kind == "file" else b"" for node in nodes]
+    data = [contents[node.path] if node.kind == "file" else b"" for node in _nodes(plan, manifest)]
     passwd = config.get("passwd", {})
     users = [user for name in plan.users for user in passwd["users"] if user["name"] == name]
     groups = [group for name in plan.new_groups for group in passwd["groups"] if group["name"] == name]
@@ -240,13 +235,22 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
         "USER_PASSWORDS": [user.get("passwordHash") or "" for user in users],
         "USER_KEYS": ["\n".join(user.get("sshAuthorizedKeys", [])) for user in users],
         "NEW_HOMES": [_new_home(user) if user["name"] in plan.new_users else "" for user in users],
+        "CONTENTS": [base64.b64encode(part).decode() for part in data],
+        "SUMS": [hashlib.sha512(part).hexdigest() for part in data],
+        **path_values(plan, manifest),
+    }
+
+
+def path_values(plan: Live, manifest: Manifest) -> Values:
+    """What of that no contents are needed for, and no accounts."""
+    nodes = _nodes(plan, manifest)
+    links = [path for path in manifest.paths if path.kind == "link" and path.path.startswith(UNIT_FOLDER + "/")]
+    return {
         "PATHS": [node.path for node in nodes],
         "KINDS": [node.kind for node in nodes],
         "MODES": [_mode(node) for node in nodes],
         "OWNERS": [f"{node.user or '0'}:{node.group or '0'}" for node in nodes],
         "TARGETS": [node.target for node in nodes],
-        "CONTENTS": [base64.b64encode(part).decode() for part in data],
-        "SUMS": [hashlib.sha512(part).hexdigest() for part in data],
         "DELETES": plan.deletes,
         "DIRECTORIES": [path.path for path in manifest.paths if path.kind == "directory"],
         "LINKS": [path.path for path in links],
@@ -258,6 +262,13 @@ def script_values(plan: Live, config: Mapping[str, Any]) -> Values:
         "RESTARTS": plan.restarts,
         "RELOADS": plan.reloads,
     }
+
+
+def _nodes(plan: Live, manifest: Manifest) -> list[Path]:
+    """What the plan writes: folders first, as they'd be made for what lies in them."""
+    by_path = {path.path: path for path in (Path(path=PRESETS, kind="file"), *manifest.paths)}
+    nodes = [by_path[path] for path in plan.writes if path != STAMP]
+    return sorted(nodes, key=lambda node: (node.kind != "directory", node.path))
 
 
 def _group_command(group: Mapping[str, Any]) -> list[str]:

@@ -47,6 +47,12 @@ def test_there_is_a_plan_from_each_config_that_is_known() -> None:
     )
 
 
+def test_there_is_one_back() -> None:
+    told = printed(document("b", kernelArguments={"shouldExist": ["quiet"]}), "salt", after("c", "a"))
+    assert told.back == dict.fromkeys(("shape-a", "shape-c"), Reset(reason="kernel arguments change"))
+    assert {str(plan) for plan in after("a", "b").back.values()} == {"/srv/web/page changes, web.service restarts"}
+
+
 def test_the_first_config_has_none_and_the_same_again_is_not_another() -> None:
     assert after("a").plans == {}
     assert after("a", "a") == after("a")
@@ -61,7 +67,7 @@ def test_why_there_is_none_is_kept() -> None:
 
 
 def test_a_few_are_remembered() -> None:
-    assert list(after(*"abcdefg").known) == [f"shape-{page}" for page in "gfedcba"[:MOST_KNOWN]]
+    assert list(after(*"abcdefghijk").known) == [f"shape-{page}" for page in "kjihgfedcba"[:MOST_KNOWN]]
 
 
 def test_settings_count() -> None:
@@ -78,9 +84,9 @@ def test_manifests_with_another_salt_are_forgotten() -> None:
 
 
 def test_what_is_printed_fits_into_a_variable_and_the_oldest_goes_first() -> None:
-    def manifest(number: int, count: int) -> str:
+    def manifest(number: int, count: int) -> dict[str, Any]:
         files = [{"path": f"/srv/{number}/{one}", "contents": {"source": f"data:,{one}"}} for one in range(count)]
-        return packed(json.dumps(Manifest.of({"storage": {"files": files}}, "salt").to_json()))
+        return Manifest.of({"storage": {"files": files}}, "salt").to_json()
 
     for count, known in ((500, 3), (1500, 2), (6000, 0)):
         told = Printed(salt="", known={f"shape-{number}": manifest(number, count) for number in range(3)})

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from cl.transpiler.ignition.checks import decode_data_url
-from components.commands.reprovision.live_plan import LiveSettings
+from components.commands.live_plans import Printed
+from components.commands.reprovision.live_plan import LiveSettings, live_plan
+from components.commands.reprovision.manifest import Manifest
 from components.payload.agent import LIVE, LIVE_PARTS, NO_PLANS
 from components.payload.machine_config import MachineConfig
-from components.payload.plans import MOST_BYTES, shape, with_plans
+from components.payload.plans import MOST_BYTES, plan_file, shape, with_plans
 from components.settings.lifecycle import Lifecycle
 from components.settings.pull import PullSettings
 from tests.support.machine_configs import config_args, made_config
@@ -82,6 +84,27 @@ def test_why_there_is_none_is_told(tmp_path: Path) -> None:
     second = plans.text(made(tmp_path, "a", generation=1), settings)
     (before,) = in_shell(first, "echo $LIVE_SHAPE").split()
     assert in_shell(second, f'live_from {before} || echo "$WHY"') == "its generation is another one\n"
+
+
+def test_a_plan_back_leaves_contents_to_the_machine(tmp_path: Path) -> None:
+    first, second = objects(tmp_path, "a", "b")
+    (before,) = in_shell(first, "echo $LIVE_SHAPE").split()
+    told = in_shell(second, f'live_back {before}; echo "$PATHS|$KINDS|$MODES|$OWNERS|${{#CONTENTS[@]}}|$RESTARTS"')
+    assert told == "/srv/web/it's|file|0644|0:0|0|web.service\n"
+
+
+def test_there_is_none_back_from_other_accounts(tmp_path: Path) -> None:
+    settings = config_args(tmp_path, files_dir=tmp_path, **CHANGES).settings
+    key = {"passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 AAAA"]}]}, "storage": {"files": []}}
+    other = {"passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 BBBB"]}]}}
+    printed = Printed(
+        known={"old": Manifest.of(other).to_json()}, back={"old": live_plan(Manifest.of(key), Manifest.of(other))}
+    )
+    text = plan_file(json.dumps(key), printed, settings)
+    done = subprocess.run(
+        ["bash", "-c", f'{text}live_back old || echo "$WHY"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "users change\n"
 
 
 def test_what_the_machine_is_held_against(tmp_path: Path) -> None:
