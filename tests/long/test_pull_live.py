@@ -294,8 +294,15 @@ def test_a_machine_that_pulls_changes_live(tmp_path: Path) -> None:
             assert "not live" not in told, told
             assert vm.boot_id() == boot
             vm.ssh(OWN_TIMER_IS_OVER)
-            sick = pulled.publish("sick", keys=key, users=users, units=NEW_UNIT)
+            presets = vm.ssh("cat /etc/systemd/system-preset/20-ignition.preset")
+            sick = pulled.publish("sick", keys=key, users=users)
             vm.ssh_try(LOOK)
             pulled.wait_for("went-back", sick)
-            vm.wait_for_ssh(other_than=boot)
-            assert vm.ssh("cat /etc/flatcar/config-id").strip() == good
+            assert vm.boot_id() == boot
+            assert vm.ssh("cat /etc/flatcar/config-id /srv/web/page") == f"{good}\nfour"
+            assert vm.ssh("systemctl is-active late; systemctl is-enabled late") == "active\nenabled\n"
+            assert vm.ssh("cat /etc/systemd/system-preset/20-ignition.preset") == presets
+            assert vm.ssh("sudo ls /oem/config.ign /boot/flatcar/first_boot 2>&1 || true").count("No such file") == 2
+            told = pulled.takes(pulled.publish("five", keys=key, users=users, units=NEW_UNIT))
+            assert "not live" not in told, told
+            assert vm.boot_id() == boot
