@@ -46,10 +46,13 @@ class Printed:
 
     @classmethod
     def of(cls, text: str) -> Printed:
-        """Raises ValueError, TypeError or LookupError for what `text` did not make."""
-        document = json.loads(unpacked(text.strip()))
-        plans = {name: {shape: _plan(plan) for shape, plan in document[name].items()} for name in ("plans", "back")}
-        return cls(salt=document["salt"], known=document["known"], **plans)
+        """Of what another version's `text` made, and of nothing, it knows nothing: machines are reset then."""
+        try:
+            document = json.loads(unpacked(text.strip()))
+            plans = {name: {shape: _plan(plan) for shape, plan in document[name].items()} for name in ("plans", "back")}
+            return cls(salt=document["salt"], known=document["known"], **plans)
+        except (ValueError, TypeError, LookupError, AttributeError):
+            return cls()
 
     def text(self) -> str:
         """No longer than `MOST_BYTES`: the oldest configs are forgotten."""
@@ -87,19 +90,11 @@ def _plan(document: Mapping[str, Any]) -> Live | Reset:
     return Live(**{name: tuple(words) for name, words in document.items()})
 
 
-def _before(text: str) -> Printed:
-    """An older version's, or nothing, is of no use, and no error: a machine is reset then."""
-    try:
-        return Printed.of(text)
-    except (ValueError, TypeError, LookupError, AttributeError):
-        return Printed()
-
-
 def main() -> int:
     """Run the command line. Exit codes: 0 printed, 2 not a request."""
     try:
         document = json.load(sys.stdin)
-        told = printed(document, os.environ.get(SALT_VARIABLE, ""), _before(os.environ.get(PREVIOUS_OUTPUT, "")))
+        told = printed(document, os.environ.get(SALT_VARIABLE, ""), Printed.of(os.environ.get(PREVIOUS_OUTPUT, "")))
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         print(f"live_plans: stdin is not a request: {type(error).__name__}", file=sys.stderr)
         return 2
