@@ -43,7 +43,8 @@ def test_a_program_runs_elsewhere(elsewhere: Path) -> None:
 def test_other_programs_are_none(elsewhere: Path, words: tuple[str, ...]) -> None:
     done = run(elsewhere, *words)
     assert done.returncode == 1
-    assert done.stderr == "usage: python -m components.commands qemu|qemu.supervisor|reprovision|sign|write_object …\n"
+    programs = "live_plans|qemu|qemu.supervisor|reprovision|sign|write_object"
+    assert done.stderr == f"usage: python -m components.commands {programs} …\n"
 
 
 @pytest.mark.parametrize(

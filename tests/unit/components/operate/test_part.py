@@ -58,7 +58,7 @@ def test_what_belongs_to_a_machine(urn: str, belongs: bool) -> None:
 def test_every_name_that_a_machines_resources_get_is_known() -> None:
     ends = set[str]()
     for file in COMPONENTS.rglob("*.py"):
-        ends |= set(re.findall(r'[(\s]f"\{name\}-([a-z]+)"[,)]', file.read_text()))
+        ends |= set(re.findall(r'[(\s]f"\{name\}-([a-z-]+)"[,)]', file.read_text()))
     assert ends == {*OWN, "salt"}
 
 
