@@ -2,7 +2,7 @@
 # A change without a reboot, as the agent of a machine that pulls makes it. Functions, read by pull.sh. What components/commands/
 # reprovision/live.py does from the deployer: the same scripts change the machine, from clean to clean. What a machine should be
 # is not known here in words, so it is held against what it was when it was proven: no more than the plan says may be another.
-# The plan is $HERE/live in the object (components/payload/live_plans.py), quoted:
+# The plan is $HERE/live in the object (components/payload/plans.py), quoted:
 #   LIVE_SHAPE           by which other plans know the config that it lies in
 #   LIVE_DRIFT           reset or refuse: what becomes of a machine that has drifted
 #   LIVE_PATHS LIVE_TAILS LIVE_UNITS LIVE_STATES   what the config declares, as audit.sh is asked for it, and of each unit
@@ -164,6 +164,10 @@ is_planned() { # a subject, and what is seen of it
   esac
 }
 
+belongs_to() { # a path; user:group, by names or numbers
+  [[ " $(stat --format='%U %u' -- "$1") " == *" ${2%%:*} "* && " $(stat --format='%G %g' -- "$1") " == *" ${2##*:} "* ]]
+}
+
 # What of the plan does not hold, a line each.
 not_made() {
   local i path name key
@@ -176,6 +180,7 @@ not_made() {
     esac || { [ "$path" = "$IGNITION_PRESETS" ] && [ ! -e "$path" ]; } || echo "$path is not what it has to be"
     if [ "${KINDS[i]}" != link ] && [ -e "$path" ]; then
       [ "$((8#$(stat --format=%a -- "$path")))" = "$((8#${MODES[i]}))" ] || echo "$path has another mode"
+      belongs_to "$path" "${OWNERS[i]}" || echo "$path belongs to another"
     fi
   done
   for path in "${DELETES[@]}"; do

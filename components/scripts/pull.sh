@@ -366,8 +366,7 @@ prove() {
   elif proved; then
     note_seen
     note_proven
-    rm -f "$RUN/back"
-    rm -f "$STATE/went-back"
+    rm -f "$RUN/back" "$STATE/went-back"
     give_locks_back
     report proven "$stamp" ""
   elif [ "$(systemctl is-system-running 2>/dev/null)" = stopping ]; then
