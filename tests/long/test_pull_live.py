@@ -105,8 +105,8 @@ class Pulled:
         keys = ", ".join(filter(None, [self.vm.public_key, keys]))
         text = CONFIG.replace("PAGE", page).replace("KEYS", keys).replace("MORE", users) + units
         arguments: dict[str, Any] = {
-            "strict": False, "pull": self.pull, "lifecycle": Lifecycle.LIVE, "rollback_after": ROLLBACK_AFTER, "timeout": 300,
-            "health": [SICK],
+            "strict": False, "pull": self.pull, "lifecycle": Lifecycle.LIVE, "rollback_after": ROLLBACK_AFTER,
+            "timeout": 300, "health": [SICK],
         }  # fmt: skip
         config, settings = made_config(text, **arguments), config_args(text, **arguments).settings
         self.store.put(text_at(self.plans.text(config, settings), self.source))
