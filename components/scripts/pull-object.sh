@@ -141,7 +141,7 @@ examine() {
   OBJECT_ID=$(source_of /etc/flatcar/config-id | sed -n 's/^data:,\([0-9a-f]\{128\}\)%0A$/\1/p')
   [ -n "$OBJECT_ID" ] || WHY="the object has no config id"
   # percent-encoded there; in front of the checksum
-  [ "$(printf '%b' "$(source_of "$HERE/object" | sed 's/^data:,//; s/%/\\x/g')" | head -n 1)" = "$SOURCE" ] ||
+  [ "$(printf '%b' "$(source_of "$HERE/object" | sed 's/^data:,//; s/%/\\x/g')" | sed -n 1p)" = "$SOURCE" ] ||
     WHY="the object was made for another address: it is another machine's"
   source_of "$HERE/settings" | sed -n 's/^data:;base64,//p' | base64 -d >"$RUN/settings" 2>/dev/null && [ -s "$RUN/settings" ] ||
     WHY="the object does not say how to take it"
