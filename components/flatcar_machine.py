@@ -105,12 +105,11 @@ class FlatcarMachine(pulumi.ComponentResource):
         # None and a value count as no change to the engine: switching lifecycles replaces nothing.
         made_for = config.unsalted_id if args.lifecycle is Lifecycle.REPLACE else None
 
+        # 2. The object in its store, at an address that never changes while the machine lives; a machine that pulls has
+        # no deployer: how it changes without a reboot lies in there
         plans = None
         if args.pull is not None and args.lifecycle is Lifecycle.LIVE:
-            own = pulumi.ResourceOptions.merge(pulumi.ResourceOptions(parent=self), looked_at)
-            plans = LivePlans(name, config.text, args, own)
-
-        # 2. The object in its store, at an address that never changes while the machine lives
+            plans = LivePlans(name, config.text, args, pulumi.ResourceOptions(parent=self), looked_at)
         ignition_object = IgnitionObject.put(
             name,
             text=config.text if plans is None else plans.text,
@@ -174,8 +173,8 @@ class FlatcarMachine(pulumi.ComponentResource):
             hides_names=config.salt is not None or (plans is not None and config.masked is not None),
             summary=config.summary,
         )
-        looked_at_all = [self, self.reprovision, *([plans] if plans is not None else [])]
-        self.told = preview.add(name, planned, looked_at_all, opts.parent if opts is not None else None)
+        told_of = [self, self.reprovision, *([plans] if plans is not None else [])]
+        self.told = preview.add(name, planned, told_of, opts.parent if opts is not None else None)
         if not pulumi.runtime.is_dry_run():
             known_summary(config.summary).apply(partial(remember, name))
 

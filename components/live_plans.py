@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -36,8 +35,9 @@ class LivePlans(local.Command):
         text: pulumi.Input[str],
         settings: MachineSettings,
         opts: pulumi.ResourceOptions | None = None,
+        looked_at: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """For the object `text` of the machine `name`, without address and plans."""
+        """For the object `text` of the machine `name`, without address and plans; `looked_at` is a preview's."""
         self.salt: pulumi.Output[str] = KeptOutput(f"{name}-live-salt", MAKE, opts, secret=True).text
         request = {
             "shape": pulumi.Output.from_input(text).apply(shape),
@@ -51,9 +51,9 @@ class LivePlans(local.Command):
             stdin=pulumi.Output.unsecret(json_text(request)),
             environment={SALT_VARIABLE: self.salt},
             logging=local.Logging.NONE,
-            opts=opts,
+            opts=pulumi.ResourceOptions.merge(opts, looked_at),
         )
         printed = pulumi.Output.unsecret(self.stdout)
         self.text = pulumi.Output.secret(
-            pulumi.Output.all(text, printed).apply(lambda both: partial(with_plans, settings=settings)(*both))
+            pulumi.Output.all(text, printed).apply(lambda both: with_plans(both[0], both[1], settings))
         )

@@ -48,7 +48,7 @@ count once a machine runs the config that names them."""
 ADDRESS = "@flatcar-object-address@"
 """Stands for the object's address until that is known."""
 NO_PLANS = "data:,%40flatcar-live-plans%40"
-"""Stands for what `live_plans.with_plans` fills in."""
+"""Stands for what `plans.with_plans` fills in."""
 _SUM = NO_SUM.rstrip("0")
 # Type=exec: `systemctl is-system-running --wait` would wait for a start that waits for it
 _SERVICE = f"""\
