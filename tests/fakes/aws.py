@@ -20,6 +20,7 @@ from moto.ec2.exceptions import DependencyViolationError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.s3.models import FakeBucket
 from moto.server import ThreadedMotoServer
 
@@ -41,6 +42,7 @@ def running_moto() -> Iterator[str]:
     with (
         mock.patch.object(FakeBucket, "get_permission", _permission_over_tls),
         mock.patch.object(SecurityGroupBackend, "delete_security_group", _delete_unused(SecurityGroupBackend)),
+        mock.patch.object(DomainDispatcherApplication, "__call__", _one_by_one(DomainDispatcherApplication)),
     ):
         yield from _serve(server)
 
@@ -54,6 +56,17 @@ def _serve(server: ThreadedMotoServer) -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def _one_by_one(application: Any) -> Any:
+    """It answers each request in a thread of its own, and none of its backends is made for that."""
+    answer, lock = application.__call__, threading.Lock()
+
+    def answer_alone(self: Any, environ: Any, start_response: Any) -> list[bytes]:
+        with lock:
+            return list(answer(self, environ, start_response))
+
+    return answer_alone
 
 
 def _delete_unused(backend: Any) -> Any:
