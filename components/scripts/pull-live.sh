@@ -22,17 +22,6 @@ LIVE_VARIABLES=(
   DIRECTORIES LINKS LINK_TARGETS STOPS MASKS DISABLES PRESETS RESTARTS RELOADS
 )
 
-# What the object has in a file of the agent's own.
-agent_file() { # settings, object or live
-  local source
-  source=$(source_of "$HERE/$1")
-  case $1 in
-  settings) base64 -d <<<"${source#data:;base64,}" ;;
-  object) printf '%b' "$(sed 's/^data:,//; s/%/\\x/g' <<<"$source")" ;;
-  live) base64 -d <<<"${source#data:;base64,}" | gzip -d ;;
-  esac
-}
-
 as_template() { # NAME@INSTANCE.service: NAME@.service
   case $1 in
   *@*.*) echo "${1%%@*}@.${1##*.}" ;;

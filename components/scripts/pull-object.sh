@@ -121,6 +121,17 @@ clock_ahead() {
 
 source_of() { grep -ao "\"path\":\"$1\",[^}]*\"source\":\"[^\"]*\"" "$STATE/object" | head -n 1 | sed 's/.*"source":"//; s/"$//'; }
 
+# What the object has in a file of the agent's own.
+agent_file() { # settings, object or live
+  local text
+  text=$(source_of "$HERE/$1")
+  case $1 in
+  settings) sed -n 's/^data:;base64,//p' <<<"$text" | base64 -d ;;
+  object) printf '%b' "$(sed 's/^data:,//; s/%/\\x/g' <<<"$text")" ;; # percent-encoded
+  live) sed -n 's/^data:;base64,//p' <<<"$text" | base64 -d | gzip -d ;;
+  esac
+}
+
 # Whether $STATE/object is whole and made for an agent; OBJECT_ID becomes its config id. 1: it is not, and WHY says why.
 examine() {
   local sums sum
@@ -140,10 +151,10 @@ examine() {
   grep -aq '"version":"3\.[0-9]*\.[0-9]*"' "$STATE/object" || WHY="the object is no Ignition config of spec 3"
   OBJECT_ID=$(source_of /etc/flatcar/config-id | sed -n 's/^data:,\([0-9a-f]\{128\}\)%0A$/\1/p')
   [ -n "$OBJECT_ID" ] || WHY="the object has no config id"
-  # percent-encoded there; in front of the checksum
-  [ "$(printf '%b' "$(source_of "$HERE/object" | sed 's/^data:,//; s/%/\\x/g')" | sed -n 1p)" = "$SOURCE" ] ||
+  # in front of the checksum
+  [ "$(agent_file object | sed -n 1p)" = "$SOURCE" ] ||
     WHY="the object was made for another address: it is another machine's"
-  source_of "$HERE/settings" | sed -n 's/^data:;base64,//p' | base64 -d >"$RUN/settings" 2>/dev/null && [ -s "$RUN/settings" ] ||
+  agent_file settings >"$RUN/settings" 2>/dev/null && [ -s "$RUN/settings" ] ||
     WHY="the object does not say how to take it"
   [ -z "$WHY" ] && is_signed
 }
